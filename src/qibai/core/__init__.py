@@ -1,0 +1,1 @@
+"""The rules of number protection; imports no I/O."""

@@ -1,0 +1,249 @@
+"""One base error; every subclass has a stable code that edges map to their protocol.
+
+A message says what was wrong and what to do, and never contains a real number.
+"""
+
+from typing import ClassVar
+
+
+class QibaiError(Exception):
+    """Something in Qibai was refused or failed."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str | None = None, *, field: str | None = None) -> None:
+        """``field`` names the input that was wrong, as the caller spells it."""
+        super().__init__(message or (type(self).__doc__ or "").strip())
+        self.field = field
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+# -- numbers ---------------------------------------------------------------------------------
+
+
+class BadNumber(QibaiError):
+    """This is not a number we can read."""
+
+    code = "number_malformed"
+
+
+class BadNumber700(BadNumber):
+    """A 700 number is written as 700 and twelve more digits."""
+
+    code = "number_700_malformed"
+
+
+class BadCode(BadNumber):
+    """A code is written as 700 and eight more digits."""
+
+    code = "code_malformed"
+
+
+class ForeignNumber(BadNumber):
+    """Only mainland China numbers can be a party; this one is from abroad."""
+
+    code = "number_foreign"
+
+
+class MiddleNumberAsParty(BadNumber):
+    """A 700 number cannot be a party of a binding."""
+
+    code = "number_700_as_party"
+
+
+class NotMobile(BadNumber):
+    """Only a mobile number can be a party; this one is not mobile."""
+
+    code = "number_not_mobile"
+
+
+class ForeignDigits(BadNumber):
+    """Write numbers with the digits 0 to 9."""
+
+    code = "number_foreign_digits"
+
+
+class BadProvince(QibaiError):
+    """This province is not one of the pilot's; use its name or its administrative code."""
+
+    code = "province_unknown"
+
+
+# -- bindings --------------------------------------------------------------------------------
+
+
+class BadRequest(QibaiError):
+    """The request does not have the shape that the documentation gives."""
+
+    code = "request_invalid"
+
+
+class PartyRepeated(QibaiError):
+    """A real number stands twice in this binding."""
+
+    code = "party_repeated"
+
+
+class GroupSizeWrong(QibaiError):
+    """A group has 1 to 200 members."""
+
+    code = "group_size"
+
+
+class ModeMismatch(QibaiError):
+    """This does not fit the binding's mode."""
+
+    code = "mode_mismatch"
+
+
+class LifetimeWrong(QibaiError):
+    """The lifetime must be positive and at most the configured maximum."""
+
+    code = "lifetime_invalid"
+
+
+class PoolExhausted(QibaiError):
+    """No number is free for these parties; release bindings or add codes."""
+
+    code = "pool_exhausted"
+
+
+class NoCodes(QibaiError):
+    """No code is assigned to this tenant; ask the operator to add one."""
+
+    code = "no_codes"
+
+
+class NoCodeForProvince(QibaiError):
+    """No code of this tenant is open in that province."""
+
+    code = "no_code_for_province"
+
+
+class NumberNotOwned(QibaiError):
+    """The expected number does not belong to a code of this tenant."""
+
+    code = "number_not_owned"
+
+
+class NumberTaken(QibaiError):
+    """The expected number is not free for these parties."""
+
+    code = "number_taken"
+
+
+class BindingNotFound(QibaiError):
+    """No such binding for this tenant."""
+
+    code = "binding_not_found"
+
+
+class BindingEnded(QibaiError):
+    """The binding has expired or was released; bind anew."""
+
+    code = "binding_ended"
+
+
+class CallNotFound(QibaiError):
+    """No such call for this tenant."""
+
+    code = "call_not_found"
+
+
+class CallEnded(QibaiError):
+    """The call is over already."""
+
+    code = "call_ended"
+
+
+class IdempotencyMismatch(QibaiError):
+    """This Idempotency-Key was used for another request; use a new one."""
+
+    code = "idempotency_mismatch"
+
+
+# -- access ----------------------------------------------------------------------------------
+
+
+class Unauthenticated(QibaiError):
+    """Give a valid API key or signature."""
+
+    code = "unauthenticated"
+
+
+class SignatureWrong(Unauthenticated):
+    """The signature does not fit the request."""
+
+    code = "signature_invalid"
+
+
+class SignatureStale(Unauthenticated):
+    """The signature's time is more than five minutes from the server's."""
+
+    code = "signature_expired"
+
+
+class Replayed(Unauthenticated):
+    """This signed request was seen before; sign a new one with a new nonce."""
+
+    code = "signature_replayed"
+
+
+class TenantDisabled(QibaiError):
+    """This tenant is disabled; ask the operator."""
+
+    code = "tenant_disabled"
+
+
+class TenantNotFound(QibaiError):
+    """No such tenant."""
+
+    code = "tenant_not_found"
+
+
+class Conflict(QibaiError):
+    """This exists already."""
+
+    code = "conflict"
+
+
+# -- parts of the platform --------------------------------------------------------------------
+
+
+class Unavailable(QibaiError):
+    """A part of the platform does not answer; try again shortly."""
+
+    code = "unavailable"
+
+
+class StoreUnavailable(Unavailable):
+    """The database does not answer; try again shortly."""
+
+    code = "store_unavailable"
+
+
+class ConfigError(QibaiError):
+    """The configuration is wrong."""
+
+    code = "config_invalid"
+
+
+class KeyFileError(QibaiError):
+    """The key file is missing, unreadable or open to others."""
+
+    code = "key_file"
+
+
+class SealBroken(QibaiError):
+    """A stored value could not be decrypted: wrong key file or damaged data."""
+
+    code = "seal_broken"
+
+
+class SchemaError(QibaiError):
+    """The database schema does not fit this release; run `qibai migrate`."""
+
+    code = "schema"
