@@ -1,0 +1,135 @@
+"""Bindings: modes, parties, life, and which (number, caller) pairs a binding occupies.
+
+Modes are those of the draft standard 《号码保护服务业务技术要求》: AXB, AXYB, GXB, GXYB.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from qibai.core.errors import GroupSizeWrong, LifetimeWrong, ModeMismatch, PartyRepeated
+from qibai.core.numbering import Msisdn, Number700
+
+MAX_GROUP: Final = 200
+
+
+class Mode(StrEnum):
+    """Who dials what. A, B are real numbers, G a group of them, X and Y 700 numbers."""
+
+    AXB = "AXB"
+    AXYB = "AXYB"
+    GXB = "GXB"
+    GXYB = "GXYB"
+
+    @property
+    def is_group(self) -> bool:
+        return self in (Mode.GXB, Mode.GXYB)
+
+    @property
+    def has_y(self) -> bool:
+        return self in (Mode.AXYB, Mode.GXYB)
+
+
+class Scene(StrEnum):
+    """What the order is for."""
+
+    PARCEL = "parcel"
+    FOOD = "food"
+    RIDE = "ride"
+    ECOMMERCE = "e-commerce"
+    OTHER = "other"
+
+
+class Status(StrEnum):
+    """A binding is active until its end; then it was released, or it expired."""
+
+    ACTIVE = "active"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+def status_at(now: datetime, *, expires_at: datetime, released_at: datetime | None) -> Status:
+    """The status at ``now``: expiry takes effect at the instant it is due, without any job."""
+    if released_at is not None and released_at <= now:
+        return Status.RELEASED
+    return Status.EXPIRED if expires_at <= now else Status.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """The real numbers of a binding: ``a`` or ``members`` on one side, ``b`` on the other."""
+
+    mode: Mode
+    a: Msisdn | None
+    members: tuple[Msisdn, ...]
+    b: Msisdn
+
+    @classmethod
+    def of(cls, mode: Mode, *, a: Msisdn | None, members: Sequence[Msisdn], b: Msisdn) -> "Parties":
+        """Raise ModeMismatch, GroupSizeWrong or PartyRepeated when the mode's rules are broken."""
+        if mode.is_group:
+            if a is not None:
+                raise ModeMismatch("a group mode takes members, not a", field="a")
+            if not 1 <= len(members) <= MAX_GROUP:
+                raise GroupSizeWrong(field="members")
+        else:
+            if members:
+                raise ModeMismatch("members belong to the modes GXB and GXYB", field="members")
+            if a is None:
+                raise ModeMismatch("this mode needs a", field="a")
+        callers = tuple(members) if mode.is_group else (a,)
+        if len(set(callers)) != len(callers) or b in callers:
+            raise PartyRepeated(field="b" if b in callers else "members")
+        return cls(mode, a, tuple(members), b)
+
+    @property
+    def near(self) -> tuple[Msisdn, ...]:
+        """A, or the members of G: those who dial X to reach B."""
+        return self.members if self.mode.is_group else (self.a,) if self.a else ()
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePair:
+    """One occupied (number, caller) pair: ``caller`` dials ``dialled``, ``callee`` sees ``shown``."""
+
+    dialled: Number700
+    caller: Msisdn
+    callee: Msisdn
+    shown: Number700
+    to_group: bool  #: B calls the group: the callee changes to the member who called last
+
+
+def route_pairs(parties: Parties, x: Number700, y: Number700 | None) -> list[RoutePair]:
+    """The pairs that a binding occupies; Y is None just in the modes that have no Y.
+
+    Raise ModeMismatch when X and Y do not fit the mode or are not two numbers of one code.
+    """
+    if parties.mode.has_y != (y is not None):
+        raise ModeMismatch("Y belongs to the modes AXYB and GXYB", field="y")
+    far = y if y is not None else x
+    if y is not None and (x == y or x.code != y.code):
+        raise ModeMismatch("X and Y must be two numbers of one code", field="y")
+    pairs = [RoutePair(x, near, parties.b, far, False) for near in parties.near]
+    pairs.append(RoutePair(far, parties.b, parties.near[0], x, parties.mode.is_group))
+    return pairs
+
+
+def expiry(
+    now: datetime, *, ttl: timedelta | None, expires_at: datetime | None, default: timedelta, maximum: timedelta
+) -> datetime:
+    """The instant a lifetime ends. Raise LifetimeWrong when it is not in (now, now + maximum]."""
+    if ttl is not None and expires_at is not None:
+        raise LifetimeWrong("give ttl or expires_at, not both", field="expires_at")
+    if expires_at is not None:
+        if expires_at.tzinfo is None:
+            raise LifetimeWrong("expires_at needs a UTC offset", field="expires_at")
+        end, name = expires_at, "expires_at"
+    else:
+        end, name = now + (default if ttl is None else ttl), "ttl"
+    if not now < end <= now + maximum:
+        raise LifetimeWrong(
+            f"the binding must end in the future and within {int(maximum.total_seconds())} s", field=name
+        )
+    return end

@@ -1,0 +1,122 @@
+"""``decide``: where does a call from ``caller`` to a 700 number go, and what does the callee see?
+
+One pure function, used alike by voice, messages, the translation query and ``qibai route``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from qibai.core.numbering import Msisdn, Number700
+
+
+class RefusalReason(StrEnum):
+    """Why nobody was connected; the value is the stable code that API and records use."""
+
+    NOT_BOUND = "not_bound"
+    ORDER_ENDED = "order_ended"
+    NOT_A_PARTY = "not_a_party"
+    CALLER_UNKNOWN = "caller_unknown"
+    NUMBER_MALFORMED = "number_malformed"
+    POLICY = "policy"
+    STORE_UNAVAILABLE = "store_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class SipStatus:
+    """What a refusal looks like in SIP: our own status and phrase, and the Q.850 cause."""
+
+    status: int
+    phrase: str
+    q850: int
+
+
+#: Phrases are ours alone: a phrase chosen elsewhere could carry a number.
+SIP_STATUS: Final[dict[RefusalReason, SipStatus]] = {
+    RefusalReason.NOT_BOUND: SipStatus(404, "Not Found", 1),
+    RefusalReason.ORDER_ENDED: SipStatus(410, "Gone", 22),
+    RefusalReason.NOT_A_PARTY: SipStatus(403, "Forbidden", 21),
+    RefusalReason.CALLER_UNKNOWN: SipStatus(403, "Forbidden", 21),
+    RefusalReason.NUMBER_MALFORMED: SipStatus(404, "Not Found", 28),
+    RefusalReason.POLICY: SipStatus(403, "Forbidden", 21),
+    RefusalReason.STORE_UNAVAILABLE: SipStatus(503, "Service Unavailable", 41),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRecord:
+    """What the store holds of one (called, caller) pair; times are Unix seconds.
+
+    ``caller_sealed`` and ``callee_sealed`` are encrypted real numbers: routing never opens them.
+    """
+
+    called: Number700
+    binding_id: int
+    tenant_id: int
+    shown: Number700
+    callee_sealed: bytes
+    caller_sealed: bytes
+    ends_at: float
+    max_call_s: int
+    to_group: bool  #: B calls the group
+    from_group: bool  #: a member of the group calls B
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Connect to the callee of ``record``, showing ``record.shown``, for at most ``max_call_s`` seconds."""
+
+    record: RouteRecord
+    max_call_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Connect nobody. ``rule`` names the policy that refused, where one did."""
+
+    reason: RefusalReason
+    rule: str | None = None
+
+    @property
+    def sip(self) -> SipStatus:
+        return SIP_STATUS[self.reason]
+
+
+Decision = Route | Refusal
+
+#: A policy may refuse a route that is otherwise fine (the pilot's phase, a certificate); it returns the rule.
+Policy = Callable[[RouteRecord, float], str | None]
+
+
+def no_policy(record: RouteRecord, now: float) -> str | None:
+    """The policy that refuses nothing."""
+    return None
+
+
+def decide(
+    called: Number700,
+    caller: Msisdn | None,
+    record: RouteRecord | None,
+    now: float,
+    *,
+    number_in_use: bool = False,
+    policy: Policy = no_policy,
+) -> Decision:
+    """Decide one call or message.
+
+    ``record`` is the stored pair of (called, caller), live or in quarantine, or None. ``number_in_use`` says,
+    when there is none, whether anybody has a live binding on ``called``. ``now`` is Unix time in seconds.
+    """
+    if caller is None:
+        return Refusal(RefusalReason.CALLER_UNKNOWN)
+    if record is None:
+        return Refusal(RefusalReason.NOT_A_PARTY if number_in_use else RefusalReason.NOT_BOUND)
+    if record.called != called:
+        raise ValueError("the record is another number's")
+    if record.ends_at <= now:
+        return Refusal(RefusalReason.ORDER_ENDED)
+    rule = policy(record, now)
+    if rule is not None:
+        return Refusal(RefusalReason.POLICY, rule)
+    return Route(record, record.max_call_s)
