@@ -117,7 +117,12 @@ def route_pairs(parties: Parties, x: Number700, y: Number700 | None) -> list[Rou
 
 
 def expiry(
-    now: datetime, *, ttl: timedelta | None, expires_at: datetime | None, default: timedelta, maximum: timedelta
+    now: datetime,
+    *,
+    ttl: timedelta | None,
+    expires_at: datetime | None,
+    default: timedelta,
+    maximum: timedelta,
 ) -> datetime:
     """The instant a lifetime ends. Raise LifetimeWrong when it is not in (now, now + maximum]."""
     if ttl is not None and expires_at is not None:
