@@ -1,4 +1,4 @@
-"""Public ids: a prefix, the code that the row lives under, and 64 bits, so that one look-up touches one shard.
+"""Public ids: a prefix, the code that the row lives under, and 63 bits; one look-up touches one shard.
 
 ``b`` ids are bindings, ``c`` ids are calls: ``b12345678-0abcdefghjkmn`` is code 70012345678 and a Crockford
 base-32 number of 13 digits, the first 42 bits of which are milliseconds.

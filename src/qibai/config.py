@@ -1,0 +1,155 @@
+"""The configuration: read once at start into frozen structs; an error names the key, never the value.
+
+Sources, later ones win: defaults, ``$QIBAI_HOME/qibai.toml``, environment variables ``QIBAI_<SECTION>_<KEY>``.
+"""
+
+import os
+import socket
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from qibai.core.errors import ConfigError
+
+Transport = Literal["udp", "tcp", "tls"]
+NumberFormat = Literal["e164", "national", "tel"]
+
+
+class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    dsn: str = ""  #: empty: the embedded server
+    read_dsn: str = ""  #: hot standbys for routing reads; empty: the same as dsn
+    statement_timeout_ms: int = 200  #: of routing reads
+    connect_timeout_s: int = 2
+
+
+class ApiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    host: str = "127.0.0.1"
+    port: int = 7000
+    workers: int = 1
+    tls_cert: str = ""  #: PEM files; both empty: plain HTTP
+    tls_key: str = ""
+    public_url: str = ""
+    max_bulk: int = 10_000  #: items in one bulk request
+
+
+class BindingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    default_ttl_s: int = 86_400
+    max_ttl_s: int = 90 * 86_400
+    quarantine_s: int = 86_400
+    default_max_call_s: int = 3_600
+    max_call_s: int = 14_400
+
+
+class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A carrier's SIP element: trusted by its source address, and a place to send calls to."""
+
+    name: str
+    host: str
+    port: int = 5060
+    transport: Transport = "udp"
+    number_format: NumberFormat = "e164"
+    priority: int = 10  #: the highest that answers OPTIONS gets the calls; negative: trusted, never called
+    sources: list[str] = []  #: more addresses or CIDR blocks that it may call from
+
+
+class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: bool = True
+    host: str = "127.0.0.1"  #: the address that peers see
+    udp_port: int = 5060  #: 0: off
+    tcp_port: int = 5060
+    tls_port: int = 0
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_ca: str = ""
+    workers: int = 2
+    ring_timeout_s: int = 60
+    session_expires_s: int = 1_800
+    min_se_s: int = 90
+    probe_interval_s: int = 10
+    media: bool = True  #: anchor media with rtpengine
+    media_ng_port: int = 2223
+    media_port_min: int = 30_000
+    media_port_max: int = 39_999
+    media_timeout_s: int = 60
+    peers: list[Peer] = []
+
+
+class RecorderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    batch_ms: int = 100
+    keep_spool_s: int = 3_600
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything; ``home`` is the folder that holds keys, data, spool, sockets and logs."""
+
+    home: Path = Path(".qibai")
+    node: str = ""
+    store: StoreConfig = StoreConfig()
+    api: ApiConfig = ApiConfig()
+    binding: BindingConfig = BindingConfig()
+    voice: VoiceConfig = VoiceConfig()
+    recorder: RecorderConfig = RecorderConfig()
+
+    @property
+    def key_file(self) -> Path:
+        return self.home / "keys.json"
+
+    @property
+    def pg_dir(self) -> Path:
+        return self.home / "pg"
+
+    @property
+    def run_dir(self) -> Path:
+        return self.home / "run"
+
+    @property
+    def spool_dir(self) -> Path:
+        return self.home / "spool"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.home / "log"
+
+    @property
+    def file(self) -> Path:
+        return self.home / "qibai.toml"
+
+
+_SECTIONS = ("store", "api", "binding", "voice", "recorder")
+
+
+def load(home: Path | str | None = None, environ: dict[str, str] | None = None) -> Config:
+    """Read file and environment. Raise ConfigError, whose message names the key that is wrong."""
+    env = dict(os.environ) if environ is None else environ
+    root = Path(home or env.get("QIBAI_HOME") or ".qibai").absolute()
+    data: dict[str, Any] = {}
+    path = root / "qibai.toml"
+    try:
+        if path.exists():
+            data = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path} cannot be read") from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"{path} is not TOML: {exc}") from exc
+    for section in _SECTIONS:
+        part = data.setdefault(section, {})
+        if not isinstance(part, dict):
+            raise ConfigError(f"[{section}] must be a table")
+        for name in Config.__annotations__[section].__struct_fields__:
+            value = env.get(f"QIBAI_{section}_{name}".upper())
+            if value is not None and name != "peers":
+                part[name] = value
+    data["home"] = str(root)
+    data["node"] = env.get("QIBAI_NODE") or data.get("node") or socket.gethostname()
+    try:
+        return msgspec.convert(data, Config, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as exc:
+        raise ConfigError(f"{path}: {exc}") from None
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Path:
+        return Path(value)
+    raise NotImplementedError(kind)

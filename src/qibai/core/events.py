@@ -1,0 +1,53 @@
+"""What voice writes to the spool and the recorder folds into one record a call.
+
+Events are facts about one call, each with its own time; they may arrive twice or out of order, and folding
+them is commutative: a field once known stays, an end that was seen wins over one that was assumed.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class CallEventKind(StrEnum):
+    DECIDED = "decided"  # an INVITE reached a decision (connected or refused)
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    REFRESHED = "refreshed"  # RFC 4028: the session goes on
+    ENDED = "ended"
+
+
+class CallEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of the spool. Times are Unix seconds; numbers are sealed, never clear."""
+
+    kind: CallEventKind
+    code: int  # of the called number; -1 when what was called is no 700 number
+    call_id: int  # core.ids.new_id()
+    at: float
+    node: str
+    # decided
+    tenant_id: int | None = None
+    binding_id: int | None = None
+    called: int | None = None  # serial
+    shown: int | None = None  # serial
+    caller: bytes | None = None  # sealed; AAD: (code, binding_id), or (code, call_id) when unbound
+    callee: bytes | None = None
+    max_call_s: int | None = None
+    # decided with a refusal, or ended
+    sip_status: int | None = None
+    q850: int | None = None
+    reason: str | None = (
+        None  # RefusalReason, or: answered, cancelled, busy, no_answer, unreachable, rejected,
+    )
+    # max_duration, terminated, session_expired, media_timeout, lost
+    ended_by: str | None = None  # caller, callee, platform
+    # answered, refreshed
+    legs: bytes | None = (
+        None  # sealed JSON of the two Contacts we gave out, for ending the call from our side
+    )
+    session_expires: int | None = None  # seconds; None when no session timer runs
+    media_id: str | None = None  # rtpengine's call-id
+
+
+ENCODER = msgspec.json.Encoder()
+DECODER = msgspec.json.Decoder(CallEvent)
