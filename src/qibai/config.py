@@ -1,6 +1,6 @@
 """The configuration: read once at start into frozen structs; an error names the key, never the value.
 
-Sources, later ones win: defaults, ``$QIBAI_HOME/qibai.toml``, environment variables ``QIBAI_<SECTION>_<KEY>``.
+Sources, later ones win: defaults, ``$QIBAI_HOME/qibai.toml``, variables ``QIBAI_<SECTION>_<KEY>``.
 """
 
 import os

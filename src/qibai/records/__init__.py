@@ -1,0 +1,1 @@
+"""Call records: spool, recorder, and the ends of calls."""

@@ -1,0 +1,1 @@
+"""Protocol peers and checkers for tests, ours and our users'."""

@@ -1,0 +1,1 @@
+"""The call path: Kamailio, its routing script, rtpengine."""
