@@ -123,13 +123,33 @@ CREATE TABLE nonce (                            -- signed requests seen; kept fo
     PRIMARY KEY (key_id, nonce)
 );
 
--- Where the rotation of the hash key stands: 0 none, 1 both keys written, 2 rows being switched, 3 clean-up.
+-- Where the rotation of the hash key stands. Which key fills which column, and which unique key decides:
+--   phase 0  none                    caller_key = current           next_key NULL    route_pkey
+--   phase 1  both keys are written   caller_key = current           next_key = next  route_pkey
+--   phase 2  rows are switched       caller_key = next (or current) next_key = next  route_next_key
+--   phase 3  clean-up                caller_key = next              next_key NULL    route_pkey
 CREATE TABLE hash_rotation (
     only         boolean PRIMARY KEY DEFAULT true CHECK (only),
-    phase        smallint NOT NULL DEFAULT 0,
+    phase        smallint NOT NULL DEFAULT 0 CHECK (phase BETWEEN 0 AND 3),
     current_id   integer NOT NULL,
-    next_id      integer
+    next_id      integer,
+    CHECK ((phase = 0) = (next_id IS NULL))
 );
+INSERT INTO hash_rotation (current_id) VALUES (1);
+
+-- For everyone who writes route rows, first thing in the transaction: which key's hash belongs into caller_key
+-- (write_id) and next_key (extra_id, or NULL), and whether route_next_key is the arbiter of conflicts. The shared
+-- lock keeps the phase from changing until the writer has committed. plpgsql, as the row must be read after the lock.
+CREATE FUNCTION route_epoch(OUT write_id integer, OUT extra_id integer, OUT by_next boolean)
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7001);
+    SELECT CASE WHEN phase >= 2 THEN next_id ELSE current_id END,
+           CASE WHEN phase IN (1, 2) THEN next_id END,
+           phase = 2
+      INTO STRICT write_id, extra_id, by_next
+      FROM hash_rotation;
+END $$;
 
 CREATE TABLE rotation_progress (
     job          text NOT NULL,
