@@ -129,7 +129,7 @@ CREATE TABLE nonce (                            -- signed requests seen; kept fo
 --   phase 2  rows are switched       caller_key = next (or current) next_key = next  route_next_key
 --   phase 3  clean-up                caller_key = next              next_key NULL    route_pkey
 CREATE TABLE hash_rotation (
-    only         boolean PRIMARY KEY DEFAULT true CHECK (only),
+    singleton    boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     phase        smallint NOT NULL DEFAULT 0 CHECK (phase BETWEEN 0 AND 3),
     current_id   integer NOT NULL,
     next_id      integer,

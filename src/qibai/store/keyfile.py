@@ -1,0 +1,149 @@
+"""The key file: JSON of mode 600, made and replaced atomically, refused when others can read it."""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from qibai.core.errors import KeyFileError
+from qibai.store.crypto import HASH_KEY_BYTES, TOKEN_KEY_BYTES, VALUE_KEY_BYTES
+
+MAX_KEY_ID: Final = 0xFFFF
+
+Stamp = tuple[int, int, int]
+
+
+class Section(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Keys by id (JSON: base64); ``next`` is the key that a running rotation moves to."""
+
+    current: int
+    keys: dict[str, bytes]
+    next: int | None = None
+
+
+class KeyFile(msgspec.Struct, forbid_unknown_fields=True):
+    """All that the file holds."""
+
+    value: Section
+    hash: Section
+    token: Section
+
+
+_SIZES: Final = {"value": VALUE_KEY_BYTES, "hash": HASH_KEY_BYTES, "token": TOKEN_KEY_BYTES}
+_DECODER: Final = msgspec.json.Decoder(KeyFile)
+
+
+def stamp(path: Path) -> Stamp:
+    """Tells one content of the file from the next; every write makes a new inode. Raise KeyFileError."""
+    try:
+        found = path.stat()
+    except OSError:
+        raise KeyFileError(f"{path} is missing or cannot be reached") from None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def read(path: Path) -> tuple[KeyFile, Stamp]:
+    """The file and its stamp. Raise KeyFileError, saying what is wrong and what to do."""
+    try:
+        with path.open("rb") as file:
+            info = os.fstat(file.fileno())
+            if stat.S_IMODE(info.st_mode) & 0o077:
+                raise KeyFileError(f"{path} is open to other users; run: chmod 600 {path}")
+            data = file.read()
+    except FileNotFoundError:
+        raise KeyFileError(f"{path} is missing; restore it from its backup, or run qibai init") from None
+    except OSError:
+        raise KeyFileError(f"{path} cannot be read by this user") from None
+    try:
+        content = _DECODER.decode(data)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        raise KeyFileError(f"{path} is not a key file; restore it from its backup") from None
+    _check(path, content)
+    return content, (info.st_ino, info.st_mtime_ns, info.st_size)
+
+
+def create(path: Path) -> None:
+    """Make a key file with new random keys; one that is there already, or appears meanwhile, stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = KeyFile(
+        **{name: Section(current=1, keys={"1": secrets.token_bytes(size)}) for name, size in _SIZES.items()}
+    )
+    draft = _draft(path, content)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)  # unlike a rename, never replaces
+    finally:
+        draft.unlink()
+    _sync_folder(path.parent)
+
+
+def update(path: Path, change: Callable[[KeyFile], None]) -> KeyFile:
+    """Change the file under a lock and replace it in one step; returns what it now holds."""
+    with _lock(path):
+        content, _ = read(path)
+        change(content)
+        _check(path, content)
+        draft = _draft(path, content)
+        draft.replace(path)
+        _sync_folder(path.parent)
+    return content
+
+
+def add_key(section: Section, size: int) -> int:
+    """Add a new random key to ``section`` and return its id; which key is current does not change."""
+    id = max(map(int, section.keys)) + 1
+    if id > MAX_KEY_ID:
+        raise KeyFileError(f"there are no key ids left above {MAX_KEY_ID}")
+    section.keys[str(id)] = secrets.token_bytes(size)
+    return id
+
+
+def _check(path: Path, content: KeyFile) -> None:
+    for name, size in _SIZES.items():
+        section: Section = getattr(content, name)
+        wanted = {section.current} | ({section.next} if section.next is not None else set())
+        sound = (
+            all(id.isascii() and id.isdigit() and 0 < int(id) <= MAX_KEY_ID for id in section.keys)
+            and all(len(key) == size for key in section.keys.values())
+            and wanted <= {int(id) for id in section.keys}
+        )
+        if not sound:
+            raise KeyFileError(f"{path}: the section {name} is damaged; restore the file from its backup")
+
+
+def _draft(path: Path, content: KeyFile) -> Path:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    if path.exists():  # keep the owner, where root changes a service's file
+        info = path.stat()
+        if (info.st_uid, info.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(draft, info.st_uid, info.st_gid)
+    return draft
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    fd = os.open(path.with_name(f".{path.name}.lock"), os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

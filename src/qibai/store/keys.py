@@ -1,0 +1,128 @@
+"""The keyring: the keys of the key file, and what is done with them.
+
+The file is JSON, readable by its owner alone. Its three sections hold keys by id: ``value`` (SM4, numbers at
+rest), ``hash`` (HMAC-SM3, blind indexes) and ``token`` (AES-256, dialog tokens). New things use the section's
+current key; old keys stay, to read what they wrote. When the file gains keys, a keyring notices by itself.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.ciphers import algorithms
+
+from qibai.core.errors import KeyFileError, SealBroken
+from qibai.core.numbering import Msisdn
+from qibai.store import crypto, keyfile
+from qibai.store.crypto import binding_aad
+from qibai.store.keyfile import KeyFile
+
+__all__ = ["Keyring", "binding_aad"]
+
+RELOAD_INTERVAL_S: Final = 1.0
+
+
+class Keyring:
+    """Seals, opens and blinds with the keys of one file. Not for sharing between threads."""
+
+    def __init__(self, path: Path, content: KeyFile, stamp: tuple[int, int, int]) -> None:
+        self.path = path
+        self._stamp = stamp
+        self._looked_at = time.monotonic()
+        self._use(content)
+
+    @classmethod
+    def load(cls, path: Path) -> "Keyring":
+        """Read the key file. Raise KeyFileError when it is missing, damaged or readable by others."""
+        return cls(path, *keyfile.read(path))
+
+    @classmethod
+    def load_or_create(cls, path: Path) -> "Keyring":
+        """Read the key file, first making one with new random keys where there is none."""
+        if not path.exists():
+            keyfile.create(path)
+        return cls.load(path)
+
+    def reload_if_changed(self) -> bool:
+        """Read the file again if it is not the one that was read; tell whether it was.
+
+        A file that cannot be read just now (KeyFileError) leaves the keyring as it was.
+        """
+        self._looked_at = time.monotonic()
+        try:
+            if keyfile.stamp(self.path) == self._stamp:
+                return False
+            content, self._stamp = keyfile.read(self.path)
+        except KeyFileError:
+            return False
+        self._use(content)
+        return True
+
+    def blind(self, msisdn: Msisdn) -> bytes:
+        """The blind index (16 bytes) under the current hash key."""
+        return self._blind(msisdn.e164.encode())
+
+    def blind_next(self, msisdn: Msisdn) -> bytes | None:
+        """The blind index under the next hash key; None unless the hash key is being rotated."""
+        return None if self._blind_next is None else self._blind_next(msisdn.e164.encode())
+
+    def blind_by(self, key_id: int, msisdn: Msisdn) -> bytes:
+        """The blind index under the hash key ``key_id``. Raise KeyFileError when the file has no such key."""
+        blind = self._blinders.get(key_id)
+        if blind is None and self.reload_if_changed():
+            blind = self._blinders.get(key_id)
+        if blind is None:
+            raise KeyFileError(f"the key file has no hash key {key_id}; is it this database's key file?")
+        return blind(msisdn.e164.encode())
+
+    @property
+    def hash_ids(self) -> tuple[int, int | None]:
+        """The ids of the current and the next hash key."""
+        return self.hash_id, self.next_hash_id
+
+    def seal(self, plain: str, aad: bytes) -> bytes:
+        """Encrypt under the current value key, tied to ``aad``."""
+        if time.monotonic() - self._looked_at > RELOAD_INTERVAL_S:
+            self.reload_if_changed()
+        return crypto.seal(self.value_id, self._value, plain.encode(), aad)
+
+    def open(self, blob: bytes, aad: bytes) -> str:
+        """Decrypt what ``seal`` made. Raise SealBroken: another key or ``aad``, or damaged."""
+        key_id = crypto.sealed_key_id(blob)
+        key = self._values.get(key_id)
+        if key is None and self.reload_if_changed():
+            key = self._values.get(key_id)
+        if key is None:
+            raise SealBroken
+        try:
+            return crypto.unseal(key, blob, aad).decode()
+        except UnicodeDecodeError:
+            raise SealBroken from None
+
+    def token_key(self, id: int) -> bytes:
+        """The dialog tokens' AES-256 key of that id. Raise SealBroken when there is none."""
+        key = self._tokens.get(id)
+        if key is None and self.reload_if_changed():
+            key = self._tokens.get(id)
+        if key is None:
+            raise SealBroken
+        return key
+
+    @property
+    def current_token_key(self) -> tuple[int, bytes]:
+        """The id and key that new dialog tokens use."""
+        return self._token
+
+    def _use(self, content: KeyFile) -> None:
+        self.value_id = content.value.current
+        self._values = {int(i): algorithms.SM4(key) for i, key in content.value.keys.items()}
+        self._value = self._values[self.value_id]
+        self.hash_id, self.next_hash_id = content.hash.current, content.hash.next
+        self._blinders: dict[int, Callable[[bytes], bytes]] = {
+            int(i): crypto.blinder(key) for i, key in content.hash.keys.items()
+        }
+        self._blind = self._blinders[self.hash_id]
+        self._blind_next = None if self.next_hash_id is None else self._blinders[self.next_hash_id]
+        self._tokens = {int(i): key for i, key in content.token.keys.items()}
+        self._token = (content.token.current, self._tokens[content.token.current])

@@ -1,0 +1,62 @@
+"""Shared fixtures: one embedded PostgreSQL a session, one fresh migrated database a test, a key file."""
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from qibai.config import Config
+from qibai.store.embedded import EmbeddedPostgres, embedded_dsn
+from qibai.store.keys import Keyring
+from qibai.store.migrate import migrate
+
+_COUNT = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[Callable[[], str]]:
+    """Starts PostgreSQL once; each call makes a migrated, empty database and returns its DSN."""
+    home = Path(tempfile.mkdtemp(prefix="qibai-test-"))
+    config = Config(home=home)
+    server = EmbeddedPostgres(config)
+    server.start()
+    admin = embedded_dsn(config, "postgres")
+    migrate(server.dsn)
+
+    def make() -> str:
+        name = f"test_{os.getpid()}_{next(_COUNT)}"
+        with psycopg.connect(admin, autocommit=True) as conn:
+            conn.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE qibai STRATEGY file_copy").format(sql.Identifier(name))
+            )
+        return embedded_dsn(config, name)
+
+    try:
+        yield make
+    finally:
+        server.stop()
+        shutil.rmtree(home)
+
+
+@pytest.fixture
+def dsn(database: Callable[[], str]) -> Iterator[str]:
+    """The DSN of a migrated, empty database of this test's own."""
+    made = database()
+    yield made
+    info = psycopg.conninfo.conninfo_to_dict(made)
+    admin = psycopg.conninfo.make_conninfo(made, dbname="postgres")
+    with psycopg.connect(admin, autocommit=True) as conn:
+        name = sql.Identifier(str(info["dbname"]))
+        conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture
+def keyring(tmp_path: Path) -> Keyring:
+    """New keys in a key file of this test's own."""
+    return Keyring.load_or_create(tmp_path / "keys.json")
