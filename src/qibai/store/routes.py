@@ -1,0 +1,174 @@
+"""Routing reads: one indexed read in binary, aimed straight at the code's partition; see ``RouteReader``."""
+
+import struct
+from typing import Final
+
+from qibai.core.errors import KeyFileError, StoreUnavailable
+from qibai.core.numbering import Msisdn, Number700
+from qibai.core.routing import RouteRecord
+from qibai.store.connect import Session
+from qibai.store.crypto import binding_aad, sealed_key_id
+from qibai.store.keys import Keyring
+
+TO_GROUP: Final = 1  # route.flags: B calls the group
+FROM_GROUP: Final = 2  # a member calls B
+
+_EPOCH_S: Final = 946_684_800  # PostgreSQL counts microseconds from 2000-01-01
+_CODE: Final = struct.Struct(">i")
+_SERIAL: Final = struct.Struct(">h")
+_ID: Final = struct.Struct(">q")
+_MAX_CACHED_CODES: Final = 100_000
+
+_REMAINDER: Final = b"""
+SELECT r FROM generate_series(0, 15) r
+WHERE satisfies_hash_partition('route'::regclass, 16, r, $1::integer)"""
+_ROTATION: Final = b"SELECT phase, current_id, coalesce(next_id, 0) FROM hash_rotation"
+_COLUMNS: Final = "binding_id, tenant_id, shown, flags, max_call_s, ends_at, callee, caller"
+
+
+class _Partition:
+    """The statements for one partition; ``name``: route_p00 … route_p15."""
+
+    def __init__(self, name: str) -> None:
+        key = "code = $1::integer AND serial = $2::smallint"
+        find = f"SELECT {_COLUMNS} FROM {name} WHERE {key} AND caller_key"  # noqa: S608  # all constants
+        in_use = f"SELECT 1 FROM {name} WHERE {key} AND ends_at > $3::timestamptz LIMIT 1"  # noqa: S608
+        touch = (
+            f"UPDATE {name} SET callee = $6::bytea WHERE {key} AND caller_key IN ($3::bytea, $4::bytea)"  # noqa: S608
+            f" AND binding_id = $5::bigint AND flags & {TO_GROUP} <> 0 AND callee <> $6::bytea"
+        )
+        self.find = (f"find_{name}".encode(), f"{find} = $3::bytea".encode())
+        self.find_two = (f"find_two_{name}".encode(), f"{find} IN ($3::bytea, $4::bytea)".encode())
+        self.in_use = (f"in_use_{name}".encode(), in_use.encode())
+        self.touch = (f"touch_{name}".encode(), touch.encode())
+
+
+_PARTITIONS: Final = tuple(_Partition(f"route_p{i:02d}") for i in range(16))
+
+
+class RouteReader:
+    """What the store holds of a (called, caller) pair. One per worker process; not shared between threads.
+
+    Every method raises StoreUnavailable within a second when the database does not answer, and at once during
+    the second after that. A reader outlives restarts of the database and rotations of keys.
+    """
+
+    def __init__(
+        self, dsn: str, keyring: Keyring, statement_timeout_ms: int = 200, *, write_dsn: str | None = None
+    ) -> None:
+        """``dsn`` may lead to a hot standby; then ``write_dsn`` is the primary's, for ``touch_group``."""
+        self._keyring = keyring
+        self._session = Session(dsn, statement_timeout_ms, "qibai-routes")
+        apart = write_dsn is not None and write_dsn != dsn
+        self._writer = (
+            Session(write_dsn, statement_timeout_ms, "qibai-routes-write")
+            if apart and write_dsn
+            else self._session
+        )
+        self._parts: dict[int, _Partition] = {}
+
+    def find(self, called: Number700, caller: Msisdn) -> RouteRecord | None:
+        """The pair's record, live or in quarantine, or None; free rows not yet tidied away come back too."""
+        keyring = self._keyring
+        record = self._find(called, keyring.blind(caller), keyring.blind_next(caller))
+        return record if record is not None else self._find_again(called, caller)
+
+    def number_in_use(self, called: Number700, now: float) -> bool:
+        """Whether anybody has a live binding on ``called`` at Unix time ``now``."""
+        name, statement = self._part(called.code.value).in_use
+        instant = _ID.pack(round((now - _EPOCH_S) * 1_000_000))
+        found = self._session.query(name, statement, [*_number(called), instant])
+        return found.ntuples > 0
+
+    def touch_group(self, record: RouteRecord) -> None:
+        """A member of a group has called B: from now on B's calls to the group reach that member.
+
+        Does nothing for a record of another kind. Goes to the primary.
+        """
+        if not record.from_group:
+            return
+        keyring = self._keyring
+        aad = binding_aad(record.called.code.value, record.binding_id)
+        callee = record.caller_sealed
+        if sealed_key_id(callee) != keyring.value_id:  # under rotation: bring no old key back
+            callee = keyring.seal(keyring.open(callee, aad), aad)
+        b = self.open_callee(record)
+        keys = self._blind(self._rotation_keys(self._writer), b)
+        name, statement = self._part(record.called.code.value).touch
+        id = _ID.pack(record.binding_id)
+        self._writer.query(name, statement, [*_number(record.shown), keys[0], keys[-1], id, callee])
+
+    def open_callee(self, record: RouteRecord) -> Msisdn:
+        """The real number to connect to. Raise SealBroken when the key file is not this database's."""
+        aad = binding_aad(record.called.code.value, record.binding_id)
+        return Msisdn(self._keyring.open(record.callee_sealed, aad))
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._session.close()
+        self._writer.close()
+
+    def _find(self, called: Number700, key: bytes, other: bytes | None) -> RouteRecord | None:
+        part = self._part(called.code.value)
+        if other is None:
+            found = self._session.query(*part.find, [*_number(called), key])
+        else:
+            found = self._session.query(*part.find_two, [*_number(called), key, other])
+        if found.ntuples == 0:
+            return None
+        value, number = found.get_value, int.from_bytes
+        flags = number(value(0, 3) or b"")
+        ends_at = number(value(0, 5) or b"", signed=True)
+        return RouteRecord(
+            called=called,
+            binding_id=number(value(0, 0) or b""),
+            tenant_id=number(value(0, 1) or b""),
+            shown=Number700(called.code, number(value(0, 2) or b"")),
+            callee_sealed=value(0, 6) or b"",
+            caller_sealed=value(0, 7) or b"",
+            ends_at=ends_at / 1_000_000 + _EPOCH_S,
+            max_call_s=number(value(0, 4) or b""),
+            to_group=bool(flags & TO_GROUP),
+            from_group=bool(flags & FROM_GROUP),
+        )
+
+    def _find_again(self, called: Number700, caller: Msisdn) -> RouteRecord | None:
+        """Nothing was found: make sure that it was looked for under the keys that rows have now."""
+        keyring = self._keyring
+        asked = set(keyring.hash_ids)
+        while True:
+            wanted = self._rotation_keys(self._session)
+            if asked >= set(wanted):
+                return None
+            keys = self._blind(wanted, caller)
+            keyring.reload_if_changed()
+            record = self._find(called, keys[0], keys[1] if len(keys) > 1 else None)
+            if record is not None:
+                return record
+            asked = set(wanted)
+
+    def _rotation_keys(self, session: Session) -> list[int]:
+        """The ids of the hash keys under which rows may stand in ``caller_key`` just now: one or two."""
+        found = session.query(b"rotation", _ROTATION, [])
+        phase, current, following = (int.from_bytes(found.get_value(0, i) or b"") for i in range(3))
+        return [current] if phase <= 1 else [current, following] if phase == 2 else [following]
+
+    def _blind(self, key_ids: list[int], msisdn: Msisdn) -> list[bytes]:
+        try:
+            return [self._keyring.blind_by(id, msisdn) for id in key_ids]
+        except KeyFileError as exc:  # "not bound" would be a lie
+            raise StoreUnavailable(exc.message) from exc
+
+    def _part(self, code: int) -> _Partition:
+        part = self._parts.get(code)
+        if part is None:
+            found = self._session.query(b"remainder", _REMAINDER, [_CODE.pack(code)])
+            part = _PARTITIONS[int.from_bytes(found.get_value(0, 0) or b"")]
+            if len(self._parts) >= _MAX_CACHED_CODES:  # callers can dial any code
+                self._parts.clear()
+            self._parts[code] = part
+        return part
+
+
+def _number(number: Number700) -> tuple[bytes, bytes]:
+    return _CODE.pack(number.code.value), _SERIAL.pack(number.serial)
