@@ -1,0 +1,84 @@
+"""Codes: which 11-digit codes the platform has, whose they are, and where they may be used."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import class_row
+
+from qibai.core.errors import TenantNotFound
+from qibai.core.numbering import Code, Province
+from qibai.store.failures import own_errors
+from qibai.store.statements import load
+
+Connection = psycopg.AsyncConnection[Any]
+
+_SQL: Final = load("codes")
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRow:
+    """A code of the platform; ``code`` is the stored value, ``province`` two digits of GB/T 2260."""
+
+    code: int
+    tenant_id: int | None
+    tenant: str | None
+    province: str | None
+    enabled: bool
+    created_at: datetime
+
+    def __str__(self) -> str:
+        return str(Code(self.code))
+
+
+@dataclass(frozen=True, slots=True)
+class TenantCode:
+    """What allocation needs to know of a tenant's code."""
+
+    code: int
+    province: str | None
+    enabled: bool
+
+
+async def add_codes(
+    conn: Connection, codes: Iterable[Code], *, tenant_id: int, province: Province | None = None
+) -> list[Code]:
+    """Assign codes to a tenant; returns those that were new: a code once assigned stays where it is.
+
+    Raise TenantNotFound.
+    """
+    params = {
+        "codes": sorted({code.value for code in codes}),
+        "tenant_id": tenant_id,
+        "province": province.code if province else None,
+    }
+    try:
+        with own_errors():
+            rows = await (await conn.execute(_SQL["add_codes"], params)).fetchall()
+    except psycopg.errors.ForeignKeyViolation:
+        raise TenantNotFound from None
+    return [Code(value) for (value,) in sorted(rows)]
+
+
+async def list_codes(conn: Connection, *, tenant_id: int | None = None) -> list[CodeRow]:
+    """All codes in order, or one tenant's."""
+    with own_errors():
+        async with conn.cursor(row_factory=class_row(CodeRow)) as cur:
+            return await (await cur.execute(_SQL["list_codes"], {"tenant_id": tenant_id})).fetchall()
+
+
+async def codes_of_tenant(conn: Connection, tenant_id: int) -> list[TenantCode]:
+    """The tenant's codes in order, disabled ones too."""
+    with own_errors():
+        async with conn.cursor(row_factory=class_row(TenantCode)) as cur:
+            return await (await cur.execute(_SQL["codes_of_tenant"], {"tenant_id": tenant_id})).fetchall()
+
+
+async def set_enabled(conn: Connection, codes: Iterable[Code], enabled: bool) -> list[Code]:
+    """Open or close codes for new bindings; those that exist go on. Returns the codes that were found."""
+    params = {"codes": [code.value for code in codes], "enabled": enabled}
+    with own_errors():
+        rows = await (await conn.execute(_SQL["set_enabled"], params)).fetchall()
+    return [Code(value) for (value,) in sorted(rows)]

@@ -1,0 +1,18 @@
+-- name: add_codes
+INSERT INTO code (code, tenant_id, province)
+SELECT c, %(tenant_id)s::integer, %(province)s::text FROM unnest(%(codes)s::integer[]) AS c
+ON CONFLICT DO NOTHING
+RETURNING code;
+
+-- name: list_codes
+SELECT c.code, c.tenant_id, t.name AS tenant, c.province, c.enabled, c.created_at
+FROM code c LEFT JOIN tenant t ON t.id = c.tenant_id
+WHERE %(tenant_id)s::integer IS NULL OR c.tenant_id = %(tenant_id)s
+ORDER BY c.code;
+
+-- name: codes_of_tenant
+SELECT code, province, enabled FROM code WHERE tenant_id = %(tenant_id)s ORDER BY code;
+
+-- name: set_enabled
+UPDATE code SET enabled = %(enabled)s WHERE code = ANY(%(codes)s::integer[])
+RETURNING code;

@@ -1,0 +1,182 @@
+"""Tenants, their API keys, and the nonces of signed requests.
+
+An API key is a public id and one secret. The secret serves as the bearer key ``qb_<id>_<secret>`` and as the
+HMAC key of signed requests; it is shown once, and kept as a digest and sealed.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import class_row
+
+from qibai.core.errors import Conflict, TenantNotFound
+from qibai.store.failures import own_errors
+from qibai.store.keys import Keyring
+from qibai.store.statements import load
+
+Connection = psycopg.AsyncConnection[Any]
+
+TENANT_NAME_KEY: Final = "tenant_name_key"
+_ID_ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"
+_SQL: Final = load("tenants")
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A customer of the platform; a disabled one can neither bind nor read."""
+
+    id: int
+    name: str
+    disabled_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A stored API key, without its clear secret."""
+
+    id: str
+    tenant_id: int
+    tenant: str
+    digest: bytes = field(repr=False)
+    secret: bytes = field(repr=False)  #: sealed
+    created_at: datetime
+    revoked_at: datetime | None
+    tenant_disabled: bool
+
+    def matches(self, secret: str) -> bool:
+        """Whether ``secret`` is this key's; takes as long for any answer."""
+        return hmac.compare_digest(self.digest, _digest(secret))
+
+    def signing_secret(self, keyring: Keyring) -> str:
+        """The clear secret, to verify a signature with. Raise SealBroken."""
+        return keyring.open(self.secret, api_key_aad(self.id))
+
+
+@dataclass(frozen=True, slots=True)
+class NewApiKey:
+    """An API key at the one moment when its secret is known."""
+
+    id: str
+    secret: str = field(repr=False)
+
+    @property
+    def bearer(self) -> str:
+        return f"qb_{self.id}_{self.secret}"
+
+
+def api_key_aad(id: str) -> bytes:
+    """What a sealed API secret is tied to."""
+    return b"api_key:" + id.encode()
+
+
+def parse_bearer(text: str) -> tuple[str, str] | None:
+    """(id, secret) of ``qb_<id>_<secret>``, or None when ``text`` has another shape."""
+    prefix, _, rest = text.partition("_")
+    id, _, secret = rest.partition("_")
+    return (id, secret) if prefix == "qb" and id and secret and text.isascii() else None
+
+
+async def add_tenant(conn: Connection, name: str) -> Tenant:
+    """Raise Conflict when the name is taken."""
+    try:
+        return await _one(conn, "add_tenant", name)
+    except psycopg.errors.UniqueViolation as exc:
+        if exc.diag.constraint_name == TENANT_NAME_KEY:
+            raise Conflict("a tenant of this name exists already", field="name") from None
+        raise
+
+
+async def list_tenants(conn: Connection) -> list[Tenant]:
+    """All tenants, oldest first."""
+    with own_errors():
+        async with conn.cursor(row_factory=class_row(Tenant)) as cur:
+            return await (await cur.execute(_SQL["list_tenants"])).fetchall()
+
+
+async def find_tenant(conn: Connection, name: str) -> Tenant:
+    """Raise TenantNotFound."""
+    return await _one(conn, "find_tenant", name)
+
+
+async def disable_tenant(conn: Connection, name: str) -> Tenant:
+    """Shut a tenant out of the API; calls of its bindings go on. Raise TenantNotFound."""
+    return await _one(conn, "disable_tenant", name)
+
+
+async def enable_tenant(conn: Connection, name: str) -> Tenant:
+    """Undo ``disable_tenant``. Raise TenantNotFound."""
+    return await _one(conn, "enable_tenant", name)
+
+
+async def add_key(conn: Connection, keyring: Keyring, tenant_id: int) -> NewApiKey:
+    """Make a key for the tenant; the answer is the only place where its secret is seen in clear."""
+    new = NewApiKey("".join(secrets.choice(_ID_ALPHABET) for _ in range(12)), secrets.token_urlsafe(32))
+    params = {
+        "id": new.id,
+        "tenant_id": tenant_id,
+        "digest": _digest(new.secret),
+        "secret": keyring.seal(new.secret, api_key_aad(new.id)),
+    }
+    try:
+        with own_errors():
+            await conn.execute(_SQL["add_key"], params)
+    except psycopg.errors.ForeignKeyViolation:
+        raise TenantNotFound from None
+    return new
+
+
+async def find_key(conn: Connection, id: str) -> ApiKey | None:
+    """The key of that public id, revoked ones too; the caller looks at ``revoked_at``."""
+    with own_errors():
+        async with conn.cursor(row_factory=class_row(ApiKey)) as cur:
+            return await (await cur.execute(_SQL["find_key"], {"id": id})).fetchone()
+
+
+async def list_keys(conn: Connection, tenant_id: int) -> list[ApiKey]:
+    """The tenant's keys, oldest first."""
+    with own_errors():
+        async with conn.cursor(row_factory=class_row(ApiKey)) as cur:
+            return await (await cur.execute(_SQL["list_keys"], {"tenant_id": tenant_id})).fetchall()
+
+
+async def revoke_key(conn: Connection, id: str) -> bool:
+    """Make a key useless for good; False when there is none of that id."""
+    with own_errors():
+        return await (await conn.execute(_SQL["revoke_key"], {"id": id})).fetchone() is not None
+
+
+async def remember_nonce(conn: Connection, key_id: str, nonce: str) -> bool:
+    """Note that a signed request was seen; False when it was seen before."""
+    return (await remember_nonces(conn, [(key_id, nonce)]))[0]
+
+
+async def remember_nonces(conn: Connection, seen: Sequence[tuple[str, str]]) -> list[bool]:
+    """``remember_nonce`` for many at once; of equal ones in ``seen`` only the first is new."""
+    params = {"keys": [key for key, _ in seen], "nonces": [nonce for _, nonce in seen]}
+    with own_errors():
+        new = set(await (await conn.execute(_SQL["remember_nonces"], params)).fetchall())
+    answers = []
+    for item in seen:
+        answers.append(item in new)
+        new.discard(item)
+    return answers
+
+
+async def _one(conn: Connection, statement: str, name: str) -> Tenant:
+    with own_errors():
+        async with conn.cursor(row_factory=class_row(Tenant)) as cur:
+            found = await (await cur.execute(_SQL[statement], {"name": name})).fetchone()
+    if found is None:
+        raise TenantNotFound
+    return found
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
