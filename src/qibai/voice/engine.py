@@ -1,0 +1,146 @@
+"""Kamailio and rtpengine as processes: their made configuration and the commands that start them.
+
+Both run in the foreground and end on SIGTERM; the supervisor or systemd watches them.
+"""
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Final
+
+import jinja2
+
+import qibai
+from qibai.config import Config, VoiceConfig
+from qibai.core.errors import ConfigError
+
+_VERSION = re.compile(r"version: kamailio ([0-9]+)\.([0-9]+)\.")
+_ANSWER_TIMEOUT_MS: Final = 5_000  # no reply at all: the peer is not there
+_SHARED_MB: Final = 128
+_PACKAGE_MB: Final = 16
+
+
+def kamailio_version() -> tuple[int, int]:
+    """(major, minor) of the installed Kamailio. Raise ConfigError when there is none."""
+    found = _VERSION.search(_output([_program("kamailio"), "-v"]))
+    if found is None:
+        raise ConfigError("kamailio does not tell its version; install Debian's kamailio package")
+    return int(found[1]), int(found[2])
+
+
+def render(config: Config) -> None:
+    """Write kamailio.cfg, its routing script and TLS profile into the run directory."""
+    voice, run = config.voice, config.run_dir
+    run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    script = run / "route.py"
+    _write(script, _script(config))
+    if voice.tls_port:
+        _write(run / "tls.cfg", _template("tls.cfg.j2").render(voice=voice))
+    _write(
+        run / "kamailio.cfg",
+        _template("kamailio.cfg.j2").render(
+            workers=voice.workers,
+            tcp=bool(voice.tcp_port or voice.tls_port),
+            tls=bool(voice.tls_port),
+            media=voice.media,
+            sockets=_sockets(voice),
+            module_path=_module_path(),
+            run_dir=run,
+            script=script,
+            ng_port=voice.media_ng_port,
+            answer_timeout_ms=_ANSWER_TIMEOUT_MS,
+            ring_timeout_ms=voice.ring_timeout_s * 1000,
+            version=kamailio_version(),
+        ),
+    )
+
+
+def kamailio_command(config: Config) -> list[str]:
+    """Kamailio in the foreground, on the configuration that ``render`` wrote."""
+    run = config.run_dir
+    return [
+        _program("kamailio"),
+        *("-f", str(run / "kamailio.cfg"), "-DD", "-E", "-P", str(run / "kamailio.pid"), "-Y", str(run)),
+        *("-m", str(_SHARED_MB), "-M", str(_PACKAGE_MB)),
+    ]
+
+
+def kamailio_environment(config: Config) -> dict[str, str]:
+    """The environment of ``kamailio_command``: what this process has, and the home of the platform."""
+    return {**os.environ, "QIBAI_HOME": str(config.home), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def rtpengine_command(config: Config) -> list[str]:
+    """rtpengine in the foreground and in user space, its control port on loopback alone."""
+    voice = config.voice
+    return [
+        _program("rtpengine"),
+        *("--config-file=none", "--foreground", "--table=-1", "--log-stderr", "--log-level=4"),
+        f"--interface={voice.host}",
+        f"--listen-ng=127.0.0.1:{voice.media_ng_port}",
+        f"--port-min={voice.media_port_min}",
+        f"--port-max={voice.media_port_max}",
+        f"--timeout={voice.media_timeout_s}",
+        f"--silent-timeout={max(voice.media_timeout_s, 3600)}",
+        f"--final-timeout={24 * 3600}",
+        "--num-threads=2",
+        f"--pidfile={config.run_dir / 'rtpengine.pid'}",
+        "--delete-delay=0",
+    ]
+
+
+def _sockets(voice: VoiceConfig) -> list[str]:
+    ports = {"udp": voice.udp_port, "tcp": voice.tcp_port, "tls": voice.tls_port}
+    return [f"{kind}:{voice.host}:{port}" for kind, port in ports.items() if port]
+
+
+def _script(config: Config) -> str:
+    """The file that Kamailio loads: it leads the system's Python to this installation."""
+    paths = [
+        sysconfig.get_path("purelib"),
+        sysconfig.get_path("platlib"),
+        str(Path(qibai.__file__).parent.parent),
+    ]
+    return _template("route.py.j2").render(
+        paths=list(dict.fromkeys(paths)),
+        home=str(config.home),
+        python=f"{sys.version_info[0]}.{sys.version_info[1]}",
+    )
+
+
+@functools.cache
+def _template(name: str) -> jinja2.Template:
+    loader = jinja2.PackageLoader("qibai.voice")
+    env = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701  # no HTML
+    return env.get_template(name)
+
+
+def _module_path() -> str:
+    found = sorted(Path("/usr/lib").glob("*/kamailio/modules/tm.so"))
+    if not found:
+        raise ConfigError("Kamailio's modules are not where Debian puts them (/usr/lib/*/kamailio/modules)")
+    return f"{found[0].parent}/"
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if found is None:
+        raise ConfigError(f"{name} is not installed; run scripts/setup")
+    return found
+
+
+def _output(command: list[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise ConfigError(f"{command[0]} cannot be run") from exc
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, "utf-8")
+    path.chmod(0o600)
