@@ -210,6 +210,21 @@ class Conflict(QibaiError):
     code = "conflict"
 
 
+# -- messages ---------------------------------------------------------------------------------
+
+
+class BadMessage(QibaiError):
+    """This SIP message cannot be read."""
+
+    code = "sip_malformed"
+
+
+class TokenBroken(QibaiError):
+    """This dialog token was not made by us, was changed, or its key is gone."""
+
+    code = "token_invalid"
+
+
 # -- parts of the platform --------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """The dialog's state, sealed into our Contact: any node with the key handles any request of any call.
 
-A token is ``key id (1 byte) | nonce (12) | AES-256-GCM of the state | tag (16)`` in base64url without padding. The
-nonce is a keyed hash of the state, so the same state gives the same token and retransmissions stay alike.
+A token is ``key id (1 byte) | nonce (12) | AES-256-GCM of the state | tag (16)`` in base64url without padding.
+The nonce is a keyed hash of the state: the same state gives the same token, so retransmissions stay alike.
 """
 
 import hashlib
@@ -77,7 +77,7 @@ def seal_state(state: DialogState, keys: TokenKeys) -> str:
 
 
 def open_state(token: str, keys: TokenKeys) -> DialogState:
-    """The state in ``token``. Raise TokenBroken when it was not made by us, was changed, or its key is gone."""
+    """The state in ``token``. Raise TokenBroken when it was not ours, was changed, or its key is gone."""
     try:
         if len(token) > MAX_TOKEN:
             raise TokenBroken

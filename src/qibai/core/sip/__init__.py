@@ -1,0 +1,35 @@
+"""SIP messages: read one, know who calls whom, write it anew for the other side."""
+
+from qibai.core.errors import BadMessage
+from qibai.core.sip.allow import q850_cause, unsupported
+from qibai.core.sip.dialog import Leg, leg_of_request, leg_of_response, mapped, new_call_id, next_hop
+from qibai.core.sip.identity import called_number, callee_uri, caller_identity, shown_uri
+from qibai.core.sip.message import Message, parse
+from qibai.core.sip.sdp import CleanSdp, clean_sdp, sdp_of
+from qibai.core.sip.write import Endpoint, token_in, write_in_dialog, write_invite, write_response
+
+__all__ = [
+    "BadMessage",
+    "CleanSdp",
+    "Endpoint",
+    "Leg",
+    "Message",
+    "called_number",
+    "callee_uri",
+    "caller_identity",
+    "clean_sdp",
+    "leg_of_request",
+    "leg_of_response",
+    "mapped",
+    "new_call_id",
+    "next_hop",
+    "parse",
+    "q850_cause",
+    "sdp_of",
+    "shown_uri",
+    "token_in",
+    "unsupported",
+    "write_in_dialog",
+    "write_invite",
+    "write_response",
+]

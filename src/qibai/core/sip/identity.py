@@ -1,0 +1,93 @@
+"""Who calls whom: numbers read from a message's addresses, and numbers written in a peer's format."""
+
+import re
+from typing import Literal
+
+from qibai.core.errors import BadMessage, BadNumber
+from qibai.core.numbering import Msisdn, Number700
+from qibai.core.sip.address import read_address, read_uri, unescape
+from qibai.core.sip.message import Message
+
+NumberFormat = Literal["e164", "national", "tel"]
+Transport = Literal["udp", "tcp", "tls"]
+
+_VISUAL = re.compile(r"[\-.() ]")
+_CALLED = re.compile(r"(?:\+86|0086|86)?(700[0-9]{12})")
+_NUMBER = re.compile(r"\+?[0-9]{3,20}")
+
+
+def number_in(uri: str) -> str | None:
+    """The digits of a URI, with a + where they are international; None when it names no telephone number."""
+    parts = read_uri(uri)
+    if parts is None:
+        return None
+    text = unescape(parts.user)
+    if text is None:
+        return None
+    text = text.partition(";")[0]
+    if not text.isdigit() or not text.isascii():
+        text = _VISUAL.sub("", text)
+        if not _NUMBER.fullmatch(text):
+            return None
+    context = parts.params.get("phone-context", "")
+    if context.startswith("+") and context[1:].isdigit() and text[0] != "+":
+        return context + text
+    return text
+
+
+def caller_identity(request: Message, *, trust_asserted: bool) -> Msisdn | None:
+    """The caller's number, or None.
+
+    When the peer is trusted and asserts identities (P-Asserted-Identity), the first that is a mainland
+    mobile number counts, and From is not asked, since the user writes it; without an assertion From counts.
+    """
+    asserted = request.fields.get("p-asserted-identity") if trust_asserted else None
+    if not asserted:
+        return _msisdn(request.from_uri)
+    try:
+        for item in request.items("p-asserted-identity"):
+            caller = _msisdn(read_address(item)[0])
+            if caller is not None:
+                return caller
+    except BadMessage:
+        return None
+    return None
+
+
+def _msisdn(uri: str) -> Msisdn | None:
+    text = number_in(uri)
+    if text is None:
+        return None
+    if len(text) == 13 and text.startswith("861"):
+        text = "+" + text
+    elif len(text) == 11 and text[0] == "1":
+        text = "+86" + text
+    try:
+        return Msisdn.parse(text)
+    except BadNumber:
+        return None
+
+
+def called_number(request: Message) -> Number700 | None:
+    """The 700 number in the request URI, or None. Raise nothing."""
+    text = number_in(request.uri)
+    found = _CALLED.fullmatch(text) if text is not None else None
+    return Number700.parse(found[1]) if found else None
+
+
+def callee_uri(
+    callee: Msisdn, style: NumberFormat, host: str, port: int = 0, transport: Transport = "udp"
+) -> str:
+    """The callee at a peer, in the peer's number format; without ``port`` the form for To."""
+    if style == "tel":
+        return f"tel:{callee.e164}"
+    user = callee.e164 if style == "e164" else callee.national
+    if not port:
+        return f"sip:{user}@{host};user=phone"
+    via = "" if transport == "udp" else f";transport={transport}"
+    return f"sip:{user}@{host}:{port}{via};user=phone"
+
+
+def shown_uri(shown: Number700, style: NumberFormat, host: str) -> str:
+    """The 700 number that the callee sees, at our own address; always all 15 digits."""
+    return f"tel:{shown};phone-context=+86" if style == "tel" else f"sip:{shown}@{host};user=phone"

@@ -1,0 +1,162 @@
+"""Session descriptions: written anew, of the original only what a call needs (RFC 8866, RFC 3264).
+
+Names, addresses and free text go; ``m=`` lines keep their places, since an answer matches its offer by them.
+"""
+
+import hashlib
+import re
+from typing import Final, NewType
+
+from qibai.core.errors import BadMessage
+from qibai.core.sip.message import Message
+from qibai.core.sip.sdp_lines import attribute, bandwidth, codec_is_known
+
+#: A description that ``clean_sdp`` has written: the only kind that the writers take.
+CleanSdp = NewType("CleanSdp", str)
+
+MAX_LINES: Final = 400
+MAX_MEDIA: Final = 16
+
+_MEDIA = re.compile(
+    r"(audio|video|text|image) ([0-9]{1,5})(?:/[0-9]{1,2})? ([A-Za-z0-9/]{3,24}) ([A-Za-z0-9 \-]+)"
+)
+_REFUSED_MEDIA = re.compile(r"([a-z]{1,20}) [0-9]{1,5}(?:/[0-9]{1,5})? \S+ .*")
+_RTP: Final = frozenset(
+    {"RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"}
+)
+_ORIGIN = re.compile(r"\S+ ([0-9]{1,20}) ([0-9]{1,20}) IN IP[46] \S+")
+_CONNECTION = re.compile(r"IN (IP4 [0-9.]{7,15}|IP6 [0-9A-Fa-f:.]{2,45})(?:/[0-9]{1,3})?")
+_PART = re.compile(r"content-type[ \t]*:[ \t]*application/sdp[ \t]*(?:;[^\r\n]*)?(?:\r\n|$)", re.IGNORECASE)
+_BOUNDARY = re.compile(
+    r";[ \t]*boundary[ \t]*=[ \t]*(?:\"([^\"\r\n]{1,70})\"|([^\s\";,]{1,70}))", re.IGNORECASE
+)
+
+
+def sdp_of(message: Message) -> str | None:
+    """The session description in a message's body, alone or one part of several; None when there is none.
+
+    Raise BadMessage when the body is encoded, so that nobody can tell.
+    """
+    kind = message.content_type
+    if not kind:
+        return None
+    encoding = message.first("content-encoding")
+    if encoding is not None and encoding.lower() != "identity":
+        raise BadMessage("the body is encoded")
+    if kind == "application/sdp":
+        return message.body
+    if not kind.startswith("multipart/"):
+        return None
+    found = _BOUNDARY.search(message.fields["content-type"][0])
+    if found is None:
+        raise BadMessage("a multipart body without boundary")
+    for part in f"\r\n{message.body}".split(f"\r\n--{found[1] or found[2]}")[1:]:
+        head, _, text = part.partition("\r\n\r\n")
+        if any(_PART.fullmatch(line) for line in head.split("\r\n")):
+            return text
+    return None
+
+
+def clean_sdp(text: str, host: str, *, salt: str, pass_media_address: bool = False) -> CleanSdp:
+    """Write a session description anew. Raise BadMessage when it is none.
+
+    ``host`` is our media address: it stands in ``o=`` and, unless ``pass_media_address``, in ``c=`` too (but
+    for 0.0.0.0, the old way to hold). ``salt`` is something that only the sender's side knows, such as its
+    Call-ID: it hides the numbers in ``o=``, which keep growing by as much as they did.
+    """
+    lines = text.replace("\r\n", "\n").split("\n")
+    if len(lines) > MAX_LINES or lines[0] != "v=0":
+        raise BadMessage("the session description is malformed")
+    family = "IP6" if ":" in host else "IP4"
+    ours = f"IN {family} {host}"
+    head = ["v=0", "", "s=-"]
+    timed = False
+    out = head
+    media = 0
+    known: frozenset[str] | None = frozenset()
+    for index in range(1, len(lines)):
+        line = lines[index]
+        kind = line[:2]
+        if kind == "a=":
+            if known is None:
+                continue
+            written = attribute(line, known if media else None)
+            if written is not None:
+                out.append(written)
+        elif kind == "m=":
+            if not timed:
+                out.append("t=0 0")
+                timed = True
+            media += 1
+            written, known = _media(line[2:], lines, index)
+            out.append(written)
+        elif kind == "c=":
+            if known is not None:
+                out.append(f"c={_connection(line[2:], ours, pass_media_address)}")
+        elif kind == "b=":
+            written = bandwidth(line)
+            if written is not None and known is not None:
+                out.append(written)
+        elif kind == "t=" and not timed:
+            out.append("t=0 0")
+            timed = True
+        elif kind == "o=":
+            head[1] = f"o={_origin(line[2:], salt)} {ours}"
+    if not head[1] or media > MAX_MEDIA:
+        raise BadMessage("the session description is malformed")
+    if not timed:
+        out.append("t=0 0")
+    out.append("")
+    return CleanSdp("\r\n".join(out))
+
+
+def _origin(value: str, salt: str) -> str:
+    found = _ORIGIN.fullmatch(value)
+    if found is None:
+        raise BadMessage("the session description is malformed")
+    digest = hashlib.blake2b(found[1].encode(), key=salt.encode()[:64], digest_size=8).digest()
+    offset = int.from_bytes(digest[4:])
+    return f"- {int.from_bytes(digest[:4])} {(int(found[2]) + offset) & 0x7FFF_FFFF}"
+
+
+def _connection(value: str, ours: str, pass_address: bool) -> str:
+    found = _CONNECTION.fullmatch(value)
+    if found is None:
+        raise BadMessage("the session description is malformed")
+    if found[1] == "IP4 0.0.0.0" or pass_address:
+        return f"IN {found[1]}"
+    return ours
+
+
+def _media(value: str, lines: list[str], index: int) -> tuple[str, frozenset[str] | None]:
+    """The ``m=`` line, and the payload types whose attributes pass; None when the media is refused."""
+    found = _MEDIA.fullmatch(value)
+    if found is None:
+        refused = _REFUSED_MEDIA.fullmatch(value)
+        if refused is None:
+            raise BadMessage("the session description is malformed")
+        return f"m={refused[1] if refused[1] in ('application', 'message') else 'audio'} 0 RTP/AVP 0", None
+    name, port, protocol, formats = found.groups()
+    if int(port) > 65_535:
+        raise BadMessage("the session description is malformed")
+    if protocol == "udptl" and formats == "t38":
+        return f"m={name} {port} udptl t38", frozenset()
+    if protocol not in _RTP:
+        return f"m={name} 0 RTP/AVP 0", None
+    types = [f for f in formats.split(" ") if _type_passes(f, lines, index)]
+    if not types:
+        return f"m={name} 0 {protocol} 0", None
+    return f"m={name} {port} {protocol} {' '.join(types)}", frozenset(types)
+
+
+def _type_passes(payload: str, lines: list[str], index: int) -> bool:
+    """Whether a payload type is a static one, or one whose codec we know by name."""
+    if not payload.isdigit() or len(payload) > 3 or int(payload) > 127:
+        return False
+    want = f"a=rtpmap:{payload} "
+    for line in lines[index + 1 :]:
+        if line.startswith(want):
+            return codec_is_known(line)
+        if line.startswith("m="):
+            break
+    return int(payload) < 35
