@@ -1,6 +1,6 @@
 """The dialog's state, sealed into our Contact: any node with the key handles any request of any call.
 
-A token is ``key id (1 byte) | nonce (12) | AES-256-GCM of the state | tag (16)`` in base64url without padding.
+A token is ``key id (1) | nonce (12) | AES-256-GCM of the state | tag (16)`` in base64url without padding.
 The nonce is a keyed hash of the state: the same state gives the same token, so retransmissions stay alike.
 """
 

@@ -65,7 +65,7 @@ def next_hop(leg: Leg) -> str:
 
 def _contact(message: Message) -> str:
     uri = message.contact
-    if uri is None or read_uri(uri) is None:
+    if uri is None or "?" in uri or read_uri(uri) is None:
         raise BadMessage("there is no Contact to answer to")
     return uri
 
@@ -77,7 +77,7 @@ def _routes(items: list[str]) -> tuple[str, ...]:
 
 
 def new_call_id() -> str:
-    """A Call-ID of our own: 120 random bits, known to one side alone, and so what ``mapped`` is keyed with."""
+    """A Call-ID of our own: 120 random bits, known to one side alone, so ``mapped`` is keyed with it."""
     return secrets.token_urlsafe(15)
 
 

@@ -166,9 +166,9 @@ def write_response(
     """A response for the sender of ``request``, which is as it came in.
 
     The Via stack, From, To and Call-ID are the sender's own; with ``keep_top_via`` the response's first Via,
-    which tm takes off when it relays, stays above them. ``source`` fills in the sender's ``rport`` (RFC 3581).
-    ``token`` is what opens to the responder's leg: it becomes the Contact of 1xx and 2xx. ``status`` replaces
-    the response's. Raise BadMessage when the two do not belong together.
+    which tm takes off when it relays, stays above them. ``source`` fills in the sender's ``rport`` (RFC
+    3581). ``token`` is what opens to the responder's leg: it becomes the Contact of 1xx and 2xx. ``status``
+    replaces the response's. Raise BadMessage when the two do not belong together.
     """
     if response.status == 0 or request.status or response.method != request.method:
         raise BadMessage("this response does not answer this request")
@@ -217,7 +217,7 @@ def _tagless(value: str) -> str:
 def _with_source(via: str, host: str, port: int) -> str:
     filled = _RPORT.sub(f";rport={port}", via, count=1)
     found = _SENT_BY.search(via)
-    if (filled is not via or (found is not None and found[1] != host)) and ";received=" not in via:
+    if (filled != via or (found is not None and found[1] != host)) and ";received=" not in via:
         filled = f"{filled};received={host}"
     return filled
 
