@@ -1,0 +1,34 @@
+"""Bindings in PostgreSQL: made, read, changed, released. A tenant sees only its own."""
+
+from qibai.store.bindings.bind import bind_many
+from qibai.store.bindings.change import BindingEditor
+from qibai.store.bindings.model import (
+    Binding,
+    BindItem,
+    Bound,
+    Idempotency,
+    NumberPair,
+    Page,
+    Released,
+)
+from qibai.store.bindings.query import bindings_of_number, explain_number, get, get_many, list_bindings
+from qibai.store.bindings.release import release, release_many
+
+__all__ = [
+    "BindItem",
+    "Binding",
+    "BindingEditor",
+    "Bound",
+    "Idempotency",
+    "NumberPair",
+    "Page",
+    "Released",
+    "bind_many",
+    "bindings_of_number",
+    "explain_number",
+    "get",
+    "get_many",
+    "list_bindings",
+    "release",
+    "release_many",
+]

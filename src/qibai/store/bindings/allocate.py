@@ -1,0 +1,210 @@
+"""The item under way: drawing its numbers, sealing its parties, and what to do after a conflict."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from qibai.core.allocation import (
+    BLIND_DRAWS,
+    SAME_CODE_DRAWS,
+    Sequence700,
+    random_choice,
+    random_serial,
+    shuffled,
+)
+from qibai.core.errors import (
+    NoCodeForProvince,
+    NoCodes,
+    NumberNotOwned,
+    NumberTaken,
+    PoolExhausted,
+    QibaiError,
+)
+from qibai.core.numbering import SERIALS_PER_CODE
+from qibai.store.bindings.arrays import Blobs, Int2s
+from qibai.store.bindings.model import BindItem
+from qibai.store.bindings.session import Connection, Epoch
+from qibai.store.codes import TenantCode
+from qibai.store.keys import Keyring, binding_aad
+
+_SAMPLE: Final = 256  # serials tried before all of a code's are
+_FREE: Final = "SELECT free_serials(%s, %s::integer, %s, %s)"
+
+
+class Draft:
+    """One item on its way to be bound: its place in the request, its numbers, keys and sealed parties."""
+
+    __slots__ = (
+        "b_blob",
+        "b_key",
+        "b_next",
+        "blinded_by",
+        "code",
+        "draws",
+        "id",
+        "item",
+        "near_blobs",
+        "near_keys",
+        "near_next",
+        "place",
+        "ready",
+        "sealed_for",
+        "sequence",
+        "x",
+        "y",
+    )
+
+    def __init__(self, place: int, item: BindItem) -> None:
+        self.place = place
+        self.item = item
+        self.draws = 0
+        self.ready = False  # its numbers were found free by a search
+        self.code = -1
+        self.id = 0
+        self.x = -1
+        self.y: int | None = None
+        self.blinded_by: Epoch | None = None
+        self.near_keys: list[bytes] = []
+        self.near_next: list[bytes | None] = []
+        self.b_key = b""
+        self.b_next: bytes | None = None
+        self.near_blobs: list[bytes] = []
+        self.b_blob = b""
+        self.sealed_for: tuple[int, int] | None = None
+        self.sequence: Sequence700 | None = None
+
+    @property
+    def keys(self) -> list[bytes]:
+        return [*self.near_keys, self.b_key]
+
+    def blind(self, keyring: Keyring, epoch: Epoch, tenant_id: int) -> None:
+        """Hash the parties under the keys of ``epoch``."""
+        parties = self.item.parties
+        pairs = [epoch.keys(keyring, party) for party in parties.near]
+        self.near_keys = [pair[0] for pair in pairs]
+        self.near_next = [pair[1] for pair in pairs]
+        self.b_key, self.b_next = epoch.keys(keyring, parties.b)
+        self.blinded_by = epoch
+        if self.item.sticky:
+            self.sequence = Sequence700.of(tenant_id, self.keys)
+
+    def seal(self, keyring: Keyring) -> None:
+        """Encrypt the parties, unless that was done for the same code and id."""
+        if self.sealed_for == (self.code, self.id):
+            return
+        aad = binding_aad(self.code, self.id)
+        parties = self.item.parties
+        self.near_blobs = [keyring.seal(party.e164, aad) for party in parties.near]
+        self.b_blob = keyring.seal(parties.b.e164, aad)
+        self.sealed_for = (self.code, self.id)
+
+
+class Pool:
+    """The open codes of a tenant, and the numbers drawn from them."""
+
+    def __init__(self, codes: Sequence[TenantCode]) -> None:
+        codes = [own for own in codes if own.enabled]
+        self._all = [own.code for own in codes]
+        self._province = {own.code: own.province for own in codes}
+        self._by_province: dict[str, list[int]] = {}
+        for own in codes:
+            if own.province is not None:
+                self._by_province.setdefault(own.province, []).append(own.code)
+
+    def check(self, item: BindItem) -> QibaiError | None:
+        """What rules the item out before anything is drawn."""
+        if not self._all:
+            return NoCodes()
+        if item.province is not None and item.province not in self._by_province:
+            return NoCodeForProvince(field="province")
+        if item.expected is not None:
+            value = item.expected.code.value
+            if value not in self._province:
+                return NumberNotOwned(field="expected")
+            if item.province is not None and self._province[value] != item.province:
+                return NumberNotOwned("the expected number is not of that province", field="expected")
+        return None
+
+    def _codes(self, item: BindItem) -> list[int]:
+        if item.expected is not None:
+            return [item.expected.code.value]
+        return self._all if item.province is None else self._by_province[item.province]
+
+    def draw(self, draft: Draft, batch: dict[str | None, int]) -> None:
+        """Draw the numbers of one more try; ``batch`` holds the codes that this batch draws from."""
+        if draft.ready:
+            draft.ready = False
+            return
+        item, sequence = draft.item, draft.sequence
+        codes = self._codes(item)
+        if sequence is not None:
+            same = draft.draws < SAME_CODE_DRAWS or len(codes) == 1
+            code = (
+                sequence.first_code(codes)
+                if same
+                else sequence.ranked(codes)[(draft.draws - SAME_CODE_DRAWS + 1) % len(codes)]
+            )
+        elif item.expected is not None:
+            code = codes[0]
+        elif draft.draws < SAME_CODE_DRAWS:
+            found = batch.get(item.province)
+            code = batch[item.province] = random_choice(codes) if found is None else found
+        else:
+            code = random_choice(codes)
+        draft.code = code
+        draft.y = None
+        if item.expected is not None:
+            draft.x = item.expected.serial
+        else:
+            draft.x = sequence.serial(draft.draws) if sequence else random_serial()
+        if item.parties.mode.has_y:
+            draft.y = (
+                sequence.serial(draft.draws, y=True, but=draft.x) if sequence else random_serial(but=draft.x)
+            )
+        draft.draws += 1
+
+    async def search(self, conn: Connection, draft: Draft, now: datetime) -> QibaiError | None:
+        """Choose numbers that are free just now; return the error when there are none."""
+        item, sequence = draft.item, draft.sequence
+        has_y = item.parties.mode.has_y
+        codes = self._codes(item)
+        for code in sequence.ranked(codes) if sequence else shuffled(codes):
+            free: list[int] = []
+            if sequence is None and item.expected is None:
+                sample = [random_serial() for _ in range(_SAMPLE)]
+                free = await _free(conn, code, draft.keys, sorted(set(sample)), now)
+            if len(free) < 1 + has_y:
+                free = await _free(conn, code, draft.keys, range(SERIALS_PER_CODE), now)
+            if item.expected is not None:
+                if item.expected.serial not in free:
+                    return NumberTaken(field="expected")
+                x = item.expected.serial
+            elif len(free) < 1 + has_y:
+                continue
+            else:
+                x = sequence.pick(free) if sequence else random_choice(free)
+            draft.code, draft.x, draft.y = code, x, None
+            if has_y:
+                rest = [serial for serial in free if serial != x]
+                if not rest:
+                    continue
+                draft.y = sequence.pick(rest, y=True) if sequence else random_choice(rest)
+            draft.ready = True
+            return None
+        return PoolExhausted()
+
+    async def after_conflict(self, conn: Connection, draft: Draft, now: datetime) -> QibaiError | None:
+        """Whether the item may be tried again: None, or the error that is its answer."""
+        if draft.item.expected is not None and not draft.item.parties.mode.has_y:
+            return NumberTaken(field="expected")
+        if draft.draws >= BLIND_DRAWS:
+            return await self.search(conn, draft, now)
+        return None
+
+
+async def _free(
+    conn: Connection, code: int, keys: Sequence[bytes], serials: Sequence[int], now: datetime
+) -> list[int]:
+    params = [now, code, Blobs.of_blobs(keys), Int2s.of(serials)]
+    cur = await conn.execute(_FREE, params, prepare=True, binary=True)
+    return [row[0] for row in await cur.fetchall()]

@@ -1,0 +1,262 @@
+"""Changing a binding: its lifetime, a party, the members of its group. Each is one transaction.
+
+Whoever leaves a binding leaves the pair in quarantine: their late calls find an ended order, and nobody.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from qibai.core.binding import MAX_GROUP, Parties, Status
+from qibai.core.errors import (
+    BadRequest,
+    BindingEnded,
+    BindingNotFound,
+    GroupSizeWrong,
+    ModeMismatch,
+    NumberTaken,
+    StoreUnavailable,
+)
+from qibai.core.numbering import Msisdn, Number700
+from qibai.store.bindings.arrays import Blobs, Int2s
+from qibai.store.bindings.model import Binding
+from qibai.store.bindings.query import from_row
+from qibai.store.bindings.session import Connection, Epoch, fetch_epoch, persist
+from qibai.store.keys import Keyring, binding_aad
+from qibai.store.routes import FROM_GROUP, TO_GROUP
+from qibai.store.statements import load
+
+_SQL: Final = load("bindings")
+_ARBITER: Final = {
+    False: b"(code, serial, caller_key)",
+    True: b"(code, serial, next_key) WHERE next_key IS NOT NULL",
+}
+
+
+class BindingEditor:
+    """Changes to bindings of one tenant at the instant ``now``.
+
+    Every method returns the binding as it is afterwards, committed, and raises BindingNotFound, BindingEnded
+    or StoreUnavailable; ``conn`` is in autocommit mode.
+    """
+
+    def __init__(
+        self, conn: Connection, keyring: Keyring, tenant_id: int, *, now: datetime, quarantine: timedelta
+    ) -> None:
+        self._conn, self._keyring, self._tenant_id = conn, keyring, tenant_id
+        self._now, self._quarantine = now, quarantine
+
+    async def extend(self, code: int, id: int, expires_at: datetime) -> Binding:
+        """Let the binding end at ``expires_at`` (later or earlier than it would have)."""
+        return await persist(self._extend, code, id, expires_at)
+
+    async def change_party(
+        self,
+        code: int,
+        id: int,
+        *,
+        a: Msisdn | None = None,
+        b: Msisdn | None = None,
+        member: tuple[Msisdn, Msisdn] | None = None,
+    ) -> Binding:
+        """Put somebody else in the place of A, of B, or of a member (the old one and the new one).
+
+        Raise ModeMismatch, PartyRepeated, BadRequest (no such member), or NumberTaken when a newcomer has a
+        pair on X or Y in another binding already.
+        """
+        return await persist(self._replace, code, id, a, b, member)
+
+    async def add_members(self, code: int, id: int, members: Sequence[Msisdn]) -> Binding:
+        """Add to the group, at its end. Raise ModeMismatch, PartyRepeated, GroupSizeWrong, NumberTaken."""
+        return await persist(self._regroup, code, id, list(members), [])
+
+    async def remove_members(self, code: int, id: int, members: Sequence[Msisdn]) -> Binding:
+        """Take out of the group. Raise ModeMismatch, BadRequest (no such member), GroupSizeWrong."""
+        return await persist(self._regroup, code, id, [], list(members))
+
+    async def _extend(self, code: int, id: int, expires_at: datetime) -> Binding:
+        async with self._locked(code, id) as row:
+            await row.run("set_expiry", expires_at=expires_at)
+            for number, parties in row.callers():
+                await row.run(
+                    "extend_routes", serial=number.serial, keys=row.keys(parties), expires_at=expires_at
+                )
+            return msgspec.structs.replace(row.binding, expires_at=expires_at.astimezone(UTC))
+
+    async def _replace(
+        self, code: int, id: int, a: Msisdn | None, b: Msisdn | None, member: tuple[Msisdn, Msisdn] | None
+    ) -> Binding:
+        async with self._locked(code, id) as row:
+            old = row.binding.parties
+            members = list(old.members)
+            if member is not None:
+                if not old.mode.is_group:
+                    raise ModeMismatch("members belong to the modes GXB and GXYB", field="members")
+                members[_place(members, member[0])] = member[1]
+            new = Parties.of(old.mode, a=a or old.a, members=members, b=b or old.b)
+            return await row.become(new)
+
+    async def _regroup(
+        self, code: int, id: int, joining: Sequence[Msisdn], leaving: Sequence[Msisdn]
+    ) -> Binding:
+        async with self._locked(code, id) as row:
+            old = row.binding.parties
+            if not old.mode.is_group:
+                raise ModeMismatch("members belong to the modes GXB and GXYB", field="members")
+            members = list(old.members)
+            for party in leaving:
+                del members[_place(members, party)]
+            members += joining
+            if not 1 <= len(members) <= MAX_GROUP:
+                raise GroupSizeWrong(field="members")
+            return await row.become(Parties.of(old.mode, a=None, members=members, b=old.b))
+
+    @asynccontextmanager
+    async def _locked(self, code: int, id: int) -> AsyncIterator["_Row"]:
+        """The binding, active and ours to change until the transaction ends."""
+        async with self._conn.transaction():
+            epoch, by_next = await fetch_epoch(self._conn, self._keyring)
+            key = {"code": code, "id": id, "tenant": self._tenant_id}
+            cur = await self._conn.execute(_SQL["lock"], key, binary=True)
+            found = await cur.fetchone()
+            if found is None:
+                raise BindingNotFound
+            binding = from_row(found, self._keyring)
+            if binding.status(self._now) is not Status.ACTIVE:
+                raise BindingEnded
+            common = {**key, "now": self._now, "quarantine": self._quarantine}
+            yield _Row(self._conn, self._keyring, epoch, binding, common, by_next=by_next)
+
+
+def _place(members: Sequence[Msisdn], party: Msisdn) -> int:
+    if party not in members:
+        raise BadRequest("this is not a member of the group", field="members")
+    return members.index(party)
+
+
+class _Row:
+    """A locked binding and its route rows."""
+
+    def __init__(
+        self,
+        conn: Connection,
+        keyring: Keyring,
+        epoch: Epoch,
+        binding: Binding,
+        common: dict[str, Any],
+        *,
+        by_next: bool,
+    ) -> None:
+        self.binding = binding
+        self._conn, self._keyring, self._epoch, self._by_next = conn, keyring, epoch, by_next
+        self._common = common
+        self._aad = binding_aad(binding.code, binding.id)
+
+    async def run(self, name: str, **params: Any) -> tuple[int, Any]:
+        """Run a statement; how many rows it touched, and the first value that it returned."""
+        statement = _SQL[name].replace(b"/*arbiter*/", _ARBITER[self._by_next])
+        if self._by_next and name != "add_route":
+            statement = statement.replace(b"caller_key", b"next_key")
+        cur = await self._conn.execute(statement, {**self._common, **params}, binary=True)
+        row = await cur.fetchone() if cur.description else None
+        return cur.rowcount, row[0] if row else None
+
+    def key(self, party: Msisdn) -> bytes:
+        return self._epoch.keys(self._keyring, party)[0]
+
+    def keys(self, parties: Sequence[Msisdn]) -> Blobs:
+        return Blobs(Blobs.of_blobs(sorted(self.key(party) for party in parties)).data)
+
+    def callers(self, parties: Parties | None = None) -> list[tuple[Number700, tuple[Msisdn, ...]]]:
+        """Who dials X, and who dials Y (or X, where there is no Y)."""
+        who = parties or self.binding.parties
+        return [(self.binding.x, who.near), (self.binding.far, (who.b,))]
+
+    async def become(self, new: Parties) -> Binding:
+        """Give the binding other parties: pairs of the newcomers, the ends of the leavers', new callees."""
+        old, binding = self.binding.parties, self.binding
+        newcomers = set(new.near) | {new.b}
+        newcomers -= set(old.near) | {old.b}
+        if newcomers:
+            serials = Int2s.of(sorted({binding.x.serial, binding.far.serial}))
+            _, taken = await self.run("taken_elsewhere", serials=serials, keys=self.keys(sorted(newcomers)))
+            if taken:
+                raise NumberTaken("a new party has one of these numbers in another binding already")
+        reached = await self._reached(old)
+        seal = self._seal
+        blobs = {party: seal(party) for party in (*new.near, new.b)}
+        for (number, before), (_, after) in zip(self.callers(old), self.callers(new), strict=True):
+            for party in sorted(set(before) - set(after)):
+                await self.run("end_route", serial=number.serial, key=self.key(party))
+        target = reached if reached in new.near else self._successor(old, new, reached)
+        for party in sorted(set(new.near) - set(old.near)):
+            await self._add(
+                binding.x, party, blobs, callee=new.b, shown=binding.far, flags=self._flags(FROM_GROUP)
+            )
+        if new.b != old.b:
+            await self._add(
+                binding.far, new.b, blobs, callee=target, shown=binding.x, flags=self._flags(TO_GROUP)
+            )
+            await self._point(binding.x, new.near, blobs[new.b])
+        elif target != reached:
+            await self._point(binding.far, [new.b], blobs[target])
+        group = new.mode.is_group
+        await self.run(
+            "set_parties",
+            a=None if new.a is None else blobs[new.a],
+            b=blobs[new.b],
+            members=[blobs[party] for party in new.members] if group else None,
+        )
+        return msgspec.structs.replace(binding, source=new)
+
+    async def _reached(self, old: Parties) -> Msisdn:
+        """Whom B's calls reach: A, or the member who called last. B's row stays locked."""
+        _, callee = await self.run("lock_route", serial=self.binding.far.serial, key=self.key(old.b))
+        if callee is None:
+            raise StoreUnavailable("the binding's routes are incomplete")
+        return Msisdn(self._keyring.open(callee, self._aad))
+
+    @staticmethod
+    def _successor(old: Parties, new: Parties, reached: Msisdn) -> Msisdn:
+        """Whoever took the place of ``reached``, else the first of the group."""
+        place = old.near.index(reached) if reached in old.near else 0
+        took_over = len(new.near) == len(old.near) and new.near[place] not in old.near
+        return new.near[place] if took_over else new.near[0]
+
+    async def _add(
+        self,
+        number: Number700,
+        party: Msisdn,
+        blobs: dict[Msisdn, bytes],
+        *,
+        callee: Msisdn,
+        shown: Number700,
+        flags: int,
+    ) -> None:
+        key, following = self._epoch.keys(self._keyring, party)
+        done, _ = await self.run(
+            "add_route",
+            serial=number.serial,
+            key=key,
+            next=following,
+            shown=shown.serial,
+            flags=flags,
+            max_call_s=self.binding.max_call_s,
+            expires_at=self.binding.expires_at,
+            callee=blobs[callee],
+            caller=blobs[party],
+        )
+        if not done:
+            raise NumberTaken("a new party has one of these numbers in another binding already")
+
+    async def _point(self, number: Number700, callers: Sequence[Msisdn], callee: bytes) -> None:
+        await self.run("set_callee", serial=number.serial, keys=self.keys(callers), callee=callee)
+
+    def _flags(self, flag: int) -> int:
+        return flag if self.binding.mode.is_group else 0
+
+    def _seal(self, party: Msisdn) -> bytes:
+        return self._keyring.seal(party.e164, self._aad)

@@ -1,0 +1,139 @@
+"""Ending bindings: two round trips for any number of them, all alike, however often they are asked for."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import psycopg
+
+from qibai.core.binding import Status
+from qibai.core.errors import BindingNotFound, QibaiError, StoreUnavailable
+from qibai.store.bindings.arrays import Blobs, Int2s, Int4s, Int8s
+from qibai.store.bindings.model import Binding, Released
+from qibai.store.bindings.query import get_many
+from qibai.store.bindings.session import ATTEMPTS, Connection, Epoch, fetch_epoch, likely_epoch, persist
+from qibai.store.keys import Keyring
+from qibai.store.statements import load
+
+_SQL: Final = load("bindings")
+_CHANGED: Final = "QB001"
+CHUNK: Final = 1_000
+
+BindingId = tuple[int, int]  #: code, id
+
+
+async def release_many(
+    conn: Connection,
+    keyring: Keyring,
+    tenant_id: int,
+    ids: Sequence[BindingId],
+    *,
+    now: datetime,
+    quarantine: timedelta,
+) -> list[Released | QibaiError]:
+    """End each binding at ``now``; its pairs go into quarantine. Per item: when it ended, or BindingNotFound.
+
+    A binding that was released before keeps the time of then, an expired one its expiry. What is returned is
+    committed; ``conn`` is in autocommit mode. Raise StoreUnavailable.
+    """
+    results: list[Released | QibaiError] = []
+    for start in range(0, len(ids), CHUNK):
+        results += await _release(
+            conn, keyring, tenant_id, ids[start : start + CHUNK], now=now, quarantine=quarantine
+        )
+    return results
+
+
+async def release(
+    conn: Connection,
+    keyring: Keyring,
+    tenant_id: int,
+    code: int,
+    id: int,
+    *,
+    now: datetime,
+    quarantine: timedelta,
+) -> Released:
+    """End one binding, see ``release_many``. Raise BindingNotFound, StoreUnavailable."""
+    result = (await release_many(conn, keyring, tenant_id, [(code, id)], now=now, quarantine=quarantine))[0]
+    if isinstance(result, QibaiError):
+        raise result
+    return result
+
+
+async def _release(
+    conn: Connection,
+    keyring: Keyring,
+    tenant_id: int,
+    ids: Sequence[BindingId],
+    *,
+    now: datetime,
+    quarantine: timedelta,
+) -> list[Released | QibaiError]:
+    for _ in range(ATTEMPTS):
+        found = await get_many(conn, keyring, tenant_id, sorted(set(ids)))
+        active = {id: row for id, row in found.items() if row.status(now) is Status.ACTIVE}
+        if not active or await persist(
+            _end, conn, keyring, tenant_id, active, now=now, quarantine=quarantine
+        ):
+            return [_result(found.get(id), now, id in active) for id in ids]
+    raise StoreUnavailable("these bindings keep changing; try again")
+
+
+def _result(binding: Binding | None, now: datetime, ended: bool) -> Released | QibaiError:
+    if binding is None:
+        return BindingNotFound()
+    if ended:
+        return Released(binding.code, binding.id, Status.RELEASED, now)
+    if binding.released_at is not None:
+        return Released(binding.code, binding.id, Status.RELEASED, binding.released_at)
+    return Released(binding.code, binding.id, Status.EXPIRED, binding.expires_at)
+
+
+async def _end(
+    conn: Connection,
+    keyring: Keyring,
+    tenant_id: int,
+    active: dict[BindingId, Binding],
+    *,
+    now: datetime,
+    quarantine: timedelta,
+) -> bool:
+    """End bindings that were read as active; False when they must be read again."""
+    epoch = likely_epoch(keyring)
+    params = _parameters(keyring, epoch, active)
+    params |= {"now": now, "quarantine": quarantine, "tenant": tenant_id}
+    params |= {"write": epoch.write, "extra": epoch.extra}
+    try:
+        cur = await conn.execute(_SQL["release_many"], params, prepare=True, binary=True)
+        row = await cur.fetchone()
+    except psycopg.Error as exc:
+        if exc.sqlstate == _CHANGED:
+            return False
+        raise
+    if row is not None and row[0]:
+        return True
+    await fetch_epoch(conn, keyring)
+    return False
+
+
+def _parameters(keyring: Keyring, epoch: Epoch, active: dict[BindingId, Binding]) -> dict[str, Any]:
+    bindings = [active[id] for id in sorted(active)]
+    near: list[int] = []
+    routes: list[tuple[int, int, bytes, int]] = []
+    for binding in bindings:
+        parties = binding.parties
+        near.append(len(parties.near))
+        code, x, id = binding.code, binding.x.serial, binding.id
+        routes += [(code, x, epoch.keys(keyring, party)[0], id) for party in parties.near]
+        routes.append((code, binding.far.serial, epoch.keys(keyring, parties.b)[0], id))
+    routes.sort()
+    return {
+        "codes": Int4s.of([binding.code for binding in bindings]),
+        "ids": Int8s.of([binding.id for binding in bindings]),
+        "near": Int4s.of(near),
+        "route_codes": Int4s.of([row[0] for row in routes]),
+        "route_serials": Int2s.of([row[1] for row in routes]),
+        "route_keys": Blobs.of_blobs([row[2] for row in routes]),
+        "route_ids": Int8s.of([row[3] for row in routes]),
+    }

@@ -1,0 +1,180 @@
+"""One call of the database's ``bind_many``: drafts in, arrays out."""
+
+import secrets
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from qibai.core.binding import Scene
+from qibai.store.bindings.allocate import Draft, Pool
+from qibai.store.bindings.arrays import Blobs, Instants, Int2s, Int4s, Int8s, PgArray, Texts
+from qibai.store.bindings.session import Epoch
+from qibai.store.keys import Keyring
+from qibai.store.routes import FROM_GROUP, TO_GROUP
+
+_REDRAWS: Final = 20  # within one batch, until a clashing item waits for the next one
+_ARRAYS: Final = 33
+STATEMENT: Final = f"""SELECT outcome, id, other_code, other_id
+FROM bind_many(%s, %s, %s::integer, %s::integer, %s::integer, {", ".join(["%s"] * _ARRAYS)})"""  # noqa: S608
+_SCENES: Final = {scene: scene.value for scene in Scene}
+
+
+class Batch:
+    """Drafts that go into one call and do not clash with each other; ``later`` are those that would."""
+
+    def __init__(self, epoch: Epoch, pool: Pool) -> None:
+        self.epoch = epoch
+        self.drafts: list[Draft] = []
+        self.later: list[Draft] = []
+        self._pool = pool
+        self._codes: dict[str | None, int] = {}
+        self._pairs: set[tuple[int, int, bytes]] = set()
+        self._ids: set[int] = set()
+        self._idempotency: set[bytes] = set()
+
+    def add(self, draft: Draft, keyring: Keyring) -> None:
+        """Draw numbers and seal, or put the draft off: at most one of a batch may use a pair or a key."""
+        idempotency = draft.item.idempotency
+        if idempotency is not None and idempotency.key in self._idempotency:
+            self.later.append(draft)
+            return
+        for _ in range(_REDRAWS):
+            searched = draft.ready
+            self._pool.draw(draft, self._codes)
+            if self._claim(draft):
+                break
+            if searched or draft.item.expected is not None:
+                self.later.append(draft)
+                return
+        else:
+            self.later.append(draft)
+            return
+        if idempotency is not None:
+            self._idempotency.add(idempotency.key)
+        if not draft.id:
+            draft.id = self._new_id()
+        self._ids.add(draft.id)
+        draft.seal(keyring)
+        self.drafts.append(draft)
+
+    def _claim(self, draft: Draft) -> bool:
+        code, x, y = draft.code, draft.x, draft.y
+        pairs = {(code, x, key) for key in draft.keys}
+        if y is not None:
+            pairs |= {(code, y, key) for key in draft.keys}
+        if not self._pairs.isdisjoint(pairs):
+            return False
+        self._pairs |= pairs
+        return True
+
+    def _new_id(self) -> int:
+        while True:
+            id = (time.time_ns() // 1_000_000 & ((1 << 42) - 1)) << 21 | secrets.randbits(21)
+            if id not in self._ids:
+                return id
+
+    def parameters(self, tenant_id: int, now: datetime, quarantine: timedelta) -> list[Any]:
+        """What ``STATEMENT`` takes."""
+        return [
+            now,
+            quarantine,
+            tenant_id,
+            self.epoch.write,
+            self.epoch.extra,
+            *_bindings(self.drafts),
+            *_routes(self.drafts),
+            *_checks(self.drafts),
+            *_idempotency(self.drafts),
+        ]
+
+
+def _bindings(drafts: Sequence[Draft]) -> list[PgArray]:
+    items = [draft.item for draft in drafts]
+    group = [item.parties.mode.is_group for item in items]
+    return [
+        Int4s.of([draft.code for draft in drafts]),
+        Int8s.of([draft.id for draft in drafts]),
+        Texts.of_strings([item.parties.mode.value for item in items]),
+        Texts.of_strings([_SCENES[item.scene] for item in items]),
+        Texts.of_strings([item.order_id for item in items]),
+        Texts.of_strings([item.industrial_id for item in items]),
+        Texts.of_strings([item.province for item in items]),
+        Int2s.of([draft.x for draft in drafts]),
+        Int2s.of_optional([draft.y for draft in drafts]),
+        Blobs.of_blobs(
+            [None if many else draft.near_blobs[0] for draft, many in zip(drafts, group, strict=True)]
+        ),
+        Blobs.of_blobs([draft.b_blob for draft in drafts]),
+        Texts.of_strings(
+            [_literal(draft.near_blobs) if many else None for draft, many in zip(drafts, group, strict=True)]
+        ),
+        Int4s.of([item.max_call_s for item in items]),
+        Instants.of_times([item.expires_at for item in items]),
+    ]
+
+
+def _literal(blobs: Sequence[bytes]) -> str:
+    """A bytea[] as text: arrays of arrays of several lengths do not exist in binary."""
+    return "{" + ",".join(f'"\\\\x{blob.hex()}"' for blob in blobs) + "}"
+
+
+def _routes(drafts: Sequence[Draft]) -> list[PgArray]:
+    rows: list[tuple[int, int, bytes, bytes | None, int, int, int, int, datetime, bytes, bytes]] = []
+    for draft in drafts:
+        item = draft.item
+        code, x, far, id = draft.code, draft.x, draft.x if draft.y is None else draft.y, draft.id
+        group = item.parties.mode.is_group
+        flags, max_call, expires, b_blob = FROM_GROUP * group, item.max_call_s, item.expires_at, draft.b_blob
+        for key, following, blob in zip(draft.near_keys, draft.near_next, draft.near_blobs, strict=True):
+            rows.append((code, x, key, following, id, far, flags, max_call, expires, b_blob, blob))
+        first = draft.near_blobs[0]
+        flags = TO_GROUP * group
+        rows.append((code, far, draft.b_key, draft.b_next, id, x, flags, max_call, expires, first, b_blob))
+    rows.sort(key=lambda row: row[:3])
+    codes, serials, keys, nexts, ids, shown, all_flags, lengths, ends, callees, callers = zip(
+        *rows, strict=True
+    )
+    return [
+        Int4s.of(codes),
+        Int2s.of(serials),
+        Blobs.of_blobs(keys),
+        Blobs.of_blobs(nexts),
+        Int8s.of(ids),
+        Int2s.of(shown),
+        Int2s.of(all_flags),
+        Int4s.of(lengths),
+        Instants.of_times(ends),
+        Blobs.of_blobs(callees),
+        Blobs.of_blobs(callers),
+    ]
+
+
+def _checks(drafts: Sequence[Draft]) -> list[PgArray]:
+    """The pairs that no binding may occupy though ours does not: no real number repeats on X and Y."""
+    rows: list[tuple[int, int, bytes, int]] = []
+    for draft in drafts:
+        if draft.y is not None:
+            rows.append((draft.code, draft.x, draft.b_key, draft.id))
+            rows += [(draft.code, draft.y, key, draft.id) for key in draft.near_keys]
+    return [
+        Int4s.of([row[0] for row in rows]),
+        Int2s.of([row[1] for row in rows]),
+        Blobs.of_blobs([row[2] for row in rows]),
+        Int8s.of([row[3] for row in rows]),
+    ]
+
+
+def _idempotency(drafts: Sequence[Draft]) -> list[PgArray]:
+    rows = [
+        (draft.item.idempotency.key, draft.item.idempotency.request, draft.code, draft.id)
+        for draft in drafts
+        if draft.item.idempotency is not None
+    ]
+    rows.sort()
+    return [
+        Blobs.of_blobs([row[0] for row in rows]),
+        Blobs.of_blobs([row[1] for row in rows]),
+        Int4s.of([row[2] for row in rows]),
+        Int8s.of([row[3] for row in rows]),
+    ]

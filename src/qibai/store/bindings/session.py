@@ -1,0 +1,74 @@
+"""Shared by all that touches bindings: which hash keys rows are under, and the driver's errors as our own."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
+
+import psycopg
+from psycopg import errors
+
+from qibai.core.errors import StoreUnavailable
+from qibai.core.numbering import Msisdn
+from qibai.store.keys import Keyring
+
+Connection = psycopg.AsyncConnection[Any]
+
+ATTEMPTS: Final = 10  # after a deadlock or a race that a unique key decided
+
+#: The server undid everything and the same again may well succeed.
+_AGAIN: Final = (errors.DeadlockDetected, errors.SerializationFailure, errors.UniqueViolation)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Epoch(NamedTuple):
+    """Which hash keys go into caller_key and next_key of route rows, see the table hash_rotation."""
+
+    write: int
+    extra: int | None
+
+    def keys(self, keyring: Keyring, party: Msisdn) -> tuple[bytes, bytes | None]:
+        """Both keys of a party. Raise KeyFileError when the key file is not this database's."""
+        first = keyring.blind_by(self.write, party)
+        if self.extra is None:
+            return first, None
+        return first, first if self.extra == self.write else keyring.blind_by(self.extra, party)
+
+
+_EPOCHS: Final[WeakKeyDictionary[Keyring, Epoch]] = WeakKeyDictionary()
+
+
+def likely_epoch(keyring: Keyring) -> Epoch:
+    """The epoch that was last seen, or what the key file suggests; the database has the last word."""
+    return _EPOCHS.get(keyring) or Epoch(keyring.hash_id, keyring.next_hash_id)
+
+
+def learn_epoch(keyring: Keyring, epoch: Epoch) -> Epoch:
+    """Remember what the database said."""
+    _EPOCHS[keyring] = epoch
+    return epoch
+
+
+async def fetch_epoch(conn: Connection, keyring: Keyring) -> tuple[Epoch, bool]:
+    """The epoch, fixed until the running transaction ends, and whether next_key decides conflicts."""
+    cur = await conn.execute("SELECT write_id, extra_id, by_next FROM route_epoch()")
+    row = await cur.fetchone()
+    assert row is not None  # noqa: S101  # a function that returns one row
+    return learn_epoch(keyring, Epoch(row[0], row[1])), row[2]
+
+
+async def persist(attempt: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run ``attempt``, anew when the database asks for that. Raise StoreUnavailable when it cannot answer."""
+    for left in range(ATTEMPTS - 1, -1, -1):
+        try:
+            return await attempt(*args, **kwargs)
+        except _AGAIN:
+            if not left:
+                raise
+            await asyncio.sleep(random.random() / 50)  # noqa: S311  # lets the other one finish
+        except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+            raise StoreUnavailable from exc
+    raise AssertionError
