@@ -1,0 +1,29 @@
+"""Rotation of keys while everything runs: in batches, resumable after any interruption, with progress.
+
+``rotate_values`` re-encrypts all sealed values, ``rotate_hash`` moves the routes to a new blind index,
+``rotate_token`` gives new calls a new token key. Old keys stay in the key file: spools and running calls may
+still need them. One rotation runs at a time.
+"""
+
+from qibai.store import keyfile
+from qibai.store.crypto import TOKEN_KEY_BYTES
+from qibai.store.keyfile import KeyFile
+from qibai.store.keys import Keyring
+from qibai.store.rotate_hash import rotate_hash
+from qibai.store.rotate_values import ValuesRotated, rotate_values
+from qibai.store.rotating import Progress, RotationStep
+
+__all__ = ["Progress", "RotationStep", "ValuesRotated", "rotate_hash", "rotate_token", "rotate_values"]
+
+
+def rotate_token(keyring: Keyring) -> int:
+    """Add a token key for new calls and return its id; running calls keep theirs."""
+    added = []
+
+    def change(content: KeyFile) -> None:
+        added.append(keyfile.add_key(content.token, TOKEN_KEY_BYTES))
+        content.token.current = added[0]
+
+    keyfile.update(keyring.path, change)
+    keyring.reload_if_changed()
+    return added[0]
