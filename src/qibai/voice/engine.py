@@ -18,6 +18,7 @@ import jinja2
 import qibai
 from qibai.config import Config, VoiceConfig
 from qibai.core.errors import ConfigError
+from qibai.voice.peers import uri_of
 
 _VERSION = re.compile(r"version: kamailio ([0-9]+)\.([0-9]+)\.")
 _ANSWER_TIMEOUT_MS: Final = 5_000  # no reply at all: the peer is not there
@@ -41,6 +42,7 @@ def render(config: Config) -> None:
     _write(script, _script(config))
     if voice.tls_port:
         _write(run / "tls.cfg", _template("tls.cfg.j2").render(voice=voice))
+    _write(run / "peers.list", _peers(voice))
     _write(
         run / "kamailio.cfg",
         _template("kamailio.cfg.j2").render(
@@ -55,6 +57,8 @@ def render(config: Config) -> None:
             ng_port=voice.media_ng_port,
             answer_timeout_ms=_ANSWER_TIMEOUT_MS,
             ring_timeout_ms=voice.ring_timeout_s * 1000,
+            probe_interval_s=voice.probe_interval_s,
+            host=voice.host,
             version=kamailio_version(),
         ),
     )
@@ -97,6 +101,11 @@ def rtpengine_command(config: Config) -> list[str]:
 def _sockets(voice: VoiceConfig) -> list[str]:
     ports = {"udp": voice.udp_port, "tcp": voice.tcp_port, "tls": voice.tls_port}
     return [f"{kind}:{voice.host}:{port}" for kind, port in ports.items() if port]
+
+
+def _peers(voice: VoiceConfig) -> str:
+    """The dispatcher's list: set, destination, flags, priority."""
+    return "".join(f"1 {uri_of(peer)} 0 {peer.priority}\n" for peer in voice.peers if peer.priority >= 0)
 
 
 def _script(config: Config) -> str:

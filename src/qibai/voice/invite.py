@@ -1,0 +1,199 @@
+"""The first INVITE: decide, and write it anew for the callee's side."""
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from qibai.config import Peer
+from qibai.core.errors import BadMessage, QibaiError, StoreUnavailable
+from qibai.core.ids import format_id, new_id
+from qibai.core.numbering import Msisdn, Number700
+from qibai.core.routing import Decision, Refusal, RefusalReason, Route, RouteRecord, SipStatus, decide
+from qibai.core.sip import (
+    Message,
+    called_number,
+    callee_uri,
+    caller_identity,
+    leg_of_request,
+    new_call_id,
+    sdp_of,
+    shown_uri,
+    unsupported,
+    write_invite,
+)
+from qibai.voice.media import MediaUnavailable
+from qibai.voice.token import DialogState, seal_state
+from qibai.voice.worker import STATE, Worker, end_unanswered
+
+RETRY_AFTER: Final = "Retry-After: 5\r\n"
+_DOWN: Final = SipStatus(503, "Service Unavailable", 41)
+_BAD: Final = SipStatus(400, "Bad Request", 95)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One INVITE that asks for a decision."""
+
+    request: Message
+    peer: Peer
+    call_id: int
+    at: float
+    interval: int  #: of the session timer, seconds
+    called: Number700 | None
+    caller: Msisdn | None
+
+
+class _NoPeer(Exception):
+    """No peer answers."""
+
+
+def on_invite(worker: Worker, request: Message, peer: Peer) -> None:
+    """Take an INVITE that starts a call, in its transaction, and connect or refuse it."""
+    ksr = worker.ksr
+    strange = unsupported(request)
+    if strange:
+        ksr.hdr.append_to_reply(f"Unsupported: {', '.join(strange)}\r\n")
+        ksr.tm.t_reply(420, "Bad Extension")
+        return
+    interval = _session_interval(worker, request)
+    if interval is None:
+        ksr.hdr.append_to_reply(f"Min-SE: {worker.voice.min_se_s}\r\n")
+        ksr.tm.t_reply(422, "Session Interval Too Small")
+        return
+    ksr.tm.t_reply(100, "Trying")
+    called = called_number(request)
+    caller = caller_identity(request, trust_asserted=True)
+    attempt = _Attempt(request, peer, new_id(), time.time(), interval, called, caller)
+    decision, record = _decide(worker, attempt)
+    if isinstance(decision, Refusal):
+        _refuse(worker, attempt, decision, decision.sip, record)
+    else:
+        _connect(worker, attempt, decision)
+
+
+def _decide(worker: Worker, attempt: _Attempt) -> tuple[Decision, RouteRecord | None]:
+    called, caller = attempt.called, attempt.caller
+    if called is None:
+        return Refusal(RefusalReason.NUMBER_MALFORMED), None
+    if caller is None:
+        return Refusal(RefusalReason.CALLER_UNKNOWN), None
+    try:
+        record = worker.routes.find(called, caller)
+        in_use = record is None and worker.routes.number_in_use(called, attempt.at)
+    except StoreUnavailable:
+        return Refusal(RefusalReason.STORE_UNAVAILABLE), None
+    return decide(called, caller, record, attempt.at, number_in_use=in_use), record
+
+
+def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
+    ksr = worker.ksr
+    try:
+        target = worker.choose_peer()
+        if target is None:
+            raise _NoPeer
+        text, token = _write(worker, attempt, route, target)
+    except BadMessage as exc:
+        refusal = Refusal(RefusalReason.POLICY, exc.code)
+        _refuse(worker, attempt, refusal, _BAD, route.record)
+        return
+    except (MediaUnavailable, _NoPeer, QibaiError) as exc:
+        rule = exc.code if isinstance(exc, QibaiError) else _FAULTS[type(exc)]
+        _refuse(worker, attempt, Refusal(RefusalReason.STORE_UNAVAILABLE, rule), _DOWN, route.record)
+        return
+    worker.ledger.decided(attempt.call_id, attempt.at, route)
+    if route.record.from_group:
+        _touch(worker, route.record)
+    ksr.pv.sets(STATE, token)
+    worker.send(text, worker.here(target.transport), None)
+    ksr.tm.t_on_reply("ksr_reply_invite")
+    ksr.tm.t_on_failure("ksr_failure_invite")
+    if ksr.tm.t_relay() < 0:
+        end_unanswered(worker, token, 503)
+        ksr.hdr.append_to_reply(f"{RETRY_AFTER}Reason: Q.850;cause=41\r\n")
+        ksr.tm.t_reply(503, "Service Unavailable")
+
+
+_FAULTS: Final[dict[type[Exception], str]] = {
+    MediaUnavailable: "media_unavailable",
+    _NoPeer: "no_peer",
+}
+
+
+def _refuse(
+    worker: Worker, attempt: _Attempt, refusal: Refusal, sip: SipStatus, record: RouteRecord | None
+) -> None:
+    worker.ledger.refused(
+        attempt.call_id,
+        attempt.at,
+        called=attempt.called,
+        caller=attempt.caller,
+        record=record,
+        refusal=refusal,
+        sip=sip,
+    )
+    header = RETRY_AFTER if sip.status == 503 else ""
+    worker.ksr.hdr.append_to_reply(f"{header}Reason: Q.850;cause={sip.q850}\r\n")
+    worker.ksr.tm.t_reply(sip.status, sip.phrase)
+
+
+def _write(worker: Worker, attempt: _Attempt, route: Route, target: Peer) -> tuple[str, str]:
+    """The INVITE for the callee's side, and the callee's token."""
+    record, request = route.record, attempt.request
+    code = record.called.code.value
+    callee = worker.routes.open_callee(record)
+    media_id = format_id("c", code, attempt.call_id) if worker.media.anchored else ""
+    state = DialogState(
+        from_caller=False,
+        leg=leg_of_request(request),
+        near_routes=(),
+        code=code,
+        binding_id=record.binding_id,
+        call_id=attempt.call_id,
+        tenant_id=record.tenant_id,
+        started_at=int(attempt.at),
+        max_call_s=route.max_call_s,
+        session_expires=attempt.interval,
+        media_id=media_id,
+        caller_peer=attempt.peer.name,
+        callee_peer=target.name,
+    )
+    token = seal_state(state, worker.keys)
+    description = sdp_of(request)
+    sdp = None
+    if description is not None:
+        sdp = worker.media.offer(description, media_id, from_caller=True, salt=request.call_id)
+    here = worker.here(target.transport)
+    text = write_invite(
+        request,
+        here=here,
+        target=callee_uri(callee, target.number_format, target.host, target.port, target.transport),
+        to=callee_uri(callee, target.number_format, target.host),
+        shown=shown_uri(record.shown, target.number_format, here.host),
+        call_id=new_call_id(),
+        token=token,
+        sdp=sdp,
+        session_expires=attempt.interval,
+        min_se=worker.voice.min_se_s,
+    )
+    return text, token
+
+
+def _session_interval(worker: Worker, request: Message) -> int | None:
+    """Seconds of the session timer (RFC 4028): the caller's wish or ours; None when the wish is too small."""
+    wish = request.first("session-expires")
+    least = worker.voice.min_se_s
+    if wish is None:
+        floor = request.first("min-se") or ""
+        asked = int(floor) if floor.isascii() and floor.isdigit() and len(floor) <= 6 else 0
+        return max(worker.voice.session_expires_s, least, asked)
+    seconds = wish.partition(";")[0].strip()
+    if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= 6):
+        return worker.voice.session_expires_s
+    return int(seconds) if int(seconds) >= least else None
+
+
+def _touch(worker: Worker, record: RouteRecord) -> None:
+    try:
+        worker.routes.touch_group(record)
+    except QibaiError:  # the call goes on; B's next call reaches the member who called before
+        worker.ksr.info("a group's last caller could not be noted\n")

@@ -1,0 +1,128 @@
+"""The routing script: Kamailio calls a method here for each message.
+
+Steps of a request: is the peer trusted, is the message well formed, which call does it belong to. Every
+callback that Kamailio may look for exists: a missing one leaves an exception behind that surfaces elsewhere.
+"""
+
+from typing import Any
+
+import KSR
+
+from qibai.config import Config, Peer, load
+from qibai.core.errors import BadMessage, KeyFileError, TokenBroken
+from qibai.core.sip import Message, parse
+from qibai.voice import dialog, replies
+from qibai.voice.invite import on_invite
+from qibai.voice.peers import LOOPBACK
+from qibai.voice.worker import ALLOW, Worker
+
+_OK = 1
+
+
+class Router:
+    """One a process; made before the fork, so it opens nothing until ``child_init``."""
+
+    def __init__(self, home: str) -> None:
+        self._config: Config = load(home)
+        self._worker: Worker | None = None
+
+    def child_init(self, rank: int) -> int:
+        """Called in every process after the fork; those that handle no message make nothing costly here."""
+        try:
+            self._worker = Worker(KSR, self._config)
+        except KeyFileError as exc:
+            KSR.err(f"{exc.message}\n")
+            return -1
+        return 0
+
+    def ksr_request_route(self, msg: Any) -> int:
+        worker = self._worker
+        if worker is None:
+            KSR.sl.send_reply(503, "Service Unavailable")
+            return _OK
+        get = KSR.pv.get
+        address = get("$si")
+        peer = worker.peers.trusted(address)
+        if peer is None:
+            peer = self._from_us(address)
+        if peer is None:
+            if get("$rm") != "ACK":
+                worker.refuse(403, "Forbidden", q850=21)
+            return _OK
+        try:
+            request = parse(get("$mb"))
+        except (BadMessage, UnicodeError):
+            if get("$rm") != "ACK":
+                worker.refuse(400, "Bad Request")
+            return _OK
+        self._route(worker, request, peer)
+        return _OK
+
+    def _from_us(self, address: str) -> Peer | None:
+        """The recorder, which ends calls from a loopback socket: for requests within a call alone."""
+        return LOOPBACK if address in ("127.0.0.1", "::1") else None
+
+    def _route(self, worker: Worker, request: Message, peer: Peer) -> None:
+        method = request.method
+        tm = KSR.tm
+        if method == "CANCEL":
+            if tm.t_check_trans() > 0:
+                tm.t_relay()
+            return
+        try:
+            state = dialog.state_of(worker, request)
+        except TokenBroken:
+            state = None
+            if method != "ACK":
+                worker.refuse(481, "Call/Transaction Does Not Exist")
+            return
+        if method == "ACK":
+            if state is not None:
+                dialog.on_request(worker, request, state)
+            else:
+                tm.t_check_trans()
+            return
+        if request.max_forwards == 0:
+            worker.refuse(483, "Too Many Hops", q850=25)
+            return
+        if state is not None:
+            if tm.t_newtran() > 0:
+                dialog.on_request(worker, request, state)
+            return
+        if method == "OPTIONS":
+            worker.refuse(200, "OK", header=ALLOW)
+        elif request.to_tag:
+            worker.refuse(481, "Call/Transaction Does Not Exist")
+        elif method != "INVITE" or peer is LOOPBACK:
+            worker.refuse(
+                403 if peer is LOOPBACK else 405, "Forbidden" if peer is LOOPBACK else "Method Not Allowed"
+            )
+        elif tm.t_newtran() > 0:
+            on_invite(worker, request, peer, KSR.pv.get("$proto").lower())
+
+    def ksr_reply_invite(self, msg: Any) -> int:
+        return self._reply(replies.on_invite_reply)
+
+    def ksr_reply_dialog(self, msg: Any) -> int:
+        return self._reply(replies.on_dialog_reply)
+
+    def _reply(self, handle: Any) -> int:
+        if self._worker is None:
+            return -255
+        try:
+            handle(self._worker, KSR.pv.get("$mb"))
+        except (BadMessage, TokenBroken, UnicodeError):
+            KSR.x.drop()  # unwritten it must not pass; the other side sends again or gives up
+            return -255
+        return _OK
+
+    def ksr_failure_invite(self, msg: Any) -> int:
+        if self._worker is not None:
+            replies.on_invite_failure(self._worker)
+        return _OK
+
+    def ksr_reply_route(self, msg: Any) -> int:
+        return _OK
+
+    def ksr_onsend_route(self, msg: Any) -> int:
+        return _OK

@@ -1,0 +1,179 @@
+"""Call events: what happened to a call, written to the spool as it happens."""
+
+import time
+from typing import Final
+
+import msgspec
+
+from qibai.core.errors import QibaiError
+from qibai.core.events import CallEvent, CallEventKind
+from qibai.core.numbering import Msisdn, Number700
+from qibai.core.routing import Refusal, Route, RouteRecord, SipStatus
+from qibai.store.keys import Keyring, binding_aad
+from qibai.store.spool import SpoolWriter
+from qibai.voice.token import DialogState
+
+#: What a final SIP status says of a call that was not answered: (reason, Q.850 cause).
+_FAILURES: Final = {
+    403: ("rejected", 21),
+    404: ("unreachable", 1),
+    408: ("no_answer", 19),
+    410: ("unreachable", 22),
+    480: ("no_answer", 19),
+    484: ("unreachable", 28),
+    486: ("busy", 17),
+    487: ("cancelled", 16),
+    488: ("rejected", 88),
+    500: ("unreachable", 41),
+    502: ("unreachable", 38),
+    503: ("unreachable", 41),
+    504: ("unreachable", 102),
+    600: ("busy", 17),
+    603: ("rejected", 21),
+    604: ("unreachable", 1),
+}
+
+
+def failure_of(status: int) -> tuple[str, int]:
+    """(reason, Q.850 cause) of a final failure status, 300 … 699."""
+    return _FAILURES.get(status, ("unreachable", 127) if status < 600 else ("rejected", 21))
+
+
+class Leg(msgspec.Struct, frozen=True):
+    """What a BYE on behalf of one side needs. The recorder sends it to ``uri``, one of our own Contacts."""
+
+    uri: str
+    from_: str = msgspec.field(name="from")
+    to: str
+    call_id: str
+    cseq: int
+
+
+class Legs(msgspec.Struct, frozen=True):
+    """``caller``: a BYE as the caller would send it, so it reaches the callee; and the other way round."""
+
+    caller: Leg
+    callee: Leg
+
+
+class Ledger:
+    """Writes the events of one worker."""
+
+    def __init__(self, spool: SpoolWriter, keyring: Keyring, node: str) -> None:
+        self._spool = spool
+        self._keyring = keyring
+        self._node = node
+
+    def decided(self, call_id: int, at: float, route: Route) -> None:
+        """A call was let through."""
+        record = route.record
+        called = record.called
+        self._append(
+            CallEvent(
+                kind=CallEventKind.DECIDED,
+                code=called.code.value,
+                call_id=call_id,
+                at=at,
+                node=self._node,
+                tenant_id=record.tenant_id,
+                binding_id=record.binding_id,
+                called=called.serial,
+                shown=record.shown.serial,
+                caller=record.caller_sealed,
+                callee=record.callee_sealed,
+                max_call_s=route.max_call_s,
+            )
+        )
+
+    def refused(
+        self,
+        call_id: int,
+        at: float,
+        *,
+        called: Number700 | None,
+        caller: Msisdn | None,
+        record: RouteRecord | None,
+        refusal: Refusal,
+        sip: SipStatus,
+    ) -> None:
+        """A call was refused; ``caller`` and ``record`` where they are known."""
+        code = -1 if called is None else called.code.value
+        sealed = None
+        if record is not None:
+            sealed = record.caller_sealed
+        elif caller is not None:
+            try:
+                sealed = self._keyring.seal(caller.e164, binding_aad(code, call_id))
+            except QibaiError:  # without keys the record still says that a call was refused
+                sealed = None
+        self._append(
+            CallEvent(
+                kind=CallEventKind.DECIDED,
+                code=code,
+                call_id=call_id,
+                at=at,
+                node=self._node,
+                tenant_id=record.tenant_id if record else None,
+                binding_id=record.binding_id if record else None,
+                called=called.serial if called else None,
+                caller=sealed,
+                sip_status=sip.status,
+                q850=sip.q850,
+                reason=refusal.rule or refusal.reason.value,
+                ended_by="platform",
+            )
+        )
+
+    def ringing(self, state: DialogState) -> None:
+        self._append(self._event(CallEventKind.RINGING, state))
+
+    def answered(self, state: DialogState, legs: Legs, session_expires: int | None) -> None:
+        sealed = self._keyring.seal(
+            msgspec.json.encode(legs).decode(), binding_aad(state.code, state.call_id)
+        )
+        self._append(
+            CallEvent(
+                kind=CallEventKind.ANSWERED,
+                code=state.code,
+                call_id=state.call_id,
+                at=time.time(),
+                node=self._node,
+                legs=sealed,
+                session_expires=session_expires,
+                media_id=state.media_id or None,
+                max_call_s=state.max_call_s,
+            )
+        )
+
+    def refreshed(self, state: DialogState, session_expires: int) -> None:
+        self._append(
+            CallEvent(
+                kind=CallEventKind.REFRESHED,
+                code=state.code,
+                call_id=state.call_id,
+                at=time.time(),
+                node=self._node,
+                session_expires=session_expires,
+            )
+        )
+
+    def ended(self, state: DialogState, *, by: str, reason: str, status: int | None, q850: int) -> None:
+        self._append(
+            CallEvent(
+                kind=CallEventKind.ENDED,
+                code=state.code,
+                call_id=state.call_id,
+                at=time.time(),
+                node=self._node,
+                ended_by=by,
+                reason=reason,
+                sip_status=status,
+                q850=q850,
+            )
+        )
+
+    def _event(self, kind: CallEventKind, state: DialogState) -> CallEvent:
+        return CallEvent(kind=kind, code=state.code, call_id=state.call_id, at=time.time(), node=self._node)
+
+    def _append(self, event: CallEvent) -> None:
+        self._spool.append(event)

@@ -1,0 +1,160 @@
+"""Replies: put back what the asking side knows, and note what they mean for the call."""
+
+from typing import Final
+
+import msgspec
+
+from qibai.core.errors import BadMessage
+from qibai.core.sip import CleanSdp, Leg, Message, leg_of_response, mapped, parse, sdp_of, write_response
+from qibai.voice import ledger
+from qibai.voice.dialog import REQUEST_STATE
+from qibai.voice.media import MediaUnavailable
+from qibai.voice.token import DialogState, open_state, seal_state
+from qibai.voice.worker import STATE, Worker, end_unanswered
+
+#: In a BYE made by the platform: above anything a side has sent, and below 2^31 (RFC 3261 §8.1.1.5).
+_LAST_CSEQ: Final = 2_147_000_000
+
+
+def on_invite_reply(worker: Worker, text: str) -> None:
+    """A reply to the first INVITE."""
+    ksr = worker.ksr
+    response = parse(text)
+    if response.status == 100:
+        return
+    original = ksr.pv.get("$T_req($mb)")
+    callee_token = ksr.pv.get(STATE)
+    state = open_state(callee_token, worker.keys)
+    request = parse(original)
+    here = worker.here(_arrival(worker))
+    token, sdp = None, None
+    if response.status < 300 and response.to_tag and response.first("contact") is not None:
+        leg = leg_of_response(response)
+        caller_state = msgspec.structs.replace(state, from_caller=True, leg=leg, near_routes=state.leg.routes)
+        token = seal_state(caller_state, worker.keys)
+        sdp = _answer(worker, response, request, state, asked_by_caller=True)
+    ksr.textopsx.msg_set_buffer(
+        write_response(response, request, here=here, token=token, sdp=sdp, source=_source(worker, request))
+    )
+    _note(worker, response, state, (callee_token, token))
+
+
+def on_dialog_reply(worker: Worker, text: str) -> None:
+    """A reply to a request within the call."""
+    ksr = worker.ksr
+    response = parse(text)
+    if response.status == 100:
+        return
+    request = parse(ksr.pv.get("$T_req($mb)"))
+    state = open_state(ksr.pv.get(REQUEST_STATE), worker.keys)
+    here = worker.here(_arrival(worker))
+    token, sdp = None, None
+    if response.status < 300 and request.method in ("INVITE", "UPDATE") and response.first("contact"):
+        leg = leg_of_response(response, routes=state.leg.routes)
+        token = seal_state(msgspec.structs.replace(state, leg=leg), worker.keys)
+    if response.status < 300 and request.method != "BYE":
+        sdp = _answer(worker, response, request, state, asked_by_caller=state.from_caller)
+    ksr.textopsx.msg_set_buffer(
+        write_response(response, request, here=here, token=token, sdp=sdp, source=_source(worker, request))
+    )
+    if response.status == 200 and request.method in ("INVITE", "UPDATE"):
+        seconds = session_seconds(response)
+        if seconds:
+            worker.ledger.refreshed(state, seconds)
+
+
+def on_invite_failure(worker: Worker) -> None:
+    """No reply came in time: say so in our own words."""
+    ksr = worker.ksr
+    if ksr.tm.t_is_canceled() > 0:
+        return
+    if ksr.tm.t_branch_timeout() > 0 and ksr.tm.t_branch_replied() < 0:
+        end_unanswered(worker, ksr.pv.get(STATE), 503)
+        ksr.hdr.append_to_reply("Retry-After: 5\r\nReason: Q.850;cause=41\r\n")
+        ksr.tm.t_reply(503, "Service Unavailable")
+    elif ksr.tm.t_branch_timeout() > 0:
+        end_unanswered(worker, ksr.pv.get(STATE), 408)
+        ksr.hdr.append_to_reply("Reason: Q.850;cause=19\r\n")
+        ksr.tm.t_reply(408, "Request Timeout")
+
+
+def session_seconds(response: Message) -> int | None:
+    """The session interval that was agreed; None when no session timer runs."""
+    value = response.first("session-expires")
+    if value is None:
+        return None
+    seconds = value.partition(";")[0].strip()
+    return int(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) <= 6 else None
+
+
+def _note(worker: Worker, response: Message, state: DialogState, tokens: tuple[str, str | None]) -> None:
+    """``tokens``: the callee's and the caller's."""
+    status = response.status
+    if status < 200:
+        if status in (180, 183):
+            worker.ledger.ringing(state)
+    elif status < 300:
+        callee_token, caller_token = tokens
+        if caller_token is not None:
+            legs = _legs(worker, response, state, callee_token, caller_token)
+            worker.ledger.answered(state, legs, session_seconds(response))
+    else:
+        worker.media.end(state.media_id)
+        reason, q850 = ledger.failure_of(status)
+        by = "caller" if reason == "cancelled" else "callee"
+        worker.ledger.ended(state, by=by, reason=reason, status=status, q850=q850)
+
+
+def _legs(
+    worker: Worker, response: Message, state: DialogState, callee_token: str, caller_token: str
+) -> ledger.Legs:
+    caller: Leg = state.leg
+    near = worker.peers.by_name.get(state.caller_peer)
+    far = worker.peers.by_name.get(state.callee_peer)
+    return ledger.Legs(
+        caller=ledger.Leg(
+            uri=worker.here(near.transport if near else "udp").contact_uri(caller_token),
+            from_=f"<{caller.remote_uri}>;tag={caller.remote_tag}",
+            to=f"<{caller.local_uri}>;tag={mapped(response.call_id, response.to_tag)}",
+            call_id=caller.call_id,
+            cseq=_LAST_CSEQ,
+        ),
+        callee=ledger.Leg(
+            uri=worker.here(far.transport if far else "udp").contact_uri(callee_token),
+            from_=f"<{response.to_uri}>;tag={response.to_tag}",
+            to=f"<{response.from_uri}>;tag={response.from_tag}",
+            call_id=response.call_id,
+            cseq=_LAST_CSEQ,
+        ),
+    )
+
+
+def _answer(
+    worker: Worker, response: Message, request: Message, state: DialogState, *, asked_by_caller: bool
+) -> CleanSdp | None:
+    text = sdp_of(response)
+    if text is None:
+        return None
+    try:
+        if sdp_of(request) is None:  # the request made no offer: this is one
+            return worker.media.offer(
+                text, state.media_id, from_caller=not asked_by_caller, salt=response.call_id
+            )
+        return worker.media.answer(
+            text, state.media_id, offered_by_caller=asked_by_caller, salt=response.call_id
+        )
+    except MediaUnavailable:
+        # Nothing of the original may pass; without a description the asker ends the call by itself.
+        raise BadMessage("the answer could not be anchored") from None
+
+
+def _arrival(worker: Worker) -> str:
+    """The transport on which the request of this transaction came in."""
+    return str(worker.ksr.pv.get("$T_req($proto)") or "udp").lower()
+
+
+def _source(worker: Worker, request: Message) -> tuple[str, int] | None:
+    if "rport" not in request.vias[0]:
+        return None
+    get = worker.ksr.pv.get
+    return str(get("$T_req($si)")), int(get("$T_req($sp)"))
