@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of the SIP reader and writer: no crash, no leak, nothing that a second reader refuses.
+"""Coverage-guided fuzzing of the SIP reader and writer: no crash, no leak, nothing a second reader refuses.
 
 ``make fuzz``, or ``python tests/fuzz/fuzz_sip.py -max_total_time=60``. The samples seed the corpus.
 """

@@ -1,7 +1,8 @@
 """What every relayed message must satisfy, for tests by example, by property and by fuzzing alike.
 
-``relay`` sends one text through all that Kamailio's script would do with it; ``recheck`` is a second, stricter
-reader that shares nothing with the first; ``leaks`` looks for one side's secrets in what the other side gets.
+``relay`` sends one text through all that the routing script would do with it; ``recheck`` is a second,
+stricter reader that shares nothing with the first; ``leaks`` looks for one side's secrets in
+what the other side gets.
 """
 
 import base64
@@ -64,7 +65,7 @@ LEG = Leg(
 
 @dataclass(frozen=True)
 class Relayed:
-    """One outgoing text; ``echo`` when it goes back to the sender of the request, whose names it may carry."""
+    """One outgoing text; ``echo`` when it goes back to the request's sender, whose names it may carry."""
 
     text: str
     echo: bool
@@ -126,8 +127,9 @@ def _requests(request: Message) -> Iterator[Relayed]:
             )
             yield Relayed(text, False)
     answer = parse(
-        f"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.7:5060;branch=z9hG4bKk\r\nFrom: <{LEG.local_uri}>;tag=ourtag\r\n"
-        f"To: <{LEG.remote_uri}>;tag=theirtag\r\nCall-ID: {OUR_CALL_ID}\r\nCSeq: {request.cseq} {request.method}\r\n"
+        "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.7:5060;branch=z9hG4bKk\r\n"
+        f"From: <{LEG.local_uri}>;tag=ourtag\r\nTo: <{LEG.remote_uri}>;tag=theirtag\r\n"
+        f"Call-ID: {OUR_CALL_ID}\r\nCSeq: {request.cseq} {request.method}\r\n"
         f"Contact: <{LEG.contact}>\r\nContent-Length: 0\r\n\r\n"
     )
     token = token_to(leg_of_response(answer))
@@ -137,8 +139,9 @@ def _requests(request: Message) -> Iterator[Relayed]:
 def _responses(response: Message) -> Iterator[Relayed]:
     request = parse(
         f"{response.method} sip:{X}@192.0.2.7 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.9;branch=z9hG4bKb\r\n"
-        f"From: <sip:{CALLEE.e164}@203.0.113.9>;tag=their\r\nTo: <sip:{X}@192.0.2.7>\r\nCall-ID: other@203.0.113.9\r\n"
-        f"CSeq: 7 {response.method}\r\nContact: <sip:203.0.113.9>\r\nContent-Length: 0\r\n\r\n"
+        f"From: <sip:{CALLEE.e164}@203.0.113.9>;tag=their\r\nTo: <sip:{X}@192.0.2.7>\r\n"
+        f"Call-ID: other@203.0.113.9\r\nCSeq: 7 {response.method}\r\n"
+        "Contact: <sip:203.0.113.9>\r\nContent-Length: 0\r\n\r\n"
     )
     sdp = sdp_of(response)
     cleaned = None if sdp is None else clean_sdp(sdp, "192.0.2.8", salt=response.call_id)
@@ -194,7 +197,7 @@ _SDP_LINE = re.compile(
 
 
 def recheck(relayed: Relayed) -> None:
-    """Read ``relayed`` strictly, and once more by Python's mail parser; AssertionError when either objects."""
+    """Read ``relayed`` strictly, and by Python's mail parser; AssertionError when either objects."""
     text = relayed.text
     head, blank, body = text.partition("\r\n\r\n")
     assert blank
@@ -245,9 +248,8 @@ def views(text: str) -> Iterator[str]:
     for run in _BASE64.findall(text):
         for cut in range(4):
             piece = run[cut:].replace("-", "+").replace("_", "/")
-            piece = piece[: len(piece) // 4 * 4]
             try:
-                yield base64.b64decode(piece).decode("latin-1")
+                yield base64.b64decode(piece + "=" * (-len(piece) % 4)).decode("latin-1")
             except binascii.Error:
                 continue
 

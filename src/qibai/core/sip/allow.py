@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
+from qibai.core.errors import BadMessage
+from qibai.core.sip.address import split_list
 from qibai.core.sip.message import Message
 
 #: Methods that may pass within a call.
@@ -105,7 +107,11 @@ def q850_cause(message: Message) -> int | None:
     if values is None:
         return None
     for value in values:
-        for item in value.split(","):
+        try:
+            items = split_list(value) if "," in value else [value]
+        except BadMessage:
+            continue
+        for item in items:
             found = _Q850.match(item)
             if found is not None and int(found[1]) <= 127:
                 return int(found[1])

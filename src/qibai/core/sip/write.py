@@ -26,7 +26,7 @@ _DTMF_RELAY = re.compile(
     re.IGNORECASE,
 )
 _DTMF = re.compile(r"[ \t]*([0-9A-D*#]|1[0-6])[ \t\r\n]*", re.IGNORECASE)
-_RPORT = re.compile(r";[ \t]*rport(?![ \t]*[=\w])", re.IGNORECASE)
+_RPORT = re.compile(r";[ \t]*rport(?=[ \t]*(?:;|$))", re.IGNORECASE)
 _SENT_BY = re.compile(r"[ \t]+(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-_]+)")
 
 #: Methods whose requests and 2xx responses carry a Contact (and refresh where the dialog goes).
