@@ -1,138 +1,76 @@
-"""What one Kamailio process holds: configuration, keys, its database session, its spool file, the peers."""
+"""What one Kamailio worker process holds: keys, a database session, a spool file, the peers."""
 
-import time
-from functools import lru_cache
-from pathlib import Path
+from typing import Any, Final
 
-import msgspec
-
-from qibai.config import Config
-from qibai.core.errors import StoreUnavailable
-from qibai.core.events import CallEvent, CallEventKind
-from qibai.core.ids import new_id
-from qibai.core.numbering import Msisdn, Number700
-from qibai.core.routing import Decision, Policy, Refusal, RefusalReason, Route, decide, no_policy
+from qibai.config import Config, Peer
+from qibai.core.errors import TokenBroken
 from qibai.core.sip import Endpoint
-from qibai.core.sip.address import read_uri
-from qibai.core.sip.identity import Transport
 from qibai.store import dsn, read_dsn
-from qibai.store.keys import Keyring, binding_aad
+from qibai.store.keys import Keyring
 from qibai.store.routes import RouteReader
 from qibai.store.spool import SpoolWriter
-from qibai.voice.calls import Call
-from qibai.voice.peers import Peers
+from qibai.voice.ledger import Ledger, failure_of
+from qibai.voice.media import Media
+from qibai.voice.peers import Peers, endpoints
+from qibai.voice.token import open_state
 
-
-def save_snapshot(config: Config, path: Path) -> None:
-    """Write the configuration for the workers, so that they and kamailio.cfg are of one mind."""
-    path.touch(mode=0o600)
-    path.write_bytes(msgspec.json.encode(config, enc_hook=str))
-
-
-def load_snapshot(path: Path) -> Config:
-    return msgspec.json.decode(path.read_bytes(), type=Config, dec_hook=lambda kind, value: kind(value))
+ALLOW: Final = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO\r\n"
+STATE: Final = "$avp(qb)"  #: the callee's token, kept with the transaction for its replies
 
 
 class Worker:
-    """Made after the fork, once a process; nothing in it blocks for longer than the store's deadlines."""
+    """Made after the fork, one a process; the database session opens at the first call."""
 
-    def __init__(self, config: Config, policy: Policy = no_policy) -> None:
-        self.voice = config.voice
-        self.node = config.node
+    def __init__(self, ksr: Any, config: Config) -> None:
+        voice = config.voice
+        self.ksr = ksr
+        self.voice = voice
         self.keys = Keyring.load(config.key_file)
-        self.peers = Peers(config)
-        self.reader = RouteReader(
+        self.routes = RouteReader(
             read_dsn(config), self.keys, config.store.statement_timeout_ms, write_dsn=dsn(config)
         )
-        self._spool = SpoolWriter(config.spool_dir, "voice")
-        self._policy = policy
-        host, voice = config.voice.host, config.voice
-        ports: dict[Transport, int] = {"udp": voice.udp_port, "tcp": voice.tcp_port, "tls": voice.tls_port}
-        self._endpoints = {kind: Endpoint(host, port, kind) for kind, port in ports.items() if port}
-        self.local = frozenset({"127.0.0.1", "::1", host})
+        self.ledger = Ledger(SpoolWriter(config.spool_dir, "voice"), self.keys, config.node)
+        self.media = Media(ksr, voice.host, anchored=voice.media)
+        self.peers = Peers(voice)
+        self.endpoints = endpoints(voice)
+        self._default = next(iter(self.endpoints.values()))
 
-    def endpoint(self, transport: str) -> Endpoint:
-        """Our own address on ``transport``."""
-        found = self._endpoints.get(transport)  # type: ignore[call-overload]
-        return found or next(iter(self._endpoints.values()))
+    def here(self, transport: str) -> Endpoint:
+        """Our own address for a side that speaks ``transport``."""
+        return self.endpoints.get(transport, self._default)
 
-    def endpoint_towards(self, uri: str) -> Endpoint:
-        """Our own address as the next hop ``uri`` sees it."""
-        return self.endpoint(_transport_of(uri))
+    def choose_peer(self) -> Peer | None:
+        """The live peer of the highest priority, as OPTIONS probes tell; sets ``$du``. None: all are down."""
+        if self.ksr.dispatcher.ds_select_dst(1, 8) < 0:
+            return None
+        return self.peers.at(self.ksr.pv.get("$du"))
 
-    def owns(self, via: str) -> bool:
-        """Whether a Via value is one of ours: then a message has come round."""
-        return any(f" {here.host}:{here.port};" in via for here in self._endpoints.values())
+    def send(self, text: str, here: Endpoint, to: str | None) -> None:
+        """Put ``text`` in the place of the message at hand, its next hop ``to`` (None: ``$du`` stays)."""
+        ksr = self.ksr
+        du = ksr.pv.get("$du") if to is None else to
+        ksr.textopsx.msg_set_buffer(text)
+        # Otherwise Kamailio adds received=<the sender's address> to the Via that stands for the sender.
+        ksr.corex.set_source_address(f"{here.transport}:{here.host}:{here.port}")
+        ksr.pv.sets("$du", du)
 
-    def decide(self, called: Number700 | None, caller: Msisdn | None, now: float) -> Decision:
-        """Where a call goes. A store that does not answer is a refusal too, and never a delay."""
-        if called is None:
-            return Refusal(RefusalReason.NUMBER_MALFORMED)
-        if caller is None:
-            return Refusal(RefusalReason.CALLER_UNKNOWN)
-        try:
-            record = self.reader.find(called, caller)
-            in_use = record is None and self.reader.number_in_use(called, now)
-        except StoreUnavailable:
-            return Refusal(RefusalReason.STORE_UNAVAILABLE)
-        return decide(called, caller, record, now, number_in_use=in_use, policy=self._policy)
-
-    def write(self, event: CallEvent) -> None:
-        self._spool.append(event)
-
-    def event(self, kind: CallEventKind, call: Call, **facts: object) -> None:
-        """One event of a call that was connected, now."""
-        self.write(
-            CallEvent(
-                kind=kind,
-                code=call.code,
-                call_id=call.call_id,
-                at=time.time(),
-                node=self.node,
-                **facts,  # type: ignore[arg-type]
-            )
-        )
-
-    def connected(self, route: Route, now: float) -> CallEvent:
-        """The event of a decision that connects."""
-        record = route.record
-        return CallEvent(
-            kind=CallEventKind.DECIDED,
-            code=record.called.code.value,
-            call_id=new_id(),
-            at=now,
-            node=self.node,
-            tenant_id=record.tenant_id,
-            binding_id=record.binding_id,
-            called=record.called.serial,
-            shown=record.shown.serial,
-            caller=record.caller_sealed,
-            callee=record.callee_sealed,
-            max_call_s=route.max_call_s,
-        )
-
-    def refused(
-        self, refusal: Refusal, called: Number700 | None, caller: Msisdn | None, now: float
-    ) -> CallEvent:
-        """The event of a decision that connects nobody."""
-        code, call_id = (called.code.value if called else -1), new_id()
-        return CallEvent(
-            kind=CallEventKind.DECIDED,
-            code=code,
-            call_id=call_id,
-            at=now,
-            node=self.node,
-            called=called.serial if called else None,
-            caller=self.keys.seal(str(caller), binding_aad(code, call_id)) if caller else None,
-            sip_status=refusal.sip.status,
-            q850=refusal.sip.q850,
-            reason=refusal.reason,
-        )
+    def refuse(self, status: int, phrase: str, *, q850: int | None = None, header: str = "") -> None:
+        """Answer the request at hand, in its transaction if there is one."""
+        ksr = self.ksr
+        extra = header
+        if q850 is not None:
+            extra += f"Reason: Q.850;cause={q850}\r\n"
+        if extra:
+            ksr.hdr.append_to_reply(extra)
+        ksr.sl.send_reply(status, phrase)
 
 
-@lru_cache(maxsize=1024)
-def _transport_of(uri: str) -> str:
-    parts = read_uri(uri)
-    if parts is None:
-        return "udp"
-    return "tls" if parts.scheme == "sips" else parts.params.get("transport", "udp").lower()
+def end_unanswered(worker: Worker, token: str, status: int) -> None:
+    """Note the end of a call that nobody answered."""
+    try:
+        state = open_state(token, worker.keys)
+    except TokenBroken:
+        return
+    worker.media.end(state.media_id)
+    reason, q850 = failure_of(status)
+    worker.ledger.ended(state, by="platform", reason=reason, status=status, q850=q850)
