@@ -93,12 +93,12 @@ class Router:
             worker.refuse(200, "OK", header=ALLOW)
         elif request.to_tag:
             worker.refuse(481, "Call/Transaction Does Not Exist")
-        elif method != "INVITE" or peer is LOOPBACK:
-            worker.refuse(
-                403 if peer is LOOPBACK else 405, "Forbidden" if peer is LOOPBACK else "Method Not Allowed"
-            )
+        elif peer is LOOPBACK:
+            worker.refuse(403, "Forbidden", q850=21)
+        elif method != "INVITE":
+            worker.refuse(405, "Method Not Allowed", header=ALLOW)
         elif tm.t_newtran() > 0:
-            on_invite(worker, request, peer, KSR.pv.get("$proto").lower())
+            on_invite(worker, request, peer)
 
     def ksr_reply_invite(self, msg: Any) -> int:
         return self._reply(replies.on_invite_reply)

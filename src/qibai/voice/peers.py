@@ -1,67 +1,61 @@
-"""Peers: who may send us calls, by source address, and where calls go, for Kamailio's dispatcher."""
+"""Who may send us calls, and where calls go: the peers of the configuration."""
 
-import ipaddress
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
 from typing import Final
 
-from qibai.config import Config, Peer
+from qibai.config import Peer, Transport, VoiceConfig
 from qibai.core.errors import ConfigError
+from qibai.core.sip import Endpoint
 
+LOOPBACK: Final = Peer(name="platform", host="127.0.0.1", priority=-1)
 _MAX_CACHED: Final = 10_000
-
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def destination(peer: Peer) -> str:
-    """The URI that the dispatcher probes and sends to."""
-    host = f"[{peer.host}]" if ":" in peer.host else peer.host
-    suffix = "" if peer.transport == "udp" else f";transport={peer.transport}"
-    return f"sip:{host}:{peer.port}{suffix}"
-
-
-def dispatcher_list(config: Config) -> str:
-    """The dispatcher's list: set 1, one line for each peer that may be called. Raise ConfigError."""
-    voice = config.voice
-    ports = {"udp": voice.udp_port, "tcp": voice.tcp_port, "tls": voice.tls_port}
-    lines = []
-    for peer in voice.peers:
-        if peer.priority < 0:
-            continue
-        if not ports[peer.transport]:
-            raise ConfigError(f"peer {peer.name} needs voice.{peer.transport}_port, which is 0")
-        socket = f"socket={peer.transport}:{voice.host}:{ports[peer.transport]}"
-        lines.append(f"1 {destination(peer)} 0 {peer.priority} {socket}\n")
-    return "".join(lines)
 
 
 class Peers:
-    """The configured peers by source address, by destination and by name."""
+    """Peers by source address and by name. Trust is by address: stand behind the carrier's border."""
 
-    def __init__(self, config: Config) -> None:
-        """Raise ConfigError when a peer's address is not an address."""
-        self._sources: list[tuple[_Network, Peer]] = []
-        for peer in config.voice.peers:
+    def __init__(self, voice: VoiceConfig) -> None:
+        """Raise ConfigError when an address or block of a peer is malformed."""
+        self._by_address: dict[str, Peer | None] = {}
+        self._blocks = []
+        self._by_uri = {}
+        self.by_name = {peer.name: peer for peer in voice.peers}
+        if len(self.by_name) != len(voice.peers):
+            raise ConfigError("two peers in [voice] have one name")
+        for peer in voice.peers:
             for source in (peer.host, *peer.sources):
                 try:
-                    self._sources.append((ipaddress.ip_network(source, strict=False), peer))
+                    self._blocks.append((ip_network(source, strict=False), peer))
                 except ValueError:
-                    raise ConfigError(f"peer {peer.name}: give addresses, not names") from None
-        self._cache: dict[str, Peer | None] = {}
-        self._destinations = {destination(peer): peer for peer in config.voice.peers}
+                    raise ConfigError(f"peer {peer.name}: an address or block is malformed") from None
+            self._by_uri[uri_of(peer)] = peer
 
-    def by_source(self, address: str) -> Peer | None:
-        """The peer that may send from ``address``; the narrowest network wins."""
+    def trusted(self, address: str) -> Peer | None:
+        """The peer that sends from ``address``, the most exact block first; None when nobody does."""
         try:
-            return self._cache[address]
+            return self._by_address[address]
         except KeyError:
             pass
-        source = ipaddress.ip_address(address.strip("[]"))
-        found = [pair for pair in self._sources if pair[0].version == source.version and source in pair[0]]
-        peer = max(found, key=lambda pair: pair[0].prefixlen)[1] if found else None
-        if len(self._cache) >= _MAX_CACHED:
-            self._cache.clear()
-        self._cache[address] = peer
+        ip = ip_address(address)
+        found = [(block.prefixlen, peer) for block, peer in self._blocks if ip in block]
+        peer = max(found, key=lambda entry: entry[0])[1] if found else None
+        if len(self._by_address) < _MAX_CACHED:
+            self._by_address[address] = peer
         return peer
 
-    def by_destination(self, uri: str) -> Peer | None:
-        """The peer that the dispatcher chose."""
-        return self._destinations.get(uri)
+    def at(self, uri: str) -> Peer | None:
+        """The peer whose ``uri_of`` this is."""
+        return self._by_uri.get(uri)
+
+
+def uri_of(peer: Peer) -> str:
+    """Where to send to, for ``$du`` and the dispatcher's list."""
+    transport = "" if peer.transport == "udp" else f";transport={peer.transport}"
+    return f"sip:{peer.host}:{peer.port}{transport}"
+
+
+def endpoints(voice: VoiceConfig) -> Mapping[str, Endpoint]:
+    """Our own address by transport."""
+    ports: dict[Transport, int] = {"udp": voice.udp_port, "tcp": voice.tcp_port, "tls": voice.tls_port}
+    return {kind: Endpoint(voice.host, port, kind) for kind, port in ports.items() if port}
