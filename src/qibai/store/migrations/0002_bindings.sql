@@ -1,5 +1,6 @@
--- What happens to many bindings at once. The functions pin their plans to index look-ups: a plan made while the
--- tables were empty must not scan them once they are full.
+-- What happens to many bindings at once. The functions pin their plans to index look-ups, as a plan made while the
+-- tables were empty must not scan them once they are full: no plans but nested loops, the arrays outside (a LIMIT that
+-- is not known beforehand makes the planner expect one row of them), no condition on a table but the key's.
 
 -- Binds. p_* arrays hold a binding each, r_* arrays a route row each (sorted by code, serial, key, so that
 -- concurrent calls cannot deadlock), c_* arrays a pair each that must be free although the binding does not
@@ -44,13 +45,15 @@ BEGIN
         GET DIAGNOSTICS done = ROW_COUNT;
         IF done < cardinality(i_key) THEN
             known := ARRAY(
-                SELECT w.id FROM (SELECT unnest(i_key) AS key, unnest(i_code) AS code, unnest(i_id) AS id) w
-                JOIN idempotency i ON i.tenant_id = tenant AND i.key = w.key
+                SELECT w.id FROM (SELECT tenant AS tenant, unnest(i_key) AS key, unnest(i_code) AS code, unnest(i_id) AS id
+                      LIMIT cardinality(i_id)) w
+                JOIN idempotency i ON i.tenant_id = w.tenant AND i.key = w.key
                 WHERE (i.code, i.binding_id) <> (w.code, w.id));
             RETURN QUERY
                 SELECT CASE WHEN i.request = w.request THEN 2 ELSE 3 END, w.id, i.code, i.binding_id
-                FROM (SELECT unnest(i_key) AS key, unnest(i_request) AS request, unnest(i_id) AS id) w
-                JOIN idempotency i ON i.tenant_id = tenant AND i.key = w.key
+                FROM (SELECT tenant AS tenant, unnest(i_key) AS key, unnest(i_request) AS request, unnest(i_id) AS id
+                      LIMIT cardinality(i_id)) w
+                JOIN idempotency i ON i.tenant_id = w.tenant AND i.key = w.key
                 WHERE w.id = ANY (known);
         END IF;
     END IF;
@@ -60,14 +63,14 @@ BEGIN
             taken := ARRAY(
                 SELECT w.id
                 FROM (SELECT unnest(c_code) AS code, unnest(c_serial) AS serial, unnest(c_key) AS key,
-                             unnest(c_id) AS id) w
+                             unnest(c_id) AS id LIMIT cardinality(c_id)) w
                 WHERE EXISTS (SELECT FROM route r WHERE r.code = w.code AND r.serial = w.serial
                                  AND r.next_key = w.key AND r.free_at > now_));
         ELSE
             taken := ARRAY(
                 SELECT w.id
                 FROM (SELECT unnest(c_code) AS code, unnest(c_serial) AS serial, unnest(c_key) AS key,
-                             unnest(c_id) AS id) w
+                             unnest(c_id) AS id LIMIT cardinality(c_id)) w
                 WHERE EXISTS (SELECT FROM route r WHERE r.code = w.code AND r.serial = w.serial
                                  AND r.caller_key = w.key AND r.free_at > now_));
         END IF;
@@ -113,18 +116,18 @@ BEGIN
         taken := ARRAY(
             SELECT DISTINCT w.id
             FROM (SELECT unnest(r_code) AS code, unnest(r_serial) AS serial, unnest(r_key) AS key,
-                         unnest(r_id) AS id) w
+                         unnest(r_id) AS id LIMIT cardinality(r_id)) w
             WHERE w.id <> ALL (known)
               AND NOT EXISTS (SELECT FROM route r WHERE r.code = w.code AND r.serial = w.serial
                                  AND r.caller_key = w.key AND r.binding_id = w.id));
         DELETE FROM route r
         USING (SELECT unnest(r_code) AS code, unnest(r_serial) AS serial, unnest(r_key) AS key,
-                      unnest(r_id) AS id) w
+                      unnest(r_id) AS id LIMIT cardinality(r_id)) w
         WHERE w.id = ANY (taken) AND r.code = w.code AND r.serial = w.serial AND r.caller_key = w.key
           AND r.binding_id = w.id;
         DELETE FROM idempotency i
-        USING (SELECT unnest(i_key) AS key, unnest(i_id) AS id) w
-        WHERE w.id = ANY (taken) AND i.tenant_id = tenant AND i.key = w.key;
+        USING (SELECT tenant AS tenant, unnest(i_key) AS key, unnest(i_id) AS id LIMIT cardinality(i_id)) w
+        WHERE w.id = ANY (taken) AND i.tenant_id = w.tenant AND i.key = w.key;
         RETURN QUERY SELECT 1, t, NULL::integer, NULL::bigint FROM unnest(taken) t;
     END IF;
 
@@ -151,11 +154,11 @@ BEGIN
     IF (SELECT phase = 2 FROM hash_rotation) THEN
         RETURN QUERY SELECT s FROM unnest(serials) s
             WHERE NOT EXISTS (SELECT FROM unnest(keys) k JOIN route r
-                ON r.code = code_ AND r.serial = s AND r.next_key = k AND r.free_at > now_);
+                ON r.code = code_ AND r.serial = s AND r.next_key = k AND r.free_at > now_ OFFSET 0);
     ELSE
         RETURN QUERY SELECT s FROM unnest(serials) s
             WHERE NOT EXISTS (SELECT FROM unnest(keys) k JOIN route r
-                ON r.code = code_ AND r.serial = s AND r.caller_key = k AND r.free_at > now_);
+                ON r.code = code_ AND r.serial = s AND r.caller_key = k AND r.free_at > now_ OFFSET 0);
     END IF;
 END $$;
 
@@ -168,9 +171,9 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off S
 AS $$
 BEGIN
     RETURN QUERY SELECT b.*
-        FROM (SELECT unnest(codes) AS code, unnest(ids) AS id) w
+        FROM (SELECT unnest(codes) AS code, unnest(ids) AS id LIMIT cardinality(ids)) w
         JOIN binding b ON b.code = w.code AND b.id = w.id
-        WHERE b.tenant_id = tenant;
+        WHERE b.tenant_id + 0 = tenant;
 END $$;
 
 -- Releases bindings that the caller has read as active: p_* arrays hold one each (p_near: how many dial X), r_*
@@ -194,8 +197,9 @@ BEGIN
         RETURN false;
     END IF;
     UPDATE binding b SET released_at = now_
-    FROM (SELECT unnest(p_code) AS code, unnest(p_id) AS id, unnest(p_near) AS near) w
-    WHERE b.code = w.code AND b.id = w.id AND b.tenant_id = tenant AND b.released_at IS NULL
+    FROM (SELECT unnest(p_code) AS code, unnest(p_id) AS id, unnest(p_near) AS near
+          LIMIT cardinality(p_id)) w
+    WHERE b.code = w.code AND b.id = w.id AND b.tenant_id + 0 = tenant AND b.released_at IS NULL
       AND b.expires_at > now_ AND coalesce(cardinality(b.members), 1) = w.near;
     GET DIAGNOSTICS done = ROW_COUNT;
     IF done < cardinality(p_id) THEN
@@ -204,13 +208,13 @@ BEGIN
     IF epoch.by_next THEN
         UPDATE route r SET ends_at = now_, free_at = now_ + quarantine
         FROM (SELECT unnest(r_code) AS code, unnest(r_serial) AS serial, unnest(r_key) AS key,
-                     unnest(r_id) AS id) w
+                     unnest(r_id) AS id LIMIT cardinality(r_id)) w
         WHERE r.code = w.code AND r.serial = w.serial AND r.next_key = w.key AND r.binding_id = w.id
           AND r.ends_at > now_;
     ELSE
         UPDATE route r SET ends_at = now_, free_at = now_ + quarantine
         FROM (SELECT unnest(r_code) AS code, unnest(r_serial) AS serial, unnest(r_key) AS key,
-                     unnest(r_id) AS id) w
+                     unnest(r_id) AS id LIMIT cardinality(r_id)) w
         WHERE r.code = w.code AND r.serial = w.serial AND r.caller_key = w.key AND r.binding_id = w.id
           AND r.ends_at > now_;
     END IF;
