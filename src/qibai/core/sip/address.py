@@ -11,9 +11,9 @@ MAX_URI: Final = 2_048
 _WORD: Final = r"[A-Za-z0-9\-.!%*_+`'~]"
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*+"'
 _NAME_ADDR = re.compile(
-    rf"(?:{_QUOTED}[ \t]*|(?:{_WORD}++[ \t]*)*+)<([A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"]+)>(.*)", re.DOTALL
+    rf"(?:{_QUOTED}[ \t]*|(?:{_WORD}++[ \t]*)*+)<([A-Za-z][A-Za-z0-9+.\-]*:[!#-;=?-~]+)>(.*)", re.DOTALL
 )
-_ADDR_SPEC = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\";,?]+)[ \t]*(;.*|)", re.DOTALL)
+_ADDR_SPEC = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*:[!#-+\--:=@-~]+)[ \t]*(;.*|)", re.DOTALL)
 _JUST_TAG = re.compile(rf";tag=({_WORD}{{1,256}})")
 _PARAMETER = re.compile(
     rf"[ \t]*;[ \t]*({_WORD}++)(?:[ \t]*=[ \t]*({_WORD}++|\[[0-9A-Fa-f:.]+\]|{_QUOTED}))?", re.DOTALL
@@ -22,10 +22,10 @@ _LIST_ITEM = re.compile(rf'(?:[^",<]|{_QUOTED}|<[^<>]*>)++', re.DOTALL)
 
 _SIP_URI = re.compile(
     r"(sips?):(?:((?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]|%[0-9A-Fa-f]{2})++)(?::(?:[A-Za-z0-9\-_.!~*'()&=+$,]|%[0-9A-Fa-f]{2})*+)?@)?"
-    r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-_]+)(?::([0-9]{1,5}))?((?:;[^;?@\s]+)*)(?:\?[^\s]*)?",
-    re.IGNORECASE,
+    r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-_]+)(?::([0-9]{1,5}))?((?:;[^;?@\s]+)*)(?:\?[^\s@]*)?",
+    re.ASCII | re.IGNORECASE,
 )
-_TEL_URI = re.compile(r"tel:(\+?[0-9\-.()*#A-Fa-f]+)((?:;[^;?\s]+)*)", re.IGNORECASE)
+_TEL_URI = re.compile(r"tel:(\+?[0-9\-.()*#A-Fa-f]+)((?:;[^;?\s]+)*)", re.ASCII | re.IGNORECASE)
 
 
 class Uri(NamedTuple):
@@ -109,6 +109,11 @@ def read_uri(uri: str) -> Uri | None:
     if found is not None:
         return Uri("tel", found[1], "", 0, _uri_params(found[2]))
     return None
+
+
+def has_headers(uri: str) -> bool:
+    """Whether a SIP URI carries headers (``?Route=…``); a question mark in the user part is none."""
+    return uri[:4].lower() in ("sip:", "sips") and "?" in uri.rpartition("@")[2]
 
 
 def _uri_params(text: str) -> dict[str, str]:

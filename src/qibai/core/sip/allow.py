@@ -20,7 +20,8 @@ METHODS: Final = frozenset({"ACK", "BYE", "CANCEL", "INFO", "INVITE", "OPTIONS",
 OPTION_TAGS: Final = frozenset({"100rel", "precondition", "timer"})
 
 _Q850 = re.compile(
-    r"[ \t]*Q\.850[ \t]*;(?:.*;)?[ \t]*cause[ \t]*=[ \t]*([0-9]{1,3})(?![0-9])", re.IGNORECASE | re.DOTALL
+    r"[ \t]*Q\.850[ \t]*;(?:.*;)?[ \t]*cause[ \t]*=[ \t]*([0-9]{1,3})(?![0-9])",
+    re.ASCII | re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -38,7 +39,7 @@ def _methods(value: str) -> str | None:
 
 def _shaped(pattern: str, *, lower: bool = False) -> Callable[[str], str | None]:
     """A filter that passes a value just when the whole of it has this shape."""
-    match = re.compile(pattern, re.IGNORECASE if lower else 0).fullmatch
+    match = re.compile(pattern, re.ASCII | re.IGNORECASE if lower else 0).fullmatch
 
     def check(value: str) -> str | None:
         if match(value) is None:

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from qibai.core.errors import BadMessage
-from qibai.core.sip.address import read_address, split_list
+from qibai.core.sip.address import has_headers, read_address, split_list
 
 MAX_BYTES: Final = 65_535
 MAX_HEADERS: Final = 200
@@ -62,8 +62,10 @@ _WORD: Final = r"[A-Za-z0-9\-.!%*_+`'~]"
 _NAME = re.compile(rf"({_WORD}++)[ \t]*")
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _CONTROL = re.compile(r"(?<!\\)[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[\r\n]")
-_REQUEST = re.compile(rf"({_WORD}{{1,64}}) ([A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"]+) SIP/2\.0", re.IGNORECASE)
-_STATUS = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: .*)?", re.IGNORECASE)
+_REQUEST = re.compile(
+    rf"({_WORD}{{1,64}}) ([A-Za-z][A-Za-z0-9+.\-]*:[!#-;=?-~]+) SIP/2\.0", re.ASCII | re.IGNORECASE
+)
+_STATUS = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: .*)?", re.ASCII | re.IGNORECASE)
 _CSEQ = re.compile(rf"([0-9]{{1,10}})[ \t]+({_WORD}{{1,64}})")
 _CALL_ID = re.compile(r"[A-Za-z0-9\-.!%*_+`'~()<>:\\\"/\[\]?{}@]{1,256}")
 _HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-_]+)"
@@ -71,9 +73,9 @@ _VIA = re.compile(
     rf"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*{_WORD}++[ \t]+{_HOST}(?:[ \t]*:[ \t]*[0-9]{{1,5}})?[ \t]*"
     rf"(?:;[ \t]*{_WORD}++(?:[ \t]*=[ \t]*(?:{_WORD}++|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:.]++"
     r"|\"(?:[^\"\\]|\\.)*+\"))?[ \t]*)*+(?:\([^()]*\)[ \t]*)?",
-    re.IGNORECASE,
+    re.ASCII | re.IGNORECASE,
 )
-_BRANCH = re.compile(rf";[ \t]*branch[ \t]*=[ \t]*({_WORD}++)", re.IGNORECASE)
+_BRANCH = re.compile(rf";[ \t]*branch[ \t]*=[ \t]*({_WORD}++)", re.ASCII | re.IGNORECASE)
 _DIGITS = re.compile(r"[0-9]{1,10}")
 
 
@@ -222,7 +224,7 @@ def _read_start_line(message: Message, line: str) -> None:
     if found is not None:
         message.method, message.uri = found[1], found[2]
         message.status = 0
-        if "?" in message.uri and message.uri[:4].lower() in ("sip:", "sips"):
+        if "?" in message.uri and has_headers(message.uri):
             raise BadMessage("the request URI carries headers")
         return
     found = _STATUS.fullmatch(line)

@@ -26,9 +26,11 @@ _RTP: Final = frozenset(
 )
 _ORIGIN = re.compile(r"\S+ ([0-9]{1,20}) ([0-9]{1,20}) IN IP[46] \S+")
 _CONNECTION = re.compile(r"IN (IP4 [0-9.]{7,15}|IP6 [0-9A-Fa-f:.]{2,45})(?:/[0-9]{1,3})?")
-_PART = re.compile(r"content-type[ \t]*:[ \t]*application/sdp[ \t]*(?:;[^\r\n]*)?(?:\r\n|$)", re.IGNORECASE)
+_PART = re.compile(
+    r"content-type[ \t]*:[ \t]*application/sdp[ \t]*(?:;[^\r\n]*)?(?:\r\n|$)", re.ASCII | re.IGNORECASE
+)
 _BOUNDARY = re.compile(
-    r";[ \t]*boundary[ \t]*=[ \t]*(?:\"([^\"\r\n]{1,70})\"|([^\s\";,]{1,70}))", re.IGNORECASE
+    r";[ \t]*boundary[ \t]*=[ \t]*(?:\"([^\"\r\n]{1,70})\"|([^\s\";,]{1,70}))", re.ASCII | re.IGNORECASE
 )
 
 

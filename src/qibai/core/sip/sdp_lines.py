@@ -27,7 +27,7 @@ _RATE: Final = "[1-9][0-9]?(?:\\.[0-9]{1,2})?(?:-[1-9][0-9]{0,2}(?:\\.[0-9]{1,2}
 _SIZE: Final = "[0-9]{1,7}"
 _TIMES: Final = "(?:[0-9]{1,3})"
 _FMTP_PARAMS: Final = {
-    name: re.compile(pattern, re.IGNORECASE)
+    name: re.compile(pattern, re.ASCII | re.IGNORECASE)
     for names, pattern in (
         ("octet-align crc robust-sorting mode-change-neighbor hf-only evs-mode-switch dtx dtx-recv", _SWITCH),
         ("stereo sprop-stereo useinbandfec usedtx cbr level-asymmetry-allowed packetization-mode", "[0-2]"),

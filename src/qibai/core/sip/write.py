@@ -23,10 +23,10 @@ _STATE_IN_URI = re.compile(rf";{CONTACT_PARAM}=([A-Za-z0-9_\-]+)")
 _DTMF_RELAY = re.compile(
     r"[ \t]*Signal[ \t]*=[ \t]*([0-9A-D*#]|1[0-6])[ \t]*(?:\r?\n)?"
     r"(?:[ \t]*Duration[ \t]*=[ \t]*([0-9]{1,4})[ \t]*(?:\r?\n)*)?",
-    re.IGNORECASE,
+    re.ASCII | re.IGNORECASE,
 )
-_DTMF = re.compile(r"[ \t]*([0-9A-D*#]|1[0-6])[ \t\r\n]*", re.IGNORECASE)
-_RPORT = re.compile(r";[ \t]*rport(?=[ \t]*(?:;|$))", re.IGNORECASE)
+_DTMF = re.compile(r"[ \t]*([0-9A-D*#]|1[0-6])[ \t\r\n]*", re.ASCII | re.IGNORECASE)
+_RPORT = re.compile(r";[ \t]*rport(?=[ \t]*(?:;|$))", re.ASCII | re.IGNORECASE)
 _SENT_BY = re.compile(r"[ \t]+(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-_]+)")
 
 #: Methods whose requests and 2xx responses carry a Contact (and refresh where the dialog goes).
