@@ -7,7 +7,7 @@ import os
 import socket
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -81,6 +81,13 @@ class RecorderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_spool_s: int = 3_600
 
 
+class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long ended things are kept; at least half a year, as call records have to be."""
+
+    bindings_days: Annotated[int, msgspec.Meta(ge=183)] = 183  #: after their end
+    calls_days: Annotated[int, msgspec.Meta(ge=183)] = 183
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything; ``home`` is the folder that holds keys, data, spool, sockets and logs."""
 
@@ -91,6 +98,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     binding: BindingConfig = BindingConfig()
     voice: VoiceConfig = VoiceConfig()
     recorder: RecorderConfig = RecorderConfig()
+    retention: RetentionConfig = RetentionConfig()
 
     @property
     def key_file(self) -> Path:
@@ -117,7 +125,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.home / "qibai.toml"
 
 
-_SECTIONS = ("store", "api", "binding", "voice", "recorder")
+_SECTIONS = ("store", "api", "binding", "voice", "recorder", "retention")
 
 
 def load(home: Path | str | None = None, environ: dict[str, str] | None = None) -> Config:

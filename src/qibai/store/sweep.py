@@ -1,0 +1,80 @@
+"""Tidy away what has had its time. Nothing depends on it: it only keeps tables small.
+
+Tables are walked page by page: an index on the time would cost more at every bind than it saves here. Rows
+that somebody holds just now are left for the next sweep.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg import sql
+
+from qibai.config import RetentionConfig
+from qibai.store.failures import own_errors
+from qibai.store.rotating import partitions
+
+SWEEP_LOCK: Final = 7_003
+PAGES: Final = 256  #: of 8 KiB, in one transaction
+PAUSE_S: Final = 0.05  #: between transactions
+
+#: Which rows of a table are due.
+_DUE: Final[dict[str, LiteralString]] = {
+    "route": "free_at <= now()",
+    "binding": "least(released_at, expires_at) < now() - make_interval(days => %(bindings_days)s)",
+    "call": "started_at < now() - make_interval(days => %(calls_days)s) AND ended_at IS NOT NULL",
+    "idempotency": "created_at < now() - interval '24 hours'",
+    "nonce": "seen_at < now() - interval '10 minutes'",
+    "call_order": "asked_at < now() - interval '24 hours'",
+}
+_HOT: Final = ("route", "binding", "call")
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """How many rows of each table were tidied away; all 0 when another sweep was running."""
+
+    rows: dict[str, int]
+
+
+def sweep(
+    dsn: str,
+    retention: RetentionConfig,
+    *,
+    pause_s: float = PAUSE_S,
+    stop: Callable[[], bool] = lambda: False,
+) -> Swept:
+    """Go through all tables once, slowly; ``stop`` is asked between transactions. Raise StoreUnavailable."""
+    rows = dict.fromkeys(_DUE, 0)
+    with own_errors(), psycopg.connect(dsn, autocommit=True) as conn:
+        row = conn.execute("SELECT pg_try_advisory_lock(%s)", [SWEEP_LOCK]).fetchone()
+        if row is None or not row[0]:
+            return Swept(rows)
+        days = {"bindings_days": retention.bindings_days, "calls_days": retention.calls_days}
+        for table in _DUE:
+            for part in partitions(table) if table in _HOT else [table]:
+                for removed in _delete_due(conn, part, table, days):
+                    rows[table] += removed
+                    if stop():
+                        return Swept(rows)
+                    time.sleep(pause_s)
+    return Swept(rows)
+
+
+def _delete_due(
+    conn: psycopg.Connection[tuple[Any, ...]], part: str, table: str, days: dict[str, int]
+) -> Iterator[int]:
+    """Each step is one transaction; gives the number of rows that it removed."""
+    found = conn.execute(
+        "SELECT pg_relation_size(%s) / current_setting('block_size')::int", [part]
+    ).fetchone()
+    statement = sql.SQL(
+        "DELETE FROM {part} WHERE ctid = ANY (ARRAY("
+        "SELECT ctid FROM {part} WHERE ctid >= %(from)s::tid AND ctid < %(to)s::tid AND {due}"
+        " FOR UPDATE SKIP LOCKED))"
+    ).format(part=sql.Identifier(part), due=sql.SQL(_DUE[table]))
+    for first in range(0, found[0] if found else 0, PAGES):
+        span = {"from": f"({first},0)", "to": f"({first + PAGES},0)"}
+        yield conn.execute(statement, days | span).rowcount

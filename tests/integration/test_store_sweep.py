@@ -1,0 +1,101 @@
+"""The sweep removes what is due, and that alone."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import psycopg
+import pytest
+from psycopg import sql
+from store_rows import A, B, X, add_route
+
+from qibai.config import RetentionConfig
+from qibai.core.numbering import Code
+from qibai.store.keys import Keyring
+from qibai.store.sweep import SWEEP_LOCK, sweep
+
+HALF_YEAR = RetentionConfig()
+
+
+@pytest.fixture
+def conn(dsn: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(dsn, autocommit=True) as made:
+        yield made
+
+
+def _count(conn: psycopg.Connection, table: str) -> int:
+    row = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def test_routes_stay_until_their_quarantine_is_over(
+    dsn: str, conn: psycopg.Connection, keyring: Keyring
+) -> None:
+    past, day = timedelta(days=-2), timedelta(days=1)
+    for i in range(40):
+        number = Code(70_000_000 + i).number(1)
+        add_route(conn, keyring, dialled=number, caller=A)
+        add_route(conn, keyring, dialled=number, caller=B, callee=A, ends_in=past, quarantine=day)
+    add_route(conn, keyring, dialled=X, ends_in=past, quarantine=3 * day)
+    assert sweep(dsn, HALF_YEAR, pause_s=0).rows["route"] == 40
+    assert _count(conn, "route") == 41
+    assert conn.execute("SELECT count(*) FROM route WHERE free_at <= now()").fetchone() == (0,)
+
+
+def test_bindings_calls_and_notes_go_after_their_time(dsn: str, conn: psycopg.Connection) -> None:
+    for days, released in ((1, None), (182, None), (184, None), (-9, 182), (-9, 184)):
+        conn.execute(
+            """INSERT INTO binding (code, id, tenant_id, mode, scene, order_id, x, b, max_call_s, created_at,
+                                    expires_at, released_at)
+               SELECT 7, %s + coalesce(%s, 0), 1, 'AXB', 'other', 'o', 1, '', 1, now(),
+                      now() - make_interval(days => %s), now() - make_interval(days => %s)""",
+            [days * 1000, released, days, released],
+        )
+    conn.execute(
+        """INSERT INTO call (code, id, node, started_at, ended_at)
+           VALUES (1, 1, 'n', now() - interval '184 days', now()),
+                  (1, 2, 'n', now() - interval '182 days', now()),
+                  (1, 3, 'n', now() - interval '184 days', NULL)"""
+    )
+    conn.execute(
+        """INSERT INTO idempotency (tenant_id, key, request, code, binding_id, created_at)
+           VALUES (1, 'a', '', 1, 1, now() - interval '25 hours'), (1, 'b', '', 1, 1, now())"""
+    )
+    conn.execute(
+        "INSERT INTO nonce VALUES ('k', 'a', now() - interval '11 minutes'),"
+        " ('k', 'b', now() - interval '9 minutes')"
+    )
+    conn.execute(
+        "INSERT INTO call_order (code, call_id, node, asked_at) VALUES (1, 1, 'n', now() - interval '2 days')"
+    )
+    assert sweep(dsn, HALF_YEAR, pause_s=0).rows == {
+        "route": 0,
+        "binding": 2,
+        "call": 1,
+        "idempotency": 1,
+        "nonce": 1,
+        "call_order": 1,
+    }
+    assert (_count(conn, "binding"), _count(conn, "call"), _count(conn, "nonce")) == (3, 2, 1)
+
+
+def test_rows_in_use_are_left_for_the_next_time(dsn: str, conn: psycopg.Connection, keyring: Keyring) -> None:
+    add_route(conn, keyring, ends_in=timedelta(days=-2))
+    with conn.transaction():
+        conn.execute("SELECT 1 FROM route FOR UPDATE")
+        assert sweep(dsn, HALF_YEAR, pause_s=0).rows["route"] == 0
+    assert sweep(dsn, HALF_YEAR, pause_s=0).rows["route"] == 1
+
+
+def test_one_sweep_at_a_time_and_it_stops_when_told(
+    dsn: str, conn: psycopg.Connection, keyring: Keyring
+) -> None:
+    add_route(conn, keyring, ends_in=timedelta(days=-2))
+    conn.execute("SELECT pg_advisory_lock(%s)", [SWEEP_LOCK])
+    assert sum(sweep(dsn, HALF_YEAR, pause_s=0).rows.values()) == 0
+    conn.execute("SELECT pg_advisory_unlock(%s)", [SWEEP_LOCK])
+    for i in range(20):
+        add_route(conn, keyring, dialled=Code(70_000_000 + i).number(1), ends_in=timedelta(days=-2))
+    first = sweep(dsn, HALF_YEAR, pause_s=0, stop=lambda: True).rows["route"]
+    assert 0 < first < 21
+    assert sweep(dsn, HALF_YEAR, pause_s=0).rows["route"] == 21 - first
