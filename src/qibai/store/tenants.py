@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import psycopg
 from psycopg.rows import class_row
@@ -21,6 +21,9 @@ from qibai.store.keys import Keyring
 from qibai.store.statements import load
 
 Connection = psycopg.AsyncConnection[Any]
+
+#: A tenant's key binds and reads; a network's key asks where calls go, and learns real numbers by it.
+KeyKind = Literal["tenant", "network"]
 
 TENANT_NAME_KEY: Final = "tenant_name_key"
 _ID_ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"
@@ -44,6 +47,7 @@ class ApiKey:
     id: str
     tenant_id: int
     tenant: str
+    kind: KeyKind
     digest: bytes = field(repr=False)
     secret: bytes = field(repr=False)  #: sealed
     created_at: datetime
@@ -115,12 +119,13 @@ async def enable_tenant(conn: Connection, name: str) -> Tenant:
     return await _one(conn, "enable_tenant", name)
 
 
-async def add_key(conn: Connection, keyring: Keyring, tenant_id: int) -> NewApiKey:
+async def add_key(conn: Connection, keyring: Keyring, tenant_id: int, kind: KeyKind = "tenant") -> NewApiKey:
     """Make a key for the tenant; the answer is the only place where its secret is seen in clear."""
     new = NewApiKey("".join(secrets.choice(_ID_ALPHABET) for _ in range(12)), secrets.token_urlsafe(32))
     params = {
         "id": new.id,
         "tenant_id": tenant_id,
+        "kind": kind,
         "digest": _digest(new.secret),
         "secret": keyring.seal(new.secret, api_key_aad(new.id)),
     }

@@ -11,6 +11,7 @@ CREATE TABLE tenant (
 CREATE TABLE api_key (
     id           text PRIMARY KEY,              -- public part, shown in lists and logs
     tenant_id    integer NOT NULL REFERENCES tenant,
+    kind         text NOT NULL DEFAULT 'tenant' CHECK (kind IN ('tenant', 'network')),
     digest       bytea NOT NULL,                -- SHA-256 of the bearer secret
     secret       bytea NOT NULL,                -- the signing secret, sealed
     created_at   timestamptz NOT NULL DEFAULT now(),

@@ -17,17 +17,17 @@ UPDATE tenant SET disabled_at = NULL WHERE name = %(name)s
 RETURNING id, name, disabled_at, created_at;
 
 -- name: add_key
-INSERT INTO api_key (id, tenant_id, digest, secret)
-VALUES (%(id)s, %(tenant_id)s, %(digest)s, %(secret)s);
+INSERT INTO api_key (id, tenant_id, kind, digest, secret)
+VALUES (%(id)s, %(tenant_id)s, %(kind)s, %(digest)s, %(secret)s);
 
 -- name: find_key
-SELECT k.id, k.tenant_id, t.name AS tenant, k.digest, k.secret, k.created_at, k.revoked_at,
+SELECT k.id, k.tenant_id, t.name AS tenant, k.kind, k.digest, k.secret, k.created_at, k.revoked_at,
        t.disabled_at IS NOT NULL AS tenant_disabled
 FROM api_key k JOIN tenant t ON t.id = k.tenant_id
 WHERE k.id = %(id)s;
 
 -- name: list_keys
-SELECT k.id, k.tenant_id, t.name AS tenant, k.digest, k.secret, k.created_at, k.revoked_at,
+SELECT k.id, k.tenant_id, t.name AS tenant, k.kind, k.digest, k.secret, k.created_at, k.revoked_at,
        t.disabled_at IS NOT NULL AS tenant_disabled
 FROM api_key k JOIN tenant t ON t.id = k.tenant_id
 WHERE k.tenant_id = %(tenant_id)s
