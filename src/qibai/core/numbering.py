@@ -115,7 +115,8 @@ class Msisdn:
             raise ForeignNumber(field=field)
         e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
         if not _MAINLAND_MOBILE.fullmatch(e164):
-            if phonenumbers.is_possible_number(parsed):
+            miscounted = re.match(r"\+861[3-9]", e164)  # a mobile number with a digit too few or too many
+            if phonenumbers.is_possible_number(parsed) and not miscounted:
                 raise NotMobile(field=field)
             raise BadNumber(field=field)
         return cls(e164)
