@@ -50,6 +50,8 @@ def lines(media: str, **options: bool) -> list[str]:
         ("fingerprint:sha-256 " + ":".join(["AB"] * 32), True),
         ("crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz", True),
         ("crypto:1 AES_CM_128_HMAC_SHA1_80 inline:MTM4MDAxMzgwMDA=", False),
+        ("crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7f13800138000", False),
+        ("crypto:1 AES_CM_128_HMAC_SHA1_80 inline:MTM4MDAxMzgwMDBYWFhYWFhYWFhYWFhYWFhYWFhY", False),
         ("X-unknown", False),
         ("", False),
     ],

@@ -14,6 +14,12 @@ _NAME_ADDR = re.compile(
     rf"(?:{_QUOTED}[ \t]*|(?:{_WORD}++[ \t]*)*+)<([A-Za-z][A-Za-z0-9+.\-]*:[!#-;=?-~]+)>(.*)", re.DOTALL
 )
 _ADDR_SPEC = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*:[!#-+\--:=@-~]+)[ \t]*(;.*|)", re.DOTALL)
+#: The usual shape at once: display name without escapes, plain SIP URI, tag.
+_USUAL = re.compile(
+    r"(?:\"[^\"\\]*+\" ?)?"
+    r"<(sip:(?:[A-Za-z0-9+\-_.]++@)?[A-Za-z0-9.\-]++(?::[0-9]{1,5})?(?:;[A-Za-z0-9=.\-_]++)*+)>"
+    rf"(?:;tag=({_WORD}{{1,256}}))?"
+)
 _JUST_TAG = re.compile(rf";tag=({_WORD}{{1,256}})")
 _PARAMETER = re.compile(
     rf"[ \t]*;[ \t]*({_WORD}++)(?:[ \t]*=[ \t]*({_WORD}++|\[[0-9A-Fa-f:.]+\]|{_QUOTED}))?", re.DOTALL
@@ -62,6 +68,9 @@ def split_list(value: str) -> list[str]:
 
 def read_address(value: str) -> tuple[str, str]:
     """(URI, tag) of a From, To, Contact or Route value; without a tag it is "". Raise BadMessage."""
+    usual = _USUAL.fullmatch(value)
+    if usual is not None and len(value) <= MAX_URI:
+        return usual[1], usual[2] or ""
     found = _NAME_ADDR.fullmatch(value) or _ADDR_SPEC.fullmatch(value)
     if found is None or len(value) > MAX_URI:
         raise BadMessage("an address is malformed")

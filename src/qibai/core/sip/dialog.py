@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from qibai.core.errors import BadMessage
-from qibai.core.sip.address import has_headers, read_address, read_uri
+from qibai.core.sip.address import has_headers, read_address
 from qibai.core.sip.message import Message
 
 MAX_ROUTES: Final = 8
@@ -65,7 +65,7 @@ def next_hop(leg: Leg) -> str:
 
 def _contact(message: Message) -> str:
     uri = message.contact
-    if uri is None or read_uri(uri) is None or has_headers(uri):
+    if uri is None or uri[:4].lower() not in ("sip:", "sips") or has_headers(uri):
         raise BadMessage("there is no Contact to answer to")
     return uri
 

@@ -11,6 +11,12 @@ from qibai.core.sip.message import Message
 NumberFormat = Literal["e164", "national", "tel"]
 Transport = Literal["udp", "tcp", "tls"]
 
+#: The usual shapes at once; whatever is written otherwise is taken apart.
+_USUAL_CALLED = re.compile(r"sip:(?:\+86|86)?(700[0-9]{12})@[^;?]+(?:;user=phone)?")
+_USUAL_CALLER = re.compile(
+    r"(?:\"[^\"\\]*+\" ?)?<(?:tel:|(?=[^>@]*@)sip:)(\+861[3-9][0-9]{9})"
+    r"(?:@[A-Za-z0-9.\-]++(?::[0-9]{1,5})?(?:;[A-Za-z0-9=.\-_]++)*+)?>"
+)
 _VISUAL = re.compile(r"[\-.() ]")
 _CALLED = re.compile(r"(?:\+86|0086|86)?(700[0-9]{12})")
 _NUMBER = re.compile(r"\+?[0-9]{3,20}")
@@ -44,6 +50,9 @@ def caller_identity(request: Message, *, trust_asserted: bool) -> Msisdn | None:
     asserted = request.fields.get("p-asserted-identity") if trust_asserted else None
     if not asserted:
         return _msisdn(request.from_uri)
+    usual = _USUAL_CALLER.match(asserted[0])
+    if usual is not None:
+        return Msisdn(usual[1])
     try:
         for item in request.items("p-asserted-identity"):
             caller = _msisdn(read_address(item)[0])
@@ -70,6 +79,9 @@ def _msisdn(uri: str) -> Msisdn | None:
 
 def called_number(request: Message) -> Number700 | None:
     """The 700 number in the request URI, or None. Raise nothing."""
+    usual = _USUAL_CALLED.fullmatch(request.uri)
+    if usual is not None:
+        return Number700.parse(usual[1])
     text = number_in(request.uri)
     found = _CALLED.fullmatch(text) if text is not None else None
     return Number700.parse(found[1]) if found else None

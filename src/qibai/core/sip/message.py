@@ -62,18 +62,15 @@ _WORD: Final = r"[A-Za-z0-9\-.!%*_+`'~]"
 _NAME = re.compile(rf"({_WORD}++)[ \t]*")
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _CONTROL = re.compile(r"(?<!\\)[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[\r\n]")
-_REQUEST = re.compile(
-    rf"({_WORD}{{1,64}}) ([A-Za-z][A-Za-z0-9+.\-]*:[!#-;=?-~]+) SIP/2\.0", re.ASCII | re.IGNORECASE
-)
-_STATUS = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: .*)?", re.ASCII | re.IGNORECASE)
+_REQUEST = re.compile(rf"({_WORD}{{1,64}}) ([A-Za-z][A-Za-z0-9+.\-]*:[!#-;=?-~]++) [Ss][Ii][Pp]/2\.0")
+_STATUS = re.compile(r"[Ss][Ii][Pp]/2\.0 ([1-6][0-9]{2})(?: .*)?")
 _CSEQ = re.compile(rf"([0-9]{{1,10}})[ \t]+({_WORD}{{1,64}})")
 _CALL_ID = re.compile(r"[A-Za-z0-9\-.!%*_+`'~()<>:\\\"/\[\]?{}@]{1,256}")
 _HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-_]+)"
 _VIA = re.compile(
-    rf"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*{_WORD}++[ \t]+{_HOST}(?:[ \t]*:[ \t]*[0-9]{{1,5}})?[ \t]*"
+    rf"[Ss][Ii][Pp][ \t]*/[ \t]*2\.0[ \t]*/[ \t]*{_WORD}++[ \t]+{_HOST}(?:[ \t]*:[ \t]*[0-9]{{1,5}})?[ \t]*"
     rf"(?:;[ \t]*{_WORD}++(?:[ \t]*=[ \t]*(?:{_WORD}++|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:.]++"
-    r"|\"(?:[^\"\\]|\\.)*+\"))?[ \t]*)*+(?:\([^()]*\)[ \t]*)?",
-    re.ASCII | re.IGNORECASE,
+    r"|\"(?:[^\"\\]|\\.)*+\"))?[ \t]*)*+(?:\([^()]*\)[ \t]*)?"
 )
 _BRANCH = re.compile(rf";[ \t]*branch[ \t]*=[ \t]*({_WORD}++)", re.ASCII | re.IGNORECASE)
 _DIGITS = re.compile(r"[0-9]{1,10}")

@@ -69,20 +69,17 @@ def clean_sdp(text: str, host: str, *, salt: str, pass_media_address: bool = Fal
     lines = text.replace("\r\n", "\n").split("\n")
     if len(lines) > MAX_LINES or lines[0] != "v=0":
         raise BadMessage("the session description is malformed")
-    family = "IP6" if ":" in host else "IP4"
-    ours = f"IN {family} {host}"
-    head = ["v=0", "", "s=-"]
+    ours = f"IN {'IP6' if ':' in host else 'IP4'} {host}"
+    origin = ""
     timed = False
-    out = head
     media = 0
-    known: frozenset[str] | None = frozenset()
-    for index in range(1, len(lines)):
-        line = lines[index]
+    known: frozenset[str] | None = None  # payload types of the media at hand; None above all media
+    refused = False  # the media at hand is refused, so nothing is said of it
+    out = ["v=0", "", "s=-"]
+    for index, line in enumerate(lines):
         kind = line[:2]
         if kind == "a=":
-            if known is None:
-                continue
-            written = attribute(line, known if media else None)
+            written = None if refused else attribute(line, known)
             if written is not None:
                 out.append(written)
         elif kind == "m=":
@@ -91,20 +88,22 @@ def clean_sdp(text: str, host: str, *, salt: str, pass_media_address: bool = Fal
                 timed = True
             media += 1
             written, known = _media(line[2:], lines, index)
+            refused = known is None
             out.append(written)
         elif kind == "c=":
-            if known is not None:
+            if not refused:
                 out.append(f"c={_connection(line[2:], ours, pass_media_address)}")
         elif kind == "b=":
-            written = bandwidth(line)
-            if written is not None and known is not None:
+            written = None if refused else bandwidth(line)
+            if written is not None:
                 out.append(written)
-        elif kind == "t=" and not timed:
-            out.append("t=0 0")
-            timed = True
-        elif kind == "o=":
-            head[1] = f"o={_origin(line[2:], salt)} {ours}"
-    if not head[1] or media > MAX_MEDIA:
+        elif kind == "t=":
+            if not timed:
+                out.append("t=0 0")
+                timed = True
+        elif kind == "o=" and not origin:
+            origin = out[1] = f"o={_origin(line[2:], salt)} {ours}"
+    if not origin or media > MAX_MEDIA:
         raise BadMessage("the session description is malformed")
     if not timed:
         out.append("t=0 0")
@@ -145,20 +144,27 @@ def _media(value: str, lines: list[str], index: int) -> tuple[str, frozenset[str
         return f"m={name} {port} udptl t38", frozenset()
     if protocol not in _RTP:
         return f"m={name} 0 RTP/AVP 0", None
-    types = [f for f in formats.split(" ") if _type_passes(f, lines, index)]
+    codecs = _codecs(lines, index)
+    types = [f for f in formats.split(" ") if _type_passes(f, codecs)]
     if not types:
         return f"m={name} 0 {protocol} 0", None
     return f"m={name} {port} {protocol} {' '.join(types)}", frozenset(types)
 
 
-def _type_passes(payload: str, lines: list[str], index: int) -> bool:
-    """Whether a payload type is a static one, or one whose codec we know by name."""
-    if not payload.isdigit() or len(payload) > 3 or int(payload) > 127:
-        return False
-    want = f"a=rtpmap:{payload} "
+def _codecs(lines: list[str], index: int) -> dict[str, str]:
+    """The ``a=rtpmap`` lines of the media that begins at ``index``, by payload type."""
+    found = {}
     for line in lines[index + 1 :]:
-        if line.startswith(want):
-            return codec_is_known(line)
-        if line.startswith("m="):
+        if line[:9] == "a=rtpmap:":
+            found[line[9 : line.find(" ")]] = line
+        elif line[:2] == "m=":
             break
-    return int(payload) < 35
+    return found
+
+
+def _type_passes(payload: str, codecs: dict[str, str]) -> bool:
+    """Whether a payload type is a static one, or one whose codec we know by name."""
+    line = codecs.get(payload)
+    if line is not None:
+        return codec_is_known(line)
+    return payload.isdigit() and len(payload) <= 2 and int(payload) < 35

@@ -1,6 +1,7 @@
 """Single lines of a session description: what passes, by name and by shape."""
 
 import re
+from base64 import b64decode
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
@@ -86,11 +87,13 @@ _SHAPES: Final = {
     )
 }
 #: Media keys (RFC 4568). Without them SRTP between a peer and our media relay, or between two peers where we
-#: anchor no media, cannot start; a key is random and of fixed length. They never enter the cache below.
+#: anchor no media, cannot start. A key is random and of fixed length: one with a row of digits in it, plain or
+#: decoded, is no key (by chance it happens twice in a million). They never enter the cache below.
 _CRYPTO = re.compile(
-    rf"a=crypto:[1-9][0-9]? (?:{_SUITE}) inline:[A-Za-z0-9+/]{{38,62}}={{0,2}}"
+    rf"a=crypto:[1-9][0-9]? (?:{_SUITE}) inline:([A-Za-z0-9+/]{{38,62}}={{0,2}})"
     r"(?:\|2\^[0-9]{1,2})?(?:\|[0-9]{1,3}:[0-9])?"
 )
+_DIGITS = re.compile(rb"[0-9]{9}")
 _RTCP_FB = re.compile(
     r"a=rtcp-fb:(\*|[0-9]{1,3}) "
     r"(?:nack(?: pli| sli| rpsi)?|ccm (?:fir|tmmbr|tstr)|goog-remb|transport-cc|trr-int [0-9]{1,5})"
@@ -104,11 +107,23 @@ def attribute(line: str, types: frozenset[str] | None) -> str | None:
     ``types`` are the payload types of its media; None above all media.
     """
     if line.startswith("a=crypto:"):
-        return line if _CRYPTO.fullmatch(line) else None
+        return line if _is_key(line) else None
     written, payload = _attribute(line)
     if written is None or (payload is not None and (types is None or payload not in types)):
         return None
     return written
+
+
+def _is_key(line: str) -> bool:
+    found = _CRYPTO.fullmatch(line)
+    if found is None:
+        return False
+    key = found[1].encode()
+    try:
+        decoded = b64decode(key, validate=True)
+    except ValueError:
+        return False
+    return not (_DIGITS.search(key) or _DIGITS.search(decoded))
 
 
 @lru_cache(maxsize=4_096)
