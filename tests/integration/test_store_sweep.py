@@ -1,5 +1,6 @@
 """The sweep removes what is due, and that alone."""
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ from store_rows import A, B, X, add_route
 from qibai.config import RetentionConfig
 from qibai.core.numbering import Code
 from qibai.store.keys import Keyring
-from qibai.store.sweep import SWEEP_LOCK, sweep
+from qibai.store.sweep import SWEEP_LOCK, Sweeper, sweep
 
 HALF_YEAR = RetentionConfig()
 
@@ -99,3 +100,20 @@ def test_one_sweep_at_a_time_and_it_stops_when_told(
     first = sweep(dsn, HALF_YEAR, pause_s=0, stop=lambda: True).rows["route"]
     assert 0 < first < 21
     assert sweep(dsn, HALF_YEAR, pause_s=0).rows["route"] == 21 - first
+
+
+def test_the_sweeper_sweeps_again_and_again_whatever_fails(
+    dsn: str, conn: psycopg.Connection, keyring: Keyring
+) -> None:
+    conn.execute("ALTER TABLE nonce RENAME TO elsewhere")
+    sweeper = Sweeper(dsn, HALF_YEAR, interval_s=0.01)
+    sweeper.start()
+    try:
+        for _ in range(2):
+            add_route(conn, keyring, ends_in=timedelta(days=-2))
+            deadline = time.monotonic() + 20
+            while _count(conn, "route"):
+                assert time.monotonic() < deadline
+    finally:
+        sweeper.stop()
+    assert not sweeper.is_alive()

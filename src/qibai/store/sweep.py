@@ -4,21 +4,27 @@ Tables are walked page by page: an index on the time would cost more at every bi
 that somebody holds just now are left for the next sweep.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
 import psycopg
+import structlog
 from psycopg import sql
 
 from qibai.config import RetentionConfig
+from qibai.core.errors import QibaiError
 from qibai.store.failures import own_errors
 from qibai.store.rotating import partitions
 
 SWEEP_LOCK: Final = 7_003
 PAGES: Final = 256  #: of 8 KiB, in one transaction
 PAUSE_S: Final = 0.05  #: between transactions
+INTERVAL_S: Final = 3_600.0  #: from the end of one sweep to the next
+
+_log: Final = structlog.get_logger("qibai.sweep")
 
 #: Which rows of a table are due.
 _DUE: Final[dict[str, LiteralString]] = {
@@ -61,6 +67,30 @@ def sweep(
                         return Swept(rows)
                     time.sleep(pause_s)
     return Swept(rows)
+
+
+class Sweeper(threading.Thread):
+    """Sweeps every ``interval_s`` seconds beside other work; several, on many machines, do no harm."""
+
+    def __init__(self, dsn: str, retention: RetentionConfig, interval_s: float = INTERVAL_S) -> None:
+        super().__init__(name="sweep", daemon=True)
+        self._dsn = dsn
+        self._retention = retention
+        self._interval_s = interval_s
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(self._interval_s):
+            try:
+                swept = sweep(self._dsn, self._retention, stop=self._over.is_set)
+                _log.info("swept", **swept.rows)
+            except (QibaiError, psycopg.Error) as exc:  # next time, then
+                _log.warning("sweep failed", error=type(exc).__name__)
+
+    def stop(self) -> None:
+        """End after the transaction at hand."""
+        self._over.set()
+        self.join()
 
 
 def _delete_due(
