@@ -1,0 +1,152 @@
+"""A call path of its own on loopback: Kamailio and rtpengine of one home folder, on free ports."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from qibai.config import Config
+from qibai.core.errors import Unavailable
+from qibai.voice import engine
+
+START_S = 15.0
+
+
+def free_port(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """A port that is free just now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(fact: Callable[[], object], what: str, seconds: float = START_S) -> None:
+    """Return as soon as ``fact`` holds. Raise Unavailable when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not fact():
+        if time.monotonic() > deadline:
+            raise Unavailable(f"{what}: not within {seconds:g} s")
+        time.sleep(0.02)
+
+
+def write_config(config: Config) -> None:
+    """Write ``config`` as the qibai.toml of its home."""
+    config.home.mkdir(parents=True, exist_ok=True)
+    data = msgspec.to_builtins(config, enc_hook=str)
+    lines = [f"node = {json.dumps(data['node'])}\n"] if data["node"] else []
+    for name in ("store", "api", "binding", "voice", "recorder"):
+        peers = data[name].pop("peers", [])
+        lines += [f"[{name}]\n", *_entries(data[name])]
+        for peer in peers:
+            lines += [f"[[{name}.peers]]\n", *_entries(peer)]
+    config.file.write_text("".join(lines), "utf-8")
+
+
+def _entries(table: dict[str, object]) -> list[str]:
+    return [f"{key} = {json.dumps(value)}\n" for key, value in table.items()]  # the same in JSON and TOML
+
+
+class Platform:
+    """Kamailio and, if media is anchored, rtpengine; a context manager. The database is somebody else's."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._rtpengine: subprocess.Popen[bytes] | None = None
+        self._kamailio: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        """What Kamailio said."""
+        return self.config.log_dir / "kamailio.log"
+
+    def __enter__(self) -> Self:
+        self.config.log_dir.mkdir(parents=True, exist_ok=True)
+        write_config(self.config)
+        engine.render(self.config)
+        try:
+            if self.config.voice.media:
+                self._rtpengine = self._start(engine.rtpengine_command(self.config), "rtpengine.log")
+                port = self.config.voice.media_ng_port
+                wait_for(lambda: answers(b"0 d7:command4:pinge", ("127.0.0.1", port)), "rtpengine")
+            self.start_kamailio()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start_kamailio(self) -> None:
+        """Start Kamailio and wait until its workers answer."""
+        self._kamailio = self._start(engine.kamailio_command(self.config), "kamailio.log")
+        voice = self.config.voice
+        probe = _options(voice.host, voice.udp_port)
+        wait_for(lambda: answers(probe, (voice.host, voice.udp_port)), f"Kamailio, see {self.log}")
+
+    def kill_kamailio(self) -> None:
+        """Kill Kamailio and its workers at once, as a crash would."""
+        if self._kamailio is not None:
+            _end(self._kamailio, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Stop what was started."""
+        for process in (self._kamailio, self._rtpengine):
+            if process is not None:
+                _end(process, signal.SIGTERM)
+
+    def _start(self, command: Sequence[str], log: str) -> subprocess.Popen[bytes]:
+        with (self.config.log_dir / log).open("ab") as out:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=engine.kamailio_environment(self.config),
+                process_group=0,
+            )
+
+
+def answers(packet: bytes, address: tuple[str, int]) -> bool:
+    """Whether a UDP packet gets any answer within a tenth of a second."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.settimeout(0.1)
+        try:
+            probe.connect(address)
+            probe.send(packet)
+            return bool(probe.recv(65_536))
+        except OSError:
+            return False
+
+
+def _options(host: str, port: int) -> bytes:
+    mark = os.urandom(8).hex()
+    return (
+        f"OPTIONS sip:{host}:{port} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;rport;branch=z9hG4bK{mark}\r\n"
+        f"From: <sip:test@127.0.0.1>;tag={mark}\r\nTo: <sip:{host}:{port}>\r\nCall-ID: {mark}\r\n"
+        "CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
+def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    """End a process and the group that it leads."""
+    for number in (how, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,224 @@
+"""Calls through a platform of the test's own: numbers, routes in the store, agents, the check for leaks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+
+from qibai.config import Config, Peer, StoreConfig, VoiceConfig
+from qibai.core.events import CallEvent, CallEventKind
+from qibai.core.ids import new_id
+from qibai.core.numbering import Code, Msisdn, Number700
+from qibai.store.keys import Keyring, binding_aad
+from qibai.testing.leaks import LeakChecker
+from qibai.testing.platform import Platform, free_port, wait_for
+from qibai.testing.sipp import Agent, Scenario, run
+
+HERE = "127.0.0.10"
+CALLER_AT = "127.0.21.1"
+CALLEE_AT = "127.0.31.1"
+STRANGER_AT = "127.0.41.1"
+A, B, C = Msisdn("+8613812345678"), Msisdn("+8613987654321"), Msisdn("+8613711112222")
+CODE = Code(12345678)
+TO_GROUP, FROM_GROUP = 1, 2
+HOUR = timedelta(hours=1)
+
+
+def peers(callee_port: int) -> list[Peer]:
+    """Where the callers are, and where calls go to."""
+    return [
+        Peer(name="west", host=CALLEE_AT, port=callee_port),
+        Peer(name="east", host=CALLER_AT, priority=-1),
+    ]
+
+
+def voice_config(home: Path, dsn: str, peers: list[Peer], **changes: Any) -> Config:
+    """A platform on free ports of loopback."""
+    port = free_port(HERE)
+    voice = VoiceConfig(
+        host=HERE,
+        udp_port=port,
+        tcp_port=port,
+        ring_timeout_s=2,
+        probe_interval_s=0,
+        media_ng_port=free_port("127.0.0.1"),
+        peers=peers,
+    )
+    return Config(
+        home=home, node="test", store=StoreConfig(dsn=dsn), voice=msgspec.structs.replace(voice, **changes)
+    )
+
+
+@dataclass
+class Bench:
+    """A running platform; each call gets numbers of its own, so that tests do not meet."""
+
+    platform: Platform
+    dsn: str
+    folder: Path
+    callee: tuple[str, int]
+    keyring: Keyring
+    serials: Iterator[int] = field(default_factory=lambda: iter(range(1, 9999)))
+    _agents: list[Agent] = field(default_factory=list)
+
+    @property
+    def here(self) -> tuple[str, int]:
+        voice = self.platform.config.voice
+        return voice.host, voice.udp_port
+
+    def number(self) -> Number700:
+        """A 700 number that nobody uses yet."""
+        return CODE.number(next(self.serials))
+
+    def bind(
+        self,
+        dialled: Number700,
+        caller: Msisdn,
+        callee: Msisdn,
+        shown: Number700 | None = None,
+        *,
+        binding_id: int | None = None,
+        flags: int = 0,
+        ends_in: timedelta = HOUR,
+    ) -> int:
+        """One pair, as the store keeps it; returns the binding's id."""
+        id = new_id() if binding_id is None else binding_id
+        aad = binding_aad(dialled.code.value, id)
+        with psycopg.connect(self.dsn) as conn:
+            conn.execute(
+                """INSERT INTO route (code, serial, caller_key, binding_id, tenant_id, shown, flags,
+                                      max_call_s, ends_at, free_at, callee, caller)
+                   VALUES (%s, %s, %s, %s, 1, %s, %s, 3600, now() + %s, now() + %s, %s, %s)""",
+                [
+                    dialled.code.value,
+                    dialled.serial,
+                    self.keyring.blind(caller),
+                    id,
+                    (shown or dialled).serial,
+                    flags,
+                    ends_in,
+                    ends_in + timedelta(days=1),
+                    self.keyring.seal(str(callee), aad),
+                    self.keyring.seal(str(caller), aad),
+                ],
+            )
+        return id
+
+    def agent(
+        self,
+        scenario: Scenario,
+        name: str,
+        at: tuple[str, int],
+        *,
+        calls: bool = False,
+        transport: str = "u1",
+        timeout_s: int = 15,
+    ) -> Agent:
+        """Start one side; one that ``calls`` sends to the platform."""
+        agent = run(
+            scenario,
+            self.folder / f"{len(self._agents):03d}",
+            name,
+            local=at,
+            remote=self.here if calls else None,
+            transport=transport,
+            timeout_s=timeout_s,
+        )
+        self._agents.append(agent)
+        return agent
+
+    def call(self, caller: Scenario, callee: Scenario | None, *, transport: str = "u1") -> "Seen":
+        """Run a call to its end, and check that neither side saw the other's number or address."""
+        far = self.agent(callee, "callee", self.callee, transport=transport) if callee else None
+        if far is not None:
+            wait_for(lambda: listening(self.callee, transport), "the callee")
+        near = self.agent(
+            caller, "caller", (CALLER_AT, free_port(CALLER_AT)), calls=True, transport=transport
+        )
+        near.wait()
+        if far is not None:
+            far.wait()
+        seen = Seen(near.received, far.received if far else [])
+        hidden = LeakChecker({"callee": B}, {"callee": CALLEE_AT}, [str(A).encode()])
+        assert callee is None or not hidden.scan_text(*seen.caller)
+        hidden = LeakChecker({"caller": A}, {"caller": CALLER_AT}, [str(B).encode()])
+        assert not hidden.scan_text(*seen.callee)
+        return seen
+
+    def events(self, kind: CallEventKind, called: Number700) -> list[CallEvent]:
+        """What the spool says of calls to a number."""
+        events = [
+            msgspec.json.decode(line[9:], type=CallEvent)
+            for file in sorted(self.platform.config.spool_dir.glob("*"))
+            for line in file.read_bytes().splitlines()
+        ]
+        ids = {event.call_id for event in events if event.called == called.serial}
+        return [event for event in events if event.call_id in ids and event.kind == kind]
+
+    def close(self) -> None:
+        for agent in self._agents:
+            agent.stop()
+
+
+@dataclass
+class Seen:
+    """The messages that each side got."""
+
+    caller: list[str]
+    callee: list[str]
+
+
+def listening(at: tuple[str, int], transport: str = "u1") -> bool:
+    """Whether somebody has this port."""
+    table = "udp" if transport.startswith("u") else "tcp"
+    a, b, c, d = (int(part) for part in at[0].split("."))
+    place = f"{d:02X}{c:02X}{b:02X}{a:02X}:{at[1]:04X}"
+    return place in Path(f"/proc/net/{table}").read_text("ascii")
+
+
+@contextmanager
+def bench(
+    folder: Path, make_dsn: Callable[[], str], make_peers: Callable[[int], list[Peer]] = peers, **changes: Any
+) -> Iterator[Bench]:
+    """A running platform with an empty database and new keys."""
+    home = folder / "home"
+    home.mkdir()
+    port = free_port(CALLEE_AT)
+    config = voice_config(home, make_dsn(), make_peers(port), **changes)
+    keyring = Keyring.load_or_create(config.key_file)
+    with Platform(config) as platform:
+        made = Bench(platform, config.store.dsn, folder, (CALLEE_AT, port), keyring)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def answering(number: Msisdn) -> Scenario:
+    """A callee who rings, answers and waits for BYE."""
+    return (
+        Scenario(number.national, port=18_000)
+        .expect_request("INVITE", first=True)
+        .reply(180)
+        .pause(20)
+        .reply(200, sdp=True, retrans=True)
+        .expect_request("ACK")
+    )
+
+
+def calling(number: Msisdn, called: Number700, **more: Any) -> Scenario:
+    """A caller who gets an answer."""
+    return (
+        Scenario(number.national)
+        .invite(str(called), **more)
+        .expect(100, optional=True)
+        .expect(180, optional=True)
+        .expect(183, optional=True)
+        .expect(200)
+        .ack()
+    )
