@@ -1,14 +1,17 @@
 """Dialog tokens: back and forth, tampering, keys that change."""
 
 from pathlib import Path
+from secrets import token_hex
 
+import msgspec
 import pytest
+import sip_samples
 from hypothesis import given
 from hypothesis import strategies as st
 from sip_checks import KEYS, LEG, state_for
 
-from qibai.core.errors import TokenBroken
-from qibai.core.sip import Leg
+from qibai.core.errors import BadMessage, TokenBroken
+from qibai.core.sip import Leg, Message, leg_of_request, parse
 from qibai.store.keys import Keyring
 from qibai.voice.token import DialogState, open_state, seal_state
 
@@ -53,7 +56,7 @@ def test_every_changed_character_is_noticed() -> None:
             open_state(token[:place] + other + token[place + 1 :], KEYS)
 
 
-@pytest.mark.parametrize("token", ["", "A", "AA", "AQ", "A" * 40, "!!!!", "é", "A" * 5000, "AQ==" * 20])
+@pytest.mark.parametrize("token", ["", "A", "AA", "AQ", "A" * 40, "!!!!", "é", "A" * 9000, "AQ==" * 20])
 def test_garbage(token: str) -> None:
     with pytest.raises(TokenBroken):
         open_state(token, KEYS)
@@ -80,3 +83,20 @@ def test_with_a_real_keyring(tmp_path: Path) -> None:
     other = Keyring.load_or_create(tmp_path / "others.json")
     with pytest.raises(TokenBroken):
         open_state(seal_state(STATE, ring), other)
+
+
+def test_the_longest_legs_still_fit() -> None:
+    leg = Leg("c" * 900, ("r" * 200,) * 7, *["x"] * 5)
+    state = msgspec.structs.replace(STATE, leg=leg, near_routes=tuple(token_hex(155) for _ in range(8)))
+    token = seal_state(state, KEYS)
+    assert open_state(token, KEYS) == state
+
+
+def test_endless_names_are_refused() -> None:
+    def with_routes(*hops: str) -> Message:
+        routes = ", ".join(f"<sip:{hop};lr>" for hop in hops)
+        return parse(sip_samples.INVITE.replace("<sip:10.20.30.40;lr;u=13800138000>", routes))
+
+    assert len(leg_of_request(with_routes("a" * 1_900)).routes) == 2
+    with pytest.raises(BadMessage):
+        leg_of_request(with_routes("a" * 1_900, "b" * 1_900))

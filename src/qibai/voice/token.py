@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from qibai.core.errors import SealBroken, TokenBroken
 from qibai.core.sip import Leg
 
-MAX_TOKEN: Final = 4_096
+MAX_TOKEN: Final = 8_192  #: two route sets of the greatest length fit
 _MAX_STATE: Final = 8_192
 _NONCE: Final = 12
 _PLAIN, _DEFLATED = b"\x00", b"\x01"

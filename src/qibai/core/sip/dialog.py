@@ -11,6 +11,7 @@ from qibai.core.sip.address import has_headers, read_address
 from qibai.core.sip.message import Message
 
 MAX_ROUTES: Final = 8
+MAX_LEG: Final = 2_500  #: characters, so that a token stays well below what a message can hold
 
 
 class Leg(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -31,7 +32,7 @@ def leg_of_request(request: Message, routes: tuple[str, ...] = ()) -> Leg:
     Raise BadMessage when it has no Contact.
     """
     recorded = request.items("record-route")
-    return Leg(
+    leg = Leg(
         _contact(request),
         _routes(recorded) if recorded else routes,
         request.to_uri,
@@ -40,6 +41,7 @@ def leg_of_request(request: Message, routes: tuple[str, ...] = ()) -> Leg:
         request.from_tag,
         request.call_id,
     )
+    return _bounded(leg)
 
 
 def leg_of_response(response: Message, routes: tuple[str, ...] | None = None) -> Leg:
@@ -47,7 +49,7 @@ def leg_of_response(response: Message, routes: tuple[str, ...] | None = None) ->
 
     Raise BadMessage when it has no Contact.
     """
-    return Leg(
+    leg = Leg(
         _contact(response),
         _routes(response.items("record-route"))[::-1] if routes is None else routes,
         response.from_uri,
@@ -56,11 +58,27 @@ def leg_of_response(response: Message, routes: tuple[str, ...] | None = None) ->
         response.to_tag,
         response.call_id,
     )
+    return _bounded(leg)
 
 
 def next_hop(leg: Leg) -> str:
     """The URI to send a request of this leg to."""
     return leg.routes[0] if leg.routes else leg.contact
+
+
+def _bounded(leg: Leg) -> Leg:
+    names = (
+        leg.contact,
+        leg.local_uri,
+        leg.local_tag,
+        leg.remote_uri,
+        leg.remote_tag,
+        leg.call_id,
+        *leg.routes,
+    )
+    if sum(map(len, names)) > MAX_LEG:
+        raise BadMessage("the names of the call are too long")
+    return leg
 
 
 def _contact(message: Message) -> str:

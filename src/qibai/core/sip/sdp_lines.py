@@ -87,8 +87,8 @@ _SHAPES: Final = {
     )
 }
 #: Media keys (RFC 4568). Without them SRTP between a peer and our media relay, or between two peers where we
-#: anchor no media, cannot start. A key is random and of fixed length: one with a row of digits in it, plain or
-#: decoded, is no key (by chance it happens twice in a million). They never enter the cache below.
+#: anchor no media, cannot start. A key is random and of fixed length: one with a row of digits in it, plain
+#: or decoded, is no key (by chance it happens twice in a million). They never enter the cache below.
 _CRYPTO = re.compile(
     rf"a=crypto:[1-9][0-9]? (?:{_SUITE}) inline:([A-Za-z0-9+/]{{38,62}}={{0,2}})"
     r"(?:\|2\^[0-9]{1,2})?(?:\|[0-9]{1,3}:[0-9])?"
