@@ -9,7 +9,7 @@ from qibai.core.sip import CleanSdp, Message, leg_of_request, next_hop, sdp_of, 
 from qibai.core.sip.address import read_uri
 from qibai.core.sip.allow import IN_DIALOG
 from qibai.voice.media import MediaUnavailable
-from qibai.voice.token import DialogState, open_state, seal_state
+from qibai.voice.token import DialogState, seal_state
 from qibai.voice.worker import ALLOW, Worker
 
 REQUEST_STATE: Final = "$avp(qr)"  #: the token that the request at hand came with
@@ -18,7 +18,7 @@ REQUEST_STATE: Final = "$avp(qr)"  #: the token that the request at hand came wi
 def state_of(worker: Worker, request: Message) -> DialogState | None:
     """The state in the request URI's token; None when there is no token. Raise TokenBroken."""
     token = token_in(request.uri)
-    return None if token is None else open_state(token, worker.keys)
+    return None if token is None else worker.state(token)
 
 
 def on_request(worker: Worker, request: Message, state: DialogState) -> None:

@@ -10,11 +10,11 @@ import KSR
 
 from qibai.config import Config, Peer, load
 from qibai.core.errors import BadMessage, KeyFileError, TokenBroken
-from qibai.core.sip import Message, parse
+from qibai.core.sip import Message
 from qibai.voice import dialog, replies
 from qibai.voice.invite import on_invite
 from qibai.voice.peers import LOOPBACK
-from qibai.voice.worker import ALLOW, Worker
+from qibai.voice.worker import ALLOW, Worker, parse_request
 
 _OK = 1
 
@@ -50,7 +50,7 @@ class Router:
                 worker.refuse(403, "Forbidden", q850=21)
             return _OK
         try:
-            request = parse(get("$mb"))
+            request = parse_request(get("$mb"))
         except (BadMessage, UnicodeError):
             if get("$rm") != "ACK":
                 worker.refuse(400, "Bad Request")

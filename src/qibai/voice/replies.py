@@ -9,8 +9,8 @@ from qibai.core.sip import CleanSdp, Leg, Message, leg_of_response, mapped, pars
 from qibai.voice import ledger
 from qibai.voice.dialog import REQUEST_STATE
 from qibai.voice.media import MediaUnavailable
-from qibai.voice.token import DialogState, open_state, seal_state
-from qibai.voice.worker import STATE, Worker, end_unanswered
+from qibai.voice.token import DialogState, seal_state
+from qibai.voice.worker import STATE, Worker, end_unanswered, parse_request
 
 #: In a BYE made by the platform: above anything a side has sent, and below 2^31 (RFC 3261 §8.1.1.5).
 _LAST_CSEQ: Final = 2_147_000_000
@@ -24,8 +24,8 @@ def on_invite_reply(worker: Worker, text: str) -> None:
         return
     original = ksr.pv.get("$T_req($mb)")
     callee_token = ksr.pv.get(STATE)
-    state = open_state(callee_token, worker.keys)
-    request = parse(original)
+    state = worker.state(callee_token)
+    request = parse_request(original)
     here = worker.here(_arrival(worker))
     token, sdp = None, None
     if response.status < 300 and response.to_tag and response.first("contact") is not None:
@@ -45,8 +45,8 @@ def on_dialog_reply(worker: Worker, text: str) -> None:
     response = parse(text)
     if response.status == 100:
         return
-    request = parse(ksr.pv.get("$T_req($mb)"))
-    state = open_state(ksr.pv.get(REQUEST_STATE), worker.keys)
+    request = parse_request(ksr.pv.get("$T_req($mb)"))
+    state = worker.state(ksr.pv.get(REQUEST_STATE))
     here = worker.here(_arrival(worker))
     token, sdp = None, None
     if response.status < 300 and request.method in ("INVITE", "UPDATE") and response.first("contact"):

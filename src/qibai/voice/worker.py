@@ -1,10 +1,11 @@
 """What one Kamailio worker process holds: keys, a database session, a spool file, the peers."""
 
+from functools import lru_cache
 from typing import Any, Final
 
 from qibai.config import Config, Peer
 from qibai.core.errors import TokenBroken
-from qibai.core.sip import Endpoint
+from qibai.core.sip import Endpoint, parse
 from qibai.store import dsn, read_dsn
 from qibai.store.keys import Keyring
 from qibai.store.routes import RouteReader
@@ -12,10 +13,14 @@ from qibai.store.spool import SpoolWriter
 from qibai.voice.ledger import Ledger, failure_of
 from qibai.voice.media import Media
 from qibai.voice.peers import Peers, endpoints
-from qibai.voice.token import open_state
+from qibai.voice.token import DialogState, open_state
 
 ALLOW: Final = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO\r\n"
 STATE: Final = "$avp(qb)"  #: the callee's token, kept with the transaction for its replies
+
+#: A request is read when it comes in and again with each of its replies; a worker often has it still. What is
+#: read is never changed.
+parse_request = lru_cache(maxsize=1024)(parse)
 
 
 class Worker:
@@ -34,6 +39,11 @@ class Worker:
         self.peers = Peers(voice)
         self.endpoints = endpoints(voice)
         self._default = next(iter(self.endpoints.values()))
+        self._states = lru_cache(maxsize=1024)(lambda token: open_state(token, self.keys))
+
+    def state(self, token: str) -> DialogState:
+        """What a token of ours says. Raise TokenBroken."""
+        return self._states(token)
 
     def here(self, transport: str) -> Endpoint:
         """Our own address for a side that speaks ``transport``."""
@@ -68,7 +78,7 @@ class Worker:
 def end_unanswered(worker: Worker, token: str, status: int) -> None:
     """Note the end of a call that nobody answered."""
     try:
-        state = open_state(token, worker.keys)
+        state = worker.state(token)
     except TokenBroken:
         return
     worker.media.end(state.media_id)
