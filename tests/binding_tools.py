@@ -77,9 +77,9 @@ async def value(conn: psycopg.AsyncConnection[Any], query: str) -> Any:
 
 HALF_BOUND = """
 SELECT count(*) FROM binding b
-WHERE released_at IS NULL AND (
-    SELECT count(*) FROM route r WHERE r.code = b.code AND r.binding_id = b.id AND r.ends_at = b.expires_at
-) <> coalesce(cardinality(members), 1) + 1
+LEFT JOIN (SELECT code, binding_id, ends_at, count(*) AS pairs FROM route GROUP BY 1, 2, 3) r
+    ON r.code = b.code AND r.binding_id = b.id AND r.ends_at = b.expires_at
+WHERE released_at IS NULL AND coalesce(pairs, 0) <> coalesce(cardinality(members), 1) + 1
 """
 STRAY_ROUTES = """
 SELECT count(*) FROM route r

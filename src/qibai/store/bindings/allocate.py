@@ -107,6 +107,7 @@ class Pool:
         self._all = [own.code for own in codes]
         self._province = {own.code: own.province for own in codes}
         self._by_province: dict[str, list[int]] = {}
+        self._free_for: dict[tuple[int, bytes], list[int]] = {}
         for own in codes:
             if own.province is not None:
                 self._by_province.setdefault(own.province, []).append(own.code)
@@ -174,7 +175,7 @@ class Pool:
                 sample = [random_serial() for _ in range(_SAMPLE)]
                 free = await _free(conn, code, draft.keys, sorted(set(sample)), now)
             if len(free) < 1 + has_y:
-                free = await _free(conn, code, draft.keys, range(SERIALS_PER_CODE), now)
+                free = await self._all_free(conn, code, draft.keys, now)
             if item.expected is not None:
                 if item.expected.serial not in free:
                     return NumberTaken(field="expected")
@@ -192,6 +193,19 @@ class Pool:
             draft.ready = True
             return None
         return PoolExhausted()
+
+    async def _all_free(self, conn: Connection, code: int, keys: Sequence[bytes], now: datetime) -> list[int]:
+        """All serials of ``code`` that are free for ``keys``; the first key's are remembered for its next item."""
+        first, *others = keys
+        found = self._free_for.get((code, first))
+        if found is None:
+            found = await _free(conn, code, [first], range(SERIALS_PER_CODE), now)
+            self._free_for[code, first] = found
+        return await _free(conn, code, others, found, now) if found else []
+
+    def forget(self) -> None:
+        """Forget what searches have found: time has passed."""
+        self._free_for.clear()
 
     async def after_conflict(self, conn: Connection, draft: Draft, now: datetime) -> QibaiError | None:
         """Whether the item may be tried again: None, or the error that is its answer."""

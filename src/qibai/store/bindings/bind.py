@@ -166,6 +166,7 @@ class _Binder:
         """Those of the conflicting items that go on; the others have their error now."""
         left = []
         conflicts, self._conflicts = self._conflicts, []
+        self._pool.forget()
         for draft in conflicts:
             with own_errors():
                 problem = await self._pool.after_conflict(self._conn, draft, self._now)
