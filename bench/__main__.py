@@ -1,0 +1,68 @@
+"""``python -m bench``: measure, each figure beside its reference, and say whether its mark is met."""
+
+import argparse
+import os
+import platform
+from pathlib import Path
+
+from bench import binds, lookups, voice
+from bench.figures import Report
+from bench.world import World
+
+PARTS = ("voice", "lookups", "binds")
+
+
+def main() -> None:
+    options = _options()
+    report = Report()
+    machine = f"{os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}"
+    sizes = [10_000] if options.quick else [10_000, 1_000_000]
+    if options.full:
+        sizes.append(10_000_000)
+    rounds = 1 if options.quick else 3
+    parts = options.parts or list(PARTS)
+    results: list[tuple[int, dict[str, list[float]]]] = []
+    with World.open() as world:
+        for size in sizes:
+            report.say(f"filling up to {size:,} live bindings")
+            world.grow(size)
+            if "lookups" in parts:
+                lookups.run(world, report, count=2_000 if options.quick else 20_000)
+            if "binds" in parts:
+                bulk_rows = 4_000 if options.quick else 20_000
+                seconds = 2 if options.quick else 5
+                results.append(
+                    (size, binds.run(world, report, seconds=seconds, rounds=rounds, bulk_rows=bulk_rows))
+                )
+            if "voice" in parts and size == sizes[min(1, len(sizes) - 1)]:
+                calls = options.calls or (300 if options.quick else 3_000)
+                top = 0 if options.quick else 3_000
+                voice.run(world, report, calls=calls, rate=options.rate, rounds=rounds, top_rate=top)
+        if len(results) > 1:
+            binds.compare(report, results[0], results[-1])
+    report.show(machine)
+    if options.json is not None:
+        report.write_json(options.json, machine)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all of them by default"
+    )
+    parser.add_argument("--quick", action="store_true", help="one short run of each: does it work at all?")
+    parser.add_argument(
+        "--full", action="store_true", help="also with 10,000,000 live bindings (some 10 GB of disk)"
+    )
+    parser.add_argument("--calls", type=int, help="calls in one run (default 3000)")
+    parser.add_argument("--rate", type=int, default=300, help="calls a second (default 300)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    options = parser.parse_args()
+    unknown = set(options.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    return options
+
+
+if __name__ == "__main__":
+    main()
