@@ -1,0 +1,184 @@
+"""Call records in PostgreSQL: written by the recorder, read by the API."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+import psycopg
+from psycopg.rows import class_row
+
+from qibai.core.calls import CallRow
+from qibai.core.errors import CallEnded, CallNotFound
+from qibai.core.numbering import Code, Msisdn, Number700
+from qibai.store.failures import own_errors
+from qibai.store.keys import Keyring, binding_aad
+from qibai.store.statements import load
+
+CHANNEL: Final = "qibai_call_order"
+_SQL: Final = load("calls")
+_TIMES: Final = ("started_at", "ringing_at", "answered_at", "ended_at")
+_COLUMNS: Final = CallRow.__struct_fields__
+
+Connection = psycopg.AsyncConnection[Any]
+_T = TypeVar("_T")
+
+
+class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One call as stored; ``caller`` and ``callee`` are sealed (see ``opened``)."""
+
+    code: int
+    id: int
+    tenant_id: int | None
+    binding_id: int | None
+    called: int | None
+    shown: int | None
+    caller: bytes | None
+    callee: bytes | None
+    node: str
+    started_at: datetime
+    ringing_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    ended_by: str | None
+    sip_status: int | None
+    q850: int | None
+    reason: str | None
+    end_seen: bool | None
+
+    @property
+    def called_number(self) -> Number700 | None:
+        return None if self.called is None else Number700(Code(self.code), self.called)
+
+    @property
+    def shown_number(self) -> Number700 | None:
+        return None if self.shown is None else Number700(Code(self.code), self.shown)
+
+    @property
+    def duration_ms(self) -> int | None:
+        """From answer to end; 0 for a call that ended unanswered, None while it runs."""
+        if self.ended_at is None:
+            return None
+        if self.answered_at is None:
+            return 0
+        return max(0, round((self.ended_at - self.answered_at).total_seconds() * 1000))
+
+    def opened(self, keyring: Keyring) -> tuple[Msisdn | None, Msisdn | None]:
+        """(caller, callee). Raise SealBroken."""
+        aad = binding_aad(self.code, self.id if self.binding_id is None else self.binding_id)
+        caller, callee = (
+            None if sealed is None else Msisdn(keyring.open(sealed, aad))
+            for sealed in (self.caller, self.callee)
+        )
+        return caller, callee
+
+
+class OpenCall(msgspec.Struct, frozen=True):
+    """A call whose end is not known; ``legs`` is sealed."""
+
+    code: int
+    id: int
+    node: str
+    started_at: datetime
+    answered_at: datetime | None
+    max_call_s: int | None
+    session_expires: int | None
+    legs: bytes | None
+
+
+async def merge_calls(conn: Connection, rows: Sequence[CallRow]) -> None:
+    """Store rows, each together with what is stored of its call already: exactly one row a call.
+
+    Raise StoreUnavailable; then nothing was stored, and the same rows may be given again.
+    """
+    if not rows:
+        return
+    columns: dict[str, list[Any]] = {
+        name: [_time(value) for value in values] if name in _TIMES else values
+        for name, values in ((name, [getattr(row, name) for row in rows]) for name in _COLUMNS)
+    }
+    with own_errors():
+        async with conn.transaction():
+            await conn.execute(_SQL["merge_calls"], columns, prepare=True)
+
+
+async def open_calls(conn: Connection, node: str) -> list[OpenCall]:
+    """The calls of a node whose end is not known."""
+    return await _all(conn, OpenCall, "open_calls", {"node": node})
+
+
+async def list_calls(
+    conn: Connection,
+    tenant_id: int,
+    *,
+    before: int | None = None,
+    after: int | None = None,
+    number: Number700 | None = None,
+    binding: tuple[int, int] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    live: bool | None = None,
+    limit: int = 50,
+) -> list[CallRecord]:
+    """A tenant's calls, the latest first: at most ``limit`` with ids below ``before`` and above ``after``.
+
+    ``binding`` is (code, id). ``live``: True for running calls alone, False for ended ones.
+    """
+    code = number.code.value if number else binding[0] if binding else None
+    params = {
+        "tenant_id": tenant_id,
+        "before": before,
+        "after": after,
+        "code": code,
+        "binding_id": binding[1] if binding else None,
+        "serial": number.serial if number else None,
+        "since": since,
+        "until": until,
+        "live": live,
+        "limit": limit,
+    }
+    return await _all(conn, CallRecord, "list_calls", params)
+
+
+async def get_call(conn: Connection, tenant_id: int, code: int, id: int) -> CallRecord:
+    """Raise CallNotFound, also when the call is another tenant's."""
+    found = await _all(conn, CallRecord, "get_call", {"tenant_id": tenant_id, "code": code, "id": id})
+    if not found:
+        raise CallNotFound
+    return found[0]
+
+
+async def order_termination(conn: Connection, tenant_id: int, code: int, id: int) -> CallRecord:
+    """Ask the call's node to end it, within about a second. Raise CallNotFound or CallEnded."""
+    call = await get_call(conn, tenant_id, code, id)
+    if call.ended_at is not None:
+        raise CallEnded
+    with own_errors():
+        async with conn.transaction():
+            await conn.execute(_SQL["order_termination"], {"code": code, "id": id, "node": call.node})
+            await conn.execute(_SQL["notify_termination"], {"node": call.node})
+    return call
+
+
+async def pending_orders(conn: Connection, node: str) -> list[tuple[int, int]]:
+    """(code, id) of the calls that a node was asked to end and has not yet."""
+    with own_errors():
+        cursor = await conn.execute(_SQL["pending_orders"], {"node": node})
+        return [(code, id) for code, id in await cursor.fetchall()]
+
+
+async def order_done(conn: Connection, code: int, id: int) -> None:
+    """The node has done what it was asked."""
+    with own_errors():
+        await conn.execute(_SQL["order_done"], {"code": code, "id": id})
+
+
+async def _all(conn: Connection, kind: type[_T], name: str, params: dict[str, Any]) -> list[_T]:
+    with own_errors():
+        async with conn.cursor(row_factory=class_row(kind)) as cursor:
+            await cursor.execute(_SQL[name], params)
+            return await cursor.fetchall()
+
+
+def _time(value: float | None) -> datetime | None:
+    return None if value is None else datetime.fromtimestamp(value, UTC)
