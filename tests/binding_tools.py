@@ -69,8 +69,8 @@ async def bound(conn: psycopg.AsyncConnection[Any], keyring: Keyring, one: BindI
     return answer.binding
 
 
-async def value(conn: psycopg.AsyncConnection[Any], query: str) -> Any:
-    row = await (await conn.execute(query)).fetchone()  # type: ignore[arg-type]
+async def value(conn: psycopg.AsyncConnection[Any], query: str, *params: Any) -> Any:
+    row = await (await conn.execute(query, params or None)).fetchone()  # type: ignore[arg-type]
     assert row is not None
     return row[0]
 
@@ -79,7 +79,8 @@ HALF_BOUND = """
 SELECT count(*) FROM binding b
 LEFT JOIN (SELECT code, binding_id, ends_at, count(*) AS pairs FROM route GROUP BY 1, 2, 3) r
     ON r.code = b.code AND r.binding_id = b.id AND r.ends_at = b.expires_at
-WHERE released_at IS NULL AND coalesce(pairs, 0) <> coalesce(cardinality(members), 1) + 1
+WHERE released_at IS NULL AND b.expires_at > %s
+    AND coalesce(pairs, 0) <> coalesce(cardinality(members), 1) + 1
 """
 STRAY_ROUTES = """
 SELECT count(*) FROM route r
@@ -87,7 +88,7 @@ WHERE NOT EXISTS (SELECT FROM binding b WHERE b.code = r.code AND b.id = r.bindi
 """
 
 
-async def assert_whole(conn: psycopg.AsyncConnection[Any]) -> None:
-    """No binding without its routes, no route without its binding."""
-    assert await value(conn, HALF_BOUND) == 0
+async def assert_whole(conn: psycopg.AsyncConnection[Any], now: datetime = NOW) -> None:
+    """No live binding without its routes, no route without its binding."""
+    assert await value(conn, HALF_BOUND, now) == 0
     assert await value(conn, STRAY_ROUTES) == 0

@@ -195,7 +195,7 @@ class Pool:
         return PoolExhausted()
 
     async def _all_free(self, conn: Connection, code: int, keys: Sequence[bytes], now: datetime) -> list[int]:
-        """All serials of ``code`` that are free for ``keys``; the first key's are remembered for its next item."""
+        """All serials of ``code`` that are free for ``keys``; the first key's are kept for its next item."""
         first, *others = keys
         found = self._free_for.get((code, first))
         if found is None:

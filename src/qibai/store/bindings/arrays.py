@@ -93,6 +93,12 @@ class Instants(_Fixed):
         return cls.of([(time - _EPOCH) // _MICROSECOND for time in times])
 
 
+class Bools(PgArray):
+    """boolean[]"""
+
+    oid, element = 1000, 16
+
+
 class Blobs(PgArray):
     """bytea[]"""
 
@@ -110,7 +116,7 @@ class Texts(PgArray):
 
 
 def _register() -> None:
-    for kind in (Int2s, Int4s, Int8s, Instants, Blobs, Texts):
+    for kind in (Int2s, Int4s, Int8s, Instants, Bools, Blobs, Texts):
 
         class _ArrayDumper(Dumper):
             format = Format.BINARY
