@@ -4,7 +4,9 @@
 
 -- Binds. p_* arrays hold a binding each, r_* arrays a route row each (sorted by code, serial, key, so that
 -- concurrent calls cannot deadlock), c_* arrays a pair each that must be free although the binding does not
--- occupy it, i_* arrays an idempotency key each (sorted).
+-- occupy it (no real number repeats on X and Y), i_* arrays an idempotency key each (sorted). What occupies a pair
+-- is decided by the unique key; the c_* pairs are only looked up, so that two calls at the same instant may let a
+-- real number have a role on either side of X and Y: such bindings bend that rule, but no call is ambiguous.
 --
 -- Returns a row only for what was not bound; `id` is the binding's in the request:
 --   outcome 0  the hash keys are not these: other_code is the key to write, other_id the second key, or NULL
