@@ -132,30 +132,46 @@ class Bench:
         self._agents.append(agent)
         return agent
 
-    def call(self, caller: Scenario, callee: Scenario | None, *, transport: str = "u1") -> "Seen":
+    def call(
+        self,
+        caller: Scenario,
+        callee: Scenario | None,
+        *,
+        parties: tuple[Msisdn, Msisdn] = (A, B),
+        transport: str = "u1",
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> "Seen":
         """Run a call to its end, and check that neither side saw the other's number or address."""
-        far = self.agent(callee, "callee", self.callee, transport=transport) if callee else None
+        far = self.agent(callee, "callee", self.callee) if callee else None
         if far is not None:
-            wait_for(lambda: listening(self.callee, transport), "the callee")
-        near = self.agent(
-            caller, "caller", (CALLER_AT, free_port(CALLER_AT)), calls=True, transport=transport
-        )
-        near.wait()
-        if far is not None:
-            far.wait()
+            wait_for(lambda: listening(self.callee), "the callee")
+        at = (CALLER_AT, free_port(CALLER_AT))
+        near = self.agent(caller, "caller", at, calls=True, transport=transport)
+        meanwhile()
+        try:
+            near.wait()
+        finally:
+            if far is not None:
+                far.wait()
         seen = Seen(near.received, far.received if far else [])
-        hidden = LeakChecker({"callee": B}, {"callee": CALLEE_AT}, [str(A).encode()])
-        assert callee is None or not hidden.scan_text(*seen.caller)
-        hidden = LeakChecker({"caller": A}, {"caller": CALLER_AT}, [str(B).encode()])
+        a, b = parties
+        hidden = LeakChecker({"callee": b}, {"callee": CALLEE_AT}, [str(a).encode()])
+        assert not hidden.scan_text(*seen.caller)
+        hidden = LeakChecker({"caller": a}, {"caller": CALLER_AT}, [str(b).encode()])
         assert not hidden.scan_text(*seen.callee)
         return seen
+
+    def wait_answered(self, called: Number700) -> None:
+        """Return when the spool says that a call to this number was answered."""
+        wait_for(lambda: self.events(CallEventKind.ANSWERED, called), "the answer")
 
     def events(self, kind: CallEventKind, called: Number700) -> list[CallEvent]:
         """What the spool says of calls to a number."""
         events = [
             msgspec.json.decode(line[9:], type=CallEvent)
             for file in sorted(self.platform.config.spool_dir.glob("*"))
-            for line in file.read_bytes().splitlines()
+            for line in file.read_bytes().splitlines(keepends=True)
+            if line.endswith(b"\n")
         ]
         ids = {event.call_id for event in events if event.called == called.serial}
         return [event for event in events if event.call_id in ids and event.kind == kind]

@@ -1,11 +1,13 @@
-"""Calls between two SIP user agents through the platform."""
+"""Calls between two SIP user agents through the platform: all modes, both ways, and how they end."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from qibai.core.events import CallEventKind
-from voice_tools import A, B, Bench, answering, bench, calling
+from qibai.core.numbering import Msisdn, Number700
+from qibai.testing.sipp import Scenario
+from voice_tools import FROM_GROUP, TO_GROUP, A, B, Bench, C, answering, bench, calling
 
 pytestmark = pytest.mark.voice
 
@@ -16,11 +18,259 @@ def voice(tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str])
         yield made
 
 
-def test_caller_hangs_up(voice: Bench) -> None:
+def short_call(voice: Bench, caller: Msisdn, callee: Msisdn, dialled: Number700, shown: Number700) -> None:
+    """One call, ended by the caller; the callee was asked for by its number and saw ``shown`` alone."""
+    seen = voice.call(
+        calling(caller, dialled).pause(30).request("BYE").expect(200),
+        answering(callee).expect_request("BYE").reply(200),
+    )
+    invite = seen.callee[0]
+    assert invite.startswith(f"INVITE sip:{callee.e164}@")
+    assert f"From: <sip:{shown}@" in invite
+    assert f"P-Asserted-Identity: <sip:{shown}@" in invite
+    assert [e.ended_by for e in voice.events(CallEventKind.ENDED, dialled)] == ["caller"]
+
+
+def test_axb_both_ways(voice: Bench) -> None:
+    """Both sides dial X and both sides see X."""
     x = voice.number()
     voice.bind(x, A, B)
-    caller = calling(A, x).pause(50).request("BYE").expect(200)
-    callee = answering(B).expect_request("BYE").reply(200)
-    seen = voice.call(caller, callee)
+    voice.bind(x, B, A)
+    short_call(voice, A, B, x, x)
+    seen = voice.call(
+        calling(B, x).pause(30).request("BYE").expect(200),
+        answering(A).expect_request("BYE").reply(200),
+        parties=(B, A),
+    )
+    assert seen.callee[0].startswith(f"INVITE sip:{A.e164}@")
+
+
+def test_axyb_both_ways(voice: Bench) -> None:
+    """A dials X and B sees Y; B dials Y and A sees X."""
+    x, y = voice.number(), voice.number()
+    voice.bind(x, A, B, y)
+    voice.bind(y, B, A, x)
+    short_call(voice, A, B, x, y)
+    seen = voice.call(
+        calling(B, y).pause(30).request("BYE").expect(200),
+        answering(A).expect_request("BYE").reply(200),
+        parties=(B, A),
+    )
     assert f"From: <sip:{x}@" in seen.callee[0]
+
+
+@pytest.mark.parametrize("has_y", [False, True], ids=["GXB", "GXYB"])
+def test_group_both_ways(voice: Bench, has_y: bool) -> None:
+    """B's call to the group reaches its first member until another one calls; then that one."""
+    x = voice.number()
+    y = voice.number() if has_y else x
+    id = voice.bind(x, A, B, y, flags=FROM_GROUP)
+    voice.bind(x, C, B, y, binding_id=id, flags=FROM_GROUP)
+    voice.bind(y, B, A, x, binding_id=id, flags=TO_GROUP)
+    bye = ("BYE",)
+    first = voice.call(
+        calling(B, y).request(*bye).expect(200),
+        answering(A).expect_request("BYE").reply(200),
+        parties=(B, A),
+    )
+    assert first.callee[0].startswith(f"INVITE sip:{A.e164}@")
+    voice.call(
+        calling(C, x).request(*bye).expect(200),
+        answering(B).expect_request("BYE").reply(200),
+        parties=(C, B),
+    )
+    second = voice.call(
+        calling(B, y).request(*bye).expect(200),
+        answering(C).expect_request("BYE").reply(200),
+        parties=(B, C),
+    )
+    assert second.callee[0].startswith(f"INVITE sip:{C.e164}@")
+
+
+def test_callee_hangs_up(voice: Bench) -> None:
+    x = voice.number()
+    voice.bind(x, A, B)
+    voice.call(
+        calling(A, x).expect_request("BYE").reply(200),
+        answering(B).pause(30).request("BYE").expect(200),
+    )
+    assert [e.ended_by for e in voice.events(CallEventKind.ENDED, x)] == ["callee"]
+    (answered,) = {e.call_id: e for e in voice.events(CallEventKind.ANSWERED, x)}.values()
+    assert answered.legs and answered.media_id
+
+
+def test_cancel(voice: Bench) -> None:
+    """CANCEL reaches the callee, its free text does not."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    caller = (
+        Scenario(A.national)
+        .invite(str(x))
+        .expect(100, optional=True)
+        .expect(180)
+        .cancel(str(x))
+        .expect(200)
+        .expect(487)
+        .fail_ack(str(x))
+    )
+    callee = (
+        Scenario(B.national)
+        .expect_request("INVITE", first=True)
+        .reply(180)
+        .expect_request("CANCEL")
+        .reply(200, contact=False)
+        .reply_to_invite(487)
+        .expect_request("ACK")
+    )
+    seen = voice.call(caller, callee)
+    assert "hung up" not in "".join(seen.callee)
+    (ended,) = voice.events(CallEventKind.ENDED, x)
+    assert (ended.reason, ended.ended_by) == ("cancelled", "caller")
+
+
+def test_busy(voice: Bench) -> None:
+    """The callee's own phrase does not pass, its status does."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    caller = Scenario(A.national).invite(str(x)).expect(100, optional=True).expect(486).fail_ack(str(x))
+    callee = (
+        Scenario(B.national)
+        .expect_request("INVITE", first=True)
+        .reply(486, phrase=f"Busy {B.national}", headers=('Reason: Q.850;cause=17;text="call me"',))
+        .expect_request("ACK")
+    )
+    seen = voice.call(caller, callee)
+    assert seen.caller[-1].startswith("SIP/2.0 486 Busy Here\n")
+    assert "Reason: Q.850;cause=17\n" in seen.caller[-1]
+    assert [e.reason for e in voice.events(CallEventKind.ENDED, x)] == ["busy"]
+
+
+def test_nobody_answers(voice: Bench) -> None:
+    """The ringing time-out: the callee is cancelled, the caller told in our own words."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    caller = (
+        Scenario(A.national)
+        .invite(str(x))
+        .expect(100, optional=True)
+        .expect(180)
+        .expect(408)
+        .fail_ack(str(x))
+    )
+    callee = (
+        Scenario(B.national)
+        .expect_request("INVITE", first=True)
+        .reply(180)
+        .expect_request("CANCEL")
+        .reply(200, contact=False)
+        .reply_to_invite(487)
+        .expect_request("ACK")
+    )
+    seen = voice.call(caller, callee)
+    assert "Reason: Q.850;cause=19\n" in seen.caller[-1]
+    assert [e.reason for e in voice.events(CallEventKind.ENDED, x)] == ["no_answer"]
+
+
+def test_early_media(voice: Bench) -> None:
+    """183 with a description passes; its media is at our own address."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    callee = (
+        Scenario(B.national)
+        .expect_request("INVITE", first=True)
+        .reply(183, sdp=True)
+        .pause(50)
+        .reply(200, sdp=True, retrans=True)
+        .expect_request("ACK")
+        .expect_request("BYE")
+        .reply(200)
+    )
+    seen = voice.call(calling(A, x).request("BYE").expect(200), callee)
+    early = next(text for text in seen.caller if text.startswith("SIP/2.0 183"))
+    assert "\nc=IN IP4 127.0.0.10\n" in early
+
+
+@pytest.mark.parametrize("by_caller", [True, False], ids=["by the caller", "by the callee"])
+def test_hold_and_more_within_the_call(voice: Bench, by_caller: bool) -> None:
+    """re-INVITE, UPDATE and INFO pass both ways; REFER does not."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    caller, callee = calling(A, x), answering(B)
+    actor, other = (caller, callee) if by_caller else (callee, caller)
+    held, resumed = actor.sdp("sendonly"), actor.sdp("sendrecv")
+    dtmf = "Signal=5\r\nDuration=160"
+    actor.pause(50)
+    for body in (held, resumed):
+        actor.request("INVITE", body=body).expect(100, optional=True).expect(200).ack().pause(50)
+    other.expect_request("INVITE").reply(200, sdp=True, direction="recvonly").expect_request("ACK")
+    other.expect_request("INVITE").reply(200, sdp=True).expect_request("ACK")
+    actor.request("UPDATE").expect(200).request("INFO", body=dtmf, kind="application/dtmf-relay").expect(200)
+    other.expect_request("UPDATE").reply(200).expect_request("INFO").reply(200, contact=False)
+    refer = (f"Refer-To: <sip:{actor.number}@[local_ip]>",)
+    actor.request("REFER", headers=refer).expect(405).request("BYE").expect(200)
+    other.expect_request("BYE").reply(200)
+    seen = voice.call(caller, callee)
+    got = seen.callee if by_caller else seen.caller
+    invites = [text for text in got if text.startswith("INVITE ")]
+    assert "\na=sendonly\n" in invites[-2]
+    assert "\nSignal=5\n" in next(text for text in got if text.startswith("INFO "))
+    assert not any(text.startswith("REFER ") for text in got)
+
+
+def test_prack(voice: Bench) -> None:
+    """A reliable provisional reply is acknowledged through us."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    caller = (
+        Scenario(A.national)
+        .invite(str(x), headers=("Supported: 100rel",))
+        .expect(100, optional=True)
+        .expect(183)
+        .request("PRACK", headers=("RAck: 1 1 INVITE",))
+        .expect(200)
+        .expect(200)
+        .ack(cseq=1)
+        .request("BYE")
+        .expect(200)
+    )
+    callee = (
+        Scenario(B.national)
+        .expect_request("INVITE", first=True)
+        .reply(183, sdp=True, headers=("Require: 100rel", "RSeq: 1"))
+        .expect_request("PRACK")
+        .reply(200, contact=False)
+        .reply_to_invite(200, sdp=True)
+        .expect_request("ACK")
+        .expect_request("BYE")
+        .reply(200)
+    )
+    seen = voice.call(caller, callee)
+    assert any("RAck: 1 1 INVITE" in text for text in seen.callee)
+
+
+def test_tcp(voice: Bench) -> None:
+    """A caller over TCP reaches a callee over UDP."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    voice.call(
+        calling(A, x).pause(30).request("BYE").expect(200),
+        answering(B).expect_request("BYE").reply(200),
+        transport="t1",
+    )
+
+
+def test_bye_after_a_crash(voice: Bench) -> None:
+    """Kamailio is killed and started anew in mid-call; the BYE still reaches the other side."""
+    x = voice.number()
+    voice.bind(x, A, B)
+
+    def crash() -> None:
+        voice.platform.kill_kamailio()
+        voice.platform.start_kamailio()
+
+    voice.call(
+        calling(A, x).pause(2500).request("BYE").expect(200),
+        answering(B).expect_request("BYE").reply(200),
+        meanwhile=lambda: (voice.wait_answered(x), crash()),
+    )
     assert [e.ended_by for e in voice.events(CallEventKind.ENDED, x)] == ["caller"]

@@ -83,14 +83,30 @@ class Scenario:
         head.append("[routes]")
         return self._send([*head, *headers], body, retrans=method != "ACK", kind=kind)
 
-    def ack(self) -> "Scenario":
-        return self.request("ACK", cseq=self._cseq)
+    def ack(self, cseq: int | None = None) -> "Scenario":
+        """The ACK to a 2xx; to the last request, unless ``cseq`` says to which."""
+        return self.request("ACK", cseq=cseq or self._cseq)
+
+    def reply_to_invite(self, status: int, *, sdp: bool = False) -> "Scenario":
+        """A reply to the first INVITE, after another request came in between."""
+        lines = [
+            f"SIP/2.0 {status} from {self.number}",
+            "Via: [$via]",
+            "Via: [$via2]",
+            "From: [$from]",
+            "To: [$to];tag=[pid]B[call_number]",
+            "[last_Call-ID:]",
+            "CSeq: [$cseq]",
+            *self._telltales(),
+            f"Contact: <sip:{self.number}@[local_ip]:[local_port];transport=[transport]>",
+        ]
+        return self._send(lines, self.sdp() if sdp else "")
 
     def cancel(self, called: str) -> "Scenario":
         """CANCEL of the first INVITE."""
         lines = [
             f"CANCEL sip:{called}@[remote_ip]:[remote_port] SIP/2.0",
-            "Via: SIP/2.0/[transport] [local_ip]:[local_port];rport;branch=[branch-2]",
+            f"Via: SIP/2.0/[transport] [local_ip]:[local_port];rport;branch=[branch-{len(self.steps)}]",
             f'From: "{self.number}" <sip:{self.number}@[local_ip]:[local_port]>;tag=[pid]A[call_number]',
             f"To: <sip:{called}@[remote_ip]:[remote_port]>",
             "Call-ID: [call_id]",
@@ -133,6 +149,9 @@ class Scenario:
             f'<recv request="{method}" rrs="true"><action>'
             '<ereg regexp="&lt;.*" search_in="hdr" header="From:" assign_to="from"/>'
             '<ereg regexp="&lt;.*" search_in="hdr" header="To:" assign_to="to"/>'
+            '<ereg regexp="[0-9].*" search_in="hdr" header="CSeq:" assign_to="cseq"/>'
+            '<ereg regexp="SIP.*" search_in="hdr" header="Via:" assign_to="via"/>'
+            '<ereg regexp="SIP.*" search_in="hdr" header="Via:" occurrence="2" assign_to="via2"/>'
             "</action></recv>"
         )
         return self

@@ -55,8 +55,10 @@ def on_request(worker: Worker, request: Message, state: DialogState) -> None:
     if method != "ACK":
         ksr.pv.sets(REQUEST_STATE, token_in(request.uri))
         ksr.tm.t_on_reply("ksr_reply_dialog")
+    original = ksr.pv.get("$mb")
     worker.send(text, here, _destination(hop))
     if ksr.tm.t_relay() < 0 and method != "ACK":
+        worker.take_back(original)
         ksr.tm.t_reply(503, "Service Unavailable")
 
 

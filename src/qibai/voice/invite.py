@@ -22,9 +22,12 @@ from qibai.core.sip import (
     write_invite,
 )
 from qibai.voice.media import MediaUnavailable
+from qibai.voice.peers import uri_of
 from qibai.voice.token import DialogState, seal_state
 from qibai.voice.worker import STATE, Worker, end_unanswered
 
+#: Only between ourselves: an INVITE that a peer failed, and the token that it went to that peer with.
+RETRY_HEADER: Final = "X-Qibai-Retry"
 RETRY_AFTER: Final = "Retry-After: 5\r\n"
 _DOWN: Final = SipStatus(503, "Service Unavailable", 41)
 _BAD: Final = SipStatus(400, "Bad Request", 95)
@@ -41,14 +44,18 @@ class _Attempt:
     interval: int  #: of the session timer, seconds
     called: Number700 | None
     caller: Msisdn | None
+    retry: DialogState | None = None
 
 
 class _NoPeer(Exception):
     """No peer answers."""
 
 
-def on_invite(worker: Worker, request: Message, peer: Peer) -> None:
-    """Take an INVITE that starts a call, in its transaction, and connect or refuse it."""
+def on_invite(worker: Worker, request: Message, peer: Peer, retry: DialogState | None = None) -> None:
+    """Take an INVITE that starts a call, in its transaction, and connect or refuse it.
+
+    ``retry``: a peer failed it, and this is what was known of the call.
+    """
     ksr = worker.ksr
     strange = unsupported(request)
     if strange:
@@ -63,7 +70,10 @@ def on_invite(worker: Worker, request: Message, peer: Peer) -> None:
     ksr.tm.t_reply(100, "Trying")
     called = called_number(request)
     caller = caller_identity(request, trust_asserted=True)
-    attempt = _Attempt(request, peer, new_id(), time.time(), interval, called, caller)
+    if retry is not None:
+        attempt = _Attempt(request, peer, retry.call_id, retry.started_at, interval, called, caller, retry)
+    else:
+        attempt = _Attempt(request, peer, new_id(), time.time(), interval, called, caller)
     decision, record = _decide(worker, attempt)
     if isinstance(decision, Refusal):
         _refuse(worker, attempt, decision, decision.sip, record)
@@ -88,7 +98,8 @@ def _decide(worker: Worker, attempt: _Attempt) -> tuple[Decision, RouteRecord | 
 def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
     ksr = worker.ksr
     try:
-        target = worker.choose_peer()
+        retry = attempt.retry
+        target = worker.choose_peer() if retry is None else worker.next_peer(retry.callee_peer)
         if target is None:
             raise _NoPeer
         text, token = _write(worker, attempt, route, target)
@@ -100,15 +111,18 @@ def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
         rule = exc.code if isinstance(exc, QibaiError) else _FAULTS[type(exc)]
         _refuse(worker, attempt, Refusal(RefusalReason.STORE_UNAVAILABLE, rule), _DOWN, route.record)
         return
-    worker.ledger.decided(attempt.call_id, attempt.at, route)
-    if route.record.from_group:
-        _touch(worker, route.record)
+    if retry is None:
+        worker.ledger.decided(attempt.call_id, attempt.at, route)
+        if route.record.from_group:
+            _touch(worker, route.record)
     ksr.pv.sets(STATE, token)
-    worker.send(text, worker.here(target.transport), None)
+    original = ksr.pv.get("$mb")
+    worker.send(text, worker.here(target.transport), uri_of(target))
     ksr.tm.t_on_reply("ksr_reply_invite")
     ksr.tm.t_on_failure("ksr_failure_invite")
     if ksr.tm.t_relay() < 0:
         end_unanswered(worker, token, 503)
+        worker.take_back(original)
         ksr.hdr.append_to_reply(f"{RETRY_AFTER}Reason: Q.850;cause=41\r\n")
         ksr.tm.t_reply(503, "Service Unavailable")
 
@@ -119,7 +133,35 @@ _FAULTS: Final[dict[type[Exception], str]] = {
 }
 
 
+def hand_on(worker: Worker, token: str) -> bool:
+    """In the failure route: the peer is of no use. Send the INVITE as it came to ourselves, with ``token``
+    saying which peer failed; it comes in anew and goes to the next. False: there is no next.
+
+    (A failure route can not put a new text in the place of the message, a request route can.)
+    """
+    if worker.next_peer(worker.state(token).callee_peer) is None:
+        return False
+    ksr = worker.ksr
+    ksr.hdr.append(f"{RETRY_HEADER}: {token}\r\n")
+    ksr.pv.sets("$du", worker.self_uri)
+    ksr.tm.t_on_reply("ksr_reply_retried")
+    ksr.tm.t_set_fr((worker.voice.ring_timeout_s + 30) * 1000, 5_000)
+    return bool(ksr.tm.t_relay() > 0)
+
+
 def _refuse(
+    worker: Worker, attempt: _Attempt, refusal: Refusal, sip: SipStatus, record: RouteRecord | None
+) -> None:
+    if attempt.retry is not None:
+        worker.end(attempt.retry, by="platform", status=sip.status)
+    else:
+        _note_refusal(worker, attempt, refusal, sip, record)
+    header = RETRY_AFTER if sip.status == 503 else ""
+    worker.ksr.hdr.append_to_reply(f"{header}Reason: Q.850;cause={sip.q850}\r\n")
+    worker.ksr.tm.t_reply(sip.status, sip.phrase)
+
+
+def _note_refusal(
     worker: Worker, attempt: _Attempt, refusal: Refusal, sip: SipStatus, record: RouteRecord | None
 ) -> None:
     worker.ledger.refused(
@@ -131,9 +173,6 @@ def _refuse(
         refusal=refusal,
         sip=sip,
     )
-    header = RETRY_AFTER if sip.status == 503 else ""
-    worker.ksr.hdr.append_to_reply(f"{header}Reason: Q.850;cause={sip.q850}\r\n")
-    worker.ksr.tm.t_reply(sip.status, sip.phrase)
 
 
 def _write(worker: Worker, attempt: _Attempt, route: Route, target: Peer) -> tuple[str, str]:

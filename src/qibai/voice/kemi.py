@@ -12,7 +12,7 @@ from qibai.config import Config, Peer, load
 from qibai.core.errors import BadMessage, KeyFileError, TokenBroken
 from qibai.core.sip import Message
 from qibai.voice import dialog, replies
-from qibai.voice.invite import on_invite
+from qibai.voice.invite import RETRY_HEADER, on_invite
 from qibai.voice.peers import LOOPBACK
 from qibai.voice.worker import ALLOW, Worker, parse_request
 
@@ -60,7 +60,7 @@ class Router:
 
     def _from_us(self, address: str) -> Peer | None:
         """The recorder, which ends calls from a loopback socket: for requests within a call alone."""
-        return LOOPBACK if address in ("127.0.0.1", "::1") else None
+        return LOOPBACK if address in ("127.0.0.1", "::1", self._config.voice.host) else None
 
     def _route(self, worker: Worker, request: Message, peer: Peer) -> None:
         method = request.method
@@ -77,10 +77,8 @@ class Router:
                 worker.refuse(481, "Call/Transaction Does Not Exist")
             return
         if method == "ACK":
-            if state is not None:
+            if tm.t_check_trans() != 0 and state is not None:  # 0: it ends a refused INVITE, and tm took it
                 dialog.on_request(worker, request, state)
-            else:
-                tm.t_check_trans()
             return
         if request.max_forwards == 0:
             worker.refuse(483, "Too Many Hops", q850=25)
@@ -93,12 +91,32 @@ class Router:
             worker.refuse(200, "OK", header=ALLOW)
         elif request.to_tag:
             worker.refuse(481, "Call/Transaction Does Not Exist")
-        elif peer is LOOPBACK:
+        elif peer is LOOPBACK and RETRY_HEADER.lower() not in request.fields:
             worker.refuse(403, "Forbidden", q850=21)
         elif method != "INVITE":
             worker.refuse(405, "Method Not Allowed", header=ALLOW)
+        elif RETRY_HEADER.lower() in request.fields:
+            self._retry(worker, request)
+        elif worker.has_seen(request):
+            worker.refuse(482, "Loop Detected", q850=25)
         elif tm.t_newtran() > 0:
             on_invite(worker, request, peer)
+
+    def _retry(self, worker: Worker, request: Message) -> None:
+        """An INVITE that we sent to ourselves, since a peer failed it."""
+        try:
+            state = worker.state(request.first(RETRY_HEADER.lower()) or "")
+        except TokenBroken:
+            state = None
+        near = worker.peers.by_name.get(state.caller_peer) if state else None
+        if near is None or KSR.pv.get("$si") != worker.voice.host:
+            worker.refuse(403, "Forbidden", q850=21)
+        elif KSR.tm.t_newtran() > 0:
+            on_invite(worker, request, near, state)
+
+    def ksr_reply_retried(self, msg: Any) -> int:
+        """A reply to such an INVITE: written for the caller already."""
+        return _OK
 
     def ksr_reply_invite(self, msg: Any) -> int:
         return self._reply(replies.on_invite_reply)

@@ -8,10 +8,13 @@ from qibai.core.errors import BadMessage
 from qibai.core.sip import CleanSdp, Leg, Message, leg_of_response, mapped, parse, sdp_of, write_response
 from qibai.voice import ledger
 from qibai.voice.dialog import REQUEST_STATE
+from qibai.voice.invite import RETRY_HEADER, hand_on
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.token import DialogState, seal_state
 from qibai.voice.worker import STATE, Worker, end_unanswered, parse_request
 
+#: A peer that answers so cannot serve the call, but another may.
+_UNREACHABLE: Final = frozenset({500, 502, 503, 504})
 #: In a BYE made by the platform: above anything a side has sent, and below 2^31 (RFC 3261 §8.1.1.5).
 _LAST_CSEQ: Final = 2_147_000_000
 
@@ -26,7 +29,9 @@ def on_invite_reply(worker: Worker, text: str) -> None:
     callee_token = ksr.pv.get(STATE)
     state = worker.state(callee_token)
     request = parse_request(original)
-    here = worker.here(_arrival(worker))
+    retried = RETRY_HEADER.lower() in request.fields
+    near = worker.peers.by_name.get(state.caller_peer) if retried else None
+    here = worker.here(near.transport if near else _arrival(worker))
     token, sdp = None, None
     if response.status < 300 and response.to_tag and response.first("contact") is not None:
         leg = leg_of_response(response)
@@ -64,18 +69,27 @@ def on_dialog_reply(worker: Worker, text: str) -> None:
 
 
 def on_invite_failure(worker: Worker) -> None:
-    """No reply came in time: say so in our own words."""
-    ksr = worker.ksr
-    if ksr.tm.t_is_canceled() > 0:
+    """The first INVITE has come to its end without an answer: try the next peer, or note the end."""
+    ksr, tm = worker.ksr, worker.ksr.tm
+    token = ksr.pv.get(STATE)
+    if tm.t_is_canceled() > 0:
+        end_unanswered(worker, token, 487, by="caller")
         return
-    if ksr.tm.t_branch_timeout() > 0 and ksr.tm.t_branch_replied() < 0:
-        end_unanswered(worker, ksr.pv.get(STATE), 503)
+    timed_out, replied = tm.t_branch_timeout() > 0, tm.t_branch_replied() > 0
+    status = int(ksr.pv.get("$T_reply_code"))
+    unreachable = (timed_out and not replied) or (not timed_out and status in _UNREACHABLE)
+    if unreachable and hand_on(worker, token):
+        return
+    if timed_out and not replied:
+        end_unanswered(worker, token, 503)
         ksr.hdr.append_to_reply("Retry-After: 5\r\nReason: Q.850;cause=41\r\n")
-        ksr.tm.t_reply(503, "Service Unavailable")
-    elif ksr.tm.t_branch_timeout() > 0:
-        end_unanswered(worker, ksr.pv.get(STATE), 408)
+        tm.t_reply(503, "Service Unavailable")
+    elif timed_out:
+        end_unanswered(worker, token, 408)
         ksr.hdr.append_to_reply("Reason: Q.850;cause=19\r\n")
-        ksr.tm.t_reply(408, "Request Timeout")
+        tm.t_reply(408, "Request Timeout")
+    else:
+        end_unanswered(worker, token, status, by="callee")
 
 
 def session_seconds(response: Message) -> int | None:
@@ -98,11 +112,6 @@ def _note(worker: Worker, response: Message, state: DialogState, tokens: tuple[s
         if caller_token is not None:
             legs = _legs(worker, response, state, callee_token, caller_token)
             worker.ledger.answered(state, legs, session_seconds(response))
-    else:
-        worker.media.end(state.media_id)
-        reason, q850 = ledger.failure_of(status)
-        by = "caller" if reason == "cancelled" else "callee"
-        worker.ledger.ended(state, by=by, reason=reason, status=status, q850=q850)
 
 
 def _legs(

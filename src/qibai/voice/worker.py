@@ -5,14 +5,14 @@ from typing import Any, Final
 
 from qibai.config import Config, Peer
 from qibai.core.errors import TokenBroken
-from qibai.core.sip import Endpoint, parse
+from qibai.core.sip import Endpoint, Message, parse
 from qibai.store import dsn, read_dsn
 from qibai.store.keys import Keyring
 from qibai.store.routes import RouteReader
 from qibai.store.spool import SpoolWriter
 from qibai.voice.ledger import Ledger, failure_of
 from qibai.voice.media import Media
-from qibai.voice.peers import Peers, endpoints
+from qibai.voice.peers import Peers, endpoints, uri_of
 from qibai.voice.token import DialogState, open_state
 
 ALLOW: Final = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO\r\n"
@@ -39,6 +39,11 @@ class Worker:
         self.peers = Peers(voice)
         self.endpoints = endpoints(voice)
         self._default = next(iter(self.endpoints.values()))
+        here = self._default
+        self.self_uri = f"sip:{here.host}:{here.port};transport={here.transport}"
+        self._places = [f" {here.host}:{here.port};" for here in self.endpoints.values()]
+        callable_peers = [peer for peer in voice.peers if peer.priority >= 0]
+        self._by_priority = sorted(callable_peers, key=lambda peer: -peer.priority)
         self._states = lru_cache(maxsize=1024)(lambda token: open_state(token, self.keys))
 
     def state(self, token: str) -> DialogState:
@@ -55,6 +60,20 @@ class Worker:
             return None
         return self.peers.at(self.ksr.pv.get("$du"))
 
+    def next_peer(self, failed: str) -> Peer | None:
+        """The live peer to try after the one of that name; None when there is no more."""
+        names = [peer.name for peer in self._by_priority]
+        if failed not in names:
+            return None
+        for peer in self._by_priority[names.index(failed) + 1 :]:
+            if self.ksr.dispatcher.ds_is_active_uri(1, uri_of(peer)) > 0:
+                return peer
+        return None
+
+    def has_seen(self, request: Message) -> bool:
+        """Whether a request has come round: one of its Vias is ours."""
+        return any(place in via for via in request.vias for place in self._places)
+
     def send(self, text: str, here: Endpoint, to: str | None) -> None:
         """Put ``text`` in the place of the message at hand, its next hop ``to`` (None: ``$du`` stays)."""
         ksr = self.ksr
@@ -63,6 +82,17 @@ class Worker:
         # Otherwise Kamailio adds received=<the sender's address> to the Via that stands for the sender.
         ksr.corex.set_source_address(f"{here.transport}:{here.host}:{here.port}")
         ksr.pv.sets("$du", du)
+
+    def end(self, state: DialogState, *, by: str, status: int) -> None:
+        """Note the end of a call that ``status`` ended before an answer."""
+        self.media.end(state.media_id)
+        reason, q850 = failure_of(status)
+        self.ledger.ended(state, by=by, reason=reason, status=status, q850=q850)
+
+    def take_back(self, original: str) -> None:
+        """Undo ``send``: a reply of our own shows the headers of the message at hand, and these must be
+        the sender's own."""
+        self.ksr.textopsx.msg_set_buffer(original)
 
     def refuse(self, status: int, phrase: str, *, q850: int | None = None, header: str = "") -> None:
         """Answer the request at hand, in its transaction if there is one."""
@@ -75,12 +105,10 @@ class Worker:
         ksr.sl.send_reply(status, phrase)
 
 
-def end_unanswered(worker: Worker, token: str, status: int) -> None:
+def end_unanswered(worker: Worker, token: str, status: int, *, by: str = "platform") -> None:
     """Note the end of a call that nobody answered."""
     try:
         state = worker.state(token)
     except TokenBroken:
         return
-    worker.media.end(state.media_id)
-    reason, q850 = failure_of(status)
-    worker.ledger.ended(state, by="platform", reason=reason, status=status, q850=q850)
+    worker.end(state, by=by, status=status)
