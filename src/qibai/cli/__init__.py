@@ -1,1 +1,30 @@
 """The command line: a thin file per command."""
+
+import sys
+
+import typer
+from typer.exceptions import TyperException
+
+from qibai.cli.app import app
+from qibai.cli.output import fail
+from qibai.core.errors import QibaiError
+
+
+def main() -> None:
+    """Run the command line; a failure is one sentence with its code on stderr, and a status other than 0."""
+    try:
+        status = app(standalone_mode=False)
+    except QibaiError as exc:
+        fail(exc.code, exc.message, exc.field)
+        sys.exit(1)
+    except typer.Exit as exc:
+        sys.exit(exc.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except TyperException as exc:
+        fail("usage", exc.format_message())
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()  # nobody reads any more
+        sys.exit(141)
+    sys.exit(status if isinstance(status, int) else 0)

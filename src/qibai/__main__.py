@@ -1,0 +1,5 @@
+"""``python -m qibai``: the command line."""
+
+from qibai.cli import main
+
+main()

@@ -1,0 +1,60 @@
+"""The command ``qibai`` and its subcommands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qibai.cli import (
+    access,
+    bind,
+    calls,
+    code,
+    demo,
+    doctor,
+    init,
+    keys,
+    migrate,
+    platform,
+    processes,
+    release,
+    route,
+    settings,
+    show,
+    tenant,
+    terminate,
+    version,
+)
+from qibai.cli.options import State
+
+app = typer.Typer(
+    name="qibai",
+    help="Qibai: number protection for China's 700 range.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    home: Annotated[
+        Path | None,
+        typer.Option(envvar="QIBAI_HOME", help="Keys, data, configuration.", show_default=".qibai"),
+    ] = None,
+) -> None:
+    """Temporary middle numbers for calls."""
+    ctx.obj = State(home)
+
+
+for _panel, _modules in {
+    "Start": (demo, init, platform, doctor),
+    "Work": (bind, show, release, route, calls, terminate),
+    "Administer": (migrate, settings, access, processes, version),
+}.items():
+    for _module in _modules:
+        for _name, _command in _module.COMMANDS.items():
+            app.command(_name, rich_help_panel=_panel)(_command)
+for _module, _name in ((tenant, "tenant"), (code, "code"), (keys, "keys")):
+    app.add_typer(_module.app, name=_name, rich_help_panel="Administer")

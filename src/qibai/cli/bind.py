@@ -1,0 +1,59 @@
+"""``qibai bind``."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from qibai.cli.options import ApiKey, ApiUrl, JsonOut, config_of
+from qibai.cli.output import as_json, done
+from qibai.cli.remote import remote
+from qibai.cli.show import print_binding
+from qibai.core.binding import Mode, Scene
+
+
+def bind(  # noqa: PLR0917  # Typer calls it by name
+    ctx: typer.Context,
+    b: Annotated[str, typer.Option("--b", envvar="QIBAI_B", help="B's real number.")],
+    order_id: Annotated[str, typer.Option("--order", envvar="QIBAI_ORDER", help="Your order.")],
+    a: Annotated[str | None, typer.Option("--a", envvar="QIBAI_A", help="A's real number.")] = None,
+    member: Annotated[
+        list[str] | None, typer.Option(envvar="QIBAI_MEMBER", help="A member of the group, once for each.")
+    ] = None,
+    mode: Annotated[Mode, typer.Option(envvar="QIBAI_MODE", case_sensitive=False)] = Mode.AXB,
+    scene: Annotated[Scene, typer.Option(envvar="QIBAI_SCENE")] = Scene.OTHER,
+    ttl: Annotated[int | None, typer.Option(envvar="QIBAI_TTL", help="Lifetime in seconds.")] = None,
+    expires_at: Annotated[
+        datetime | None, typer.Option(envvar="QIBAI_EXPIRES_AT", help="Its end, local time.")
+    ] = None,
+    province: Annotated[str | None, typer.Option(envvar="QIBAI_PROVINCE", help="Name or code.")] = None,
+    x: Annotated[str | None, typer.Option("--x", envvar="QIBAI_X", help="The 700 number wanted.")] = None,
+    sticky: Annotated[
+        bool, typer.Option(envvar="QIBAI_STICKY", help="The same parties, the same numbers.")
+    ] = False,
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
+    json: JsonOut = False,
+) -> None:
+    """Bind parties to 700 numbers. Without numbers on the command line: QIBAI_A and QIBAI_B.
+
+    Example: qibai bind --mode AXYB --a 13800138000 --b 13900139000 --order order-1 --ttl 3600
+    """
+    body: dict[str, Any] = {"mode": mode.value, "b": b, "order_id": order_id, "scene": scene.value}
+    body |= {"a": a} if a else {}
+    body |= {"members": member} if member else {}
+    body |= {"ttl": ttl} if ttl is not None else {}
+    body |= {"expires_at": expires_at.astimezone().isoformat()} if expires_at else {}
+    body |= {"province": province} if province else {}
+    body |= {"x": x} if x else {}
+    body |= {"sticky": True} if sticky else {}
+    with remote(config_of(ctx), api_url, api_key) as api:
+        made = api.bind(body)
+    if json:
+        as_json(made)
+        return
+    done("bound")
+    print_binding(made)
+
+
+COMMANDS = {"bind": bind}

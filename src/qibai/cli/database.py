@@ -1,0 +1,35 @@
+"""Administrative commands use the store itself, not the API."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import psycopg
+
+from qibai.config import Config
+from qibai.core.errors import SchemaError, StoreUnavailable
+from qibai.store import dsn
+
+T = TypeVar("T")
+Connection = psycopg.AsyncConnection[Any]
+
+
+def with_store(config: Config, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """Run ``work`` on one connection, in one transaction. Raise StoreUnavailable or SchemaError."""
+    return asyncio.run(_run(config, work))
+
+
+async def _run(config: Config, work: Callable[[Connection], Awaitable[T]]) -> T:
+    try:
+        conn = await psycopg.AsyncConnection.connect(
+            dsn(config), connect_timeout=config.store.connect_timeout_s, application_name="qibai-cli"
+        )
+    except psycopg.OperationalError:
+        raise StoreUnavailable(
+            "the database does not answer; start the platform with `qibai up`, or mend store.dsn"
+        ) from None
+    async with conn:
+        try:
+            return await work(conn)
+        except psycopg.errors.UndefinedTable:
+            raise SchemaError from None

@@ -1,0 +1,115 @@
+"""What the demo's call needs: a running platform with two peers, a tenant, a code, a key, a binding."""
+
+import socket
+from dataclasses import dataclass
+from typing import Any, Final
+
+from qibai import config as configuration
+from qibai.cli import access
+from qibai.cli.database import Connection, with_store
+from qibai.cli.init import make_home
+from qibai.cli.output import done, note
+from qibai.cli.platform import start
+from qibai.cli.reference import sample
+from qibai.cli.remote import remote
+from qibai.config import Config, Peer
+from qibai.core.errors import ConfigError, Conflict, TenantNotFound
+from qibai.core.numbering import Code
+from qibai.store import codes, tenants
+from qibai.store.keys import Keyring
+
+CALLER: Final = "+8613800138000"
+CALLEE: Final = "+8613900139000"
+TENANT: Final = "demo"
+CODE: Final = Code(12_345_678)
+PEER: Final = "demo-callee"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The platform, ready for the call."""
+
+    config: Config
+    peer: Peer
+    api_key: str
+    binding: dict[str, Any]
+
+
+def prepare(config: Config, *, quiet: bool) -> Ready:
+    """Raise ConfigError when this home is not for demos, or whatever kept the platform from starting."""
+    if not config.file.exists():
+        make_home(config, _toml())
+        config = configuration.load(config.home)
+    peer = next((one for one in config.voice.peers if one.name == PEER), None)
+    if peer is None:
+        raise ConfigError(
+            f"{config.file} has no peer {PEER}; run the demo in a home of its own: qibai --home DIR demo"
+        )
+    if not quiet:
+        note("starting PostgreSQL, rtpengine, Kamailio, recorder and API …")
+    start(config)
+    key = _tenant(config)
+    with remote(config, None, key) as api:
+        binding = api.bind(
+            {"mode": "AXYB", "a": CALLER, "b": CALLEE, "order_id": "demo-1", "scene": "parcel", "ttl": 3600}
+        )
+    if not quiet:
+        done(f"bound: A dials X = {binding['x']}, B dials Y = {binding['y']}")
+    return Ready(config, peer, key, binding)
+
+
+def _tenant(config: Config) -> str:
+    """The demo tenant's API key: the saved one, else a new one, which is saved."""
+    keyring = Keyring.load(config.key_file)
+    saved = access.load(config)
+
+    async def work(conn: Connection) -> str:
+        try:
+            tenant = await tenants.find_tenant(conn, TENANT)
+        except TenantNotFound:
+            tenant = await tenants.add_tenant(conn, TENANT)
+        await codes.add_codes(conn, [CODE], tenant_id=tenant.id)
+        if saved is not None:
+            return saved.api_key
+        return (await tenants.add_key(conn, keyring, tenant.id)).bearer
+
+    key = with_store(config, work)
+    if saved is None:
+        access.save(config, access.Saved(key))
+    return key
+
+
+def _toml() -> str:
+    """The sample, with ports that are free just now and the callee's side as the one peer."""
+    defaults = Config()
+    api = _free(defaults.api.port, socket.SOCK_STREAM)
+    sip = _free(defaults.voice.udp_port, socket.SOCK_DGRAM)
+    ng = _free(defaults.voice.media_ng_port, socket.SOCK_DGRAM)
+    callee = _free(5070, socket.SOCK_DGRAM)
+    text = sample()
+    for old, new in (
+        (f"# port = {defaults.api.port}", f"port = {api}"),
+        (f"# udp_port = {defaults.voice.udp_port}", f"udp_port = {sip}"),
+        (f"# tcp_port = {defaults.voice.tcp_port}", "tcp_port = 0"),
+        (f"# media_ng_port = {defaults.voice.media_ng_port}", f"media_ng_port = {ng}"),
+        (
+            f"# probe_interval_s = {defaults.voice.probe_interval_s}",
+            "probe_interval_s = 0  # the demo's callee is there only during its call",
+        ),
+    ):
+        if text.count(f"{old}\n") + text.count(f"{old} ") == 0:
+            raise Conflict(f"the sample configuration has no {old!r}")
+        text = text.replace(old, new, 1)
+    return f'{text}\n[[voice.peers]]\nname = "{PEER}"\nhost = "127.0.0.1"\nport = {callee}\n'
+
+
+def _free(wanted: int, kind: socket.SocketKind) -> int:
+    """``wanted`` if it is free on loopback, else any that is."""
+    for port in (wanted, 0):
+        with socket.socket(socket.AF_INET, kind) as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(sock.getsockname()[1])
+    raise Conflict("no port is free on 127.0.0.1")

@@ -1,0 +1,108 @@
+"""What the demo shows: both sides' views beside each other, the check, the record, and how to go on."""
+
+import re
+from typing import Any
+
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from qibai.cli.demo.call import FRAMES, Seen
+from qibai.cli.demo.prepare import CALLEE, CALLER, Ready
+from qibai.cli.output import as_json, done, out, table
+from qibai.cli.platform import api_url
+from qibai.core.errors import QibaiError
+from qibai.core.masking import mask_numbers
+
+_SHOWN = re.compile(r"^(?:From|To|Contact|P-Asserted-Identity):|^c=", re.IGNORECASE)
+
+
+class NumberLeaked(QibaiError):
+    """A side saw the other's real number; this must not happen, please report it."""
+
+    code = "number_leaked"
+
+
+class NotHeard(QibaiError):
+    """The call stood, but one side did not hear the other."""
+
+    code = "no_media"
+
+
+def report(ready: Ready, seen: Seen, *, json: bool) -> None:
+    """Print all of it. Raise NumberLeaked or NotHeard when the call was not as it has to be."""
+    leaked = _holds(seen.by_caller, CALLEE) or _holds(seen.by_callee, CALLER)
+    answer = next(one for one in seen.by_caller if one.startswith("SIP/2.0 200"))
+    invite = next(one for one in seen.by_callee if one.startswith("INVITE "))
+    if json:
+        as_json(_facts(ready, seen, _view(answer), _view(invite), leaked))
+    else:
+        _print(ready, seen, _view(answer), _view(invite))
+    if leaked:
+        raise NumberLeaked
+    if min(seen.heard_by_caller, seen.heard_by_callee) < FRAMES // 2:
+        raise NotHeard
+    if not json:
+        _outlook(ready)
+
+
+def _print(ready: Ready, seen: Seen, caller: list[str], callee: list[str]) -> None:
+    sides = Table.grid(expand=True, padding=(0, 1))
+    sides.add_column(ratio=1)
+    sides.add_column(ratio=1)
+    sides.add_row(
+        Panel(Text("\n".join(caller)), title="what A's phone got (the answer)", border_style="cyan"),
+        Panel(Text("\n".join(callee)), title="what B's phone got (the call)", border_style="magenta"),
+    )
+    out.print(sides, soft_wrap=False)
+    if not _holds(seen.by_caller, CALLEE) and not _holds(seen.by_callee, CALLER):
+        count = len(seen.by_caller) + len(seen.by_callee)
+        done(f"checked {count} messages: A never saw B's number, B never saw A's")
+    out.print(
+        f"  sound through the platform: A heard {seen.heard_by_caller} packets, B {seen.heard_by_callee}, "
+        f"of {FRAMES} each"
+    )
+    rows = [(name, _plain(value)) for name, value in seen.record.items() if value is not None]
+    out.print()
+    table(("GET /v1/calls", "the record, as the tenant reads it"), rows)
+
+
+def _outlook(ready: Ready) -> None:
+    url = api_url(ready.config)
+    home = ready.config.home
+    out.print()
+    out.print(f"API            {url}/v1")
+    out.print(f"documentation  {url}/docs")
+    out.print(f"API key        {ready.api_key}")
+    out.print()
+    out.print(f"The platform goes on running. Stop it: [bold].venv/bin/qibai --home {home} down[/bold]")
+
+
+def _facts(ready: Ready, seen: Seen, caller: list[str], callee: list[str], leaked: bool) -> dict[str, Any]:
+    return {
+        "binding": ready.binding,
+        "caller_saw": caller,
+        "callee_saw": callee,
+        "leaked": leaked,
+        "heard_by_caller": seen.heard_by_caller,
+        "heard_by_callee": seen.heard_by_callee,
+        "call": seen.record,
+        "api_url": api_url(ready.config),
+        "docs_url": f"{api_url(ready.config)}/docs",
+        "api_key": ready.api_key,
+    }
+
+
+def _view(message: str) -> list[str]:
+    """Of a message: start line, From, To, Contact and the SDP's c= line."""
+    lines = message.strip().splitlines()
+    return [lines[0].strip(), *(line.strip() for line in lines[1:] if _SHOWN.match(line))]
+
+
+def _holds(messages: list[str], number: str) -> bool:
+    """Whether the eleven digits of ``number`` stand anywhere in the messages."""
+    return any(number[-11:] in one for one in messages)
+
+
+def _plain(value: Any) -> str:
+    return mask_numbers(str(value))

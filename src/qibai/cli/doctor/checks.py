@@ -1,0 +1,237 @@
+"""The checks of ``qibai doctor``, in the order in which things depend on each other."""
+
+import contextlib
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+import psycopg
+
+from qibai import __version__
+from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
+from qibai.cli.doctor.spool import waiting
+from qibai.config import Config
+from qibai.core.errors import ConfigError, KeyFileError, QibaiError
+from qibai.store import dsn, read_dsn
+from qibai.store.keys import Keyring
+from qibai.store.migrate import pending
+from qibai.supervise import probes, state
+from qibai.voice.engine import kamailio_version
+
+_MIN_FREE_MB: Final = 512
+_LATE_S: Final = 60.0
+_CLOCK_S: Final = 2.0
+
+
+def run_checks(config: Config) -> list[Finding]:
+    """All of them; one that fails does not keep the others from running."""
+    running = state.supervisor_pid(config) is not None
+    found = [_versions(), _home(config), _key_file(config), _disk(config), _supervisor(config)]
+    found += _store(config)
+    found.append(_api(config, running))
+    if config.voice.enabled:
+        found += [_kamailio_version(), _voice(config, running), _media(config, running), _peers(config)]
+    else:
+        found.append(skip("voice", "switched off (voice.enabled)"))
+    found.append(_spool(config))
+    return found
+
+
+def _versions() -> Finding:
+    system = platform.freedesktop_os_release().get("PRETTY_NAME", "unknown system")
+    return ok("versions", f"qibai {__version__}, Python {platform.python_version()}, {system}")
+
+
+def _home(config: Config) -> Finding:
+    if not config.home.is_dir():
+        return fail("home", f"{config.home} is not there", "qibai init (or give --home)")
+    if not os.access(config.home, os.W_OK):
+        return fail("home", f"{config.home} cannot be written", f"run as its owner, or chown {config.home}")
+    return ok("home", str(config.home))
+
+
+def _key_file(config: Config) -> Finding:
+    path = config.key_file
+    try:
+        mode = path.stat().st_mode & 0o777
+        if mode & 0o077:
+            return fail("key file", f"{path} has mode {mode:o}: others can read it", f"chmod 600 {path}")
+        Keyring.load(path)
+    except FileNotFoundError:
+        return fail("key file", f"{path} is not there", "restore its backup; for a new platform: qibai init")
+    except (OSError, KeyFileError) as exc:
+        return fail("key file", str(exc), "restore it from its backup")
+    return ok("key file", f"{path}, mode {mode:o}")
+
+
+def _disk(config: Config) -> Finding:
+    folder = next(path for path in (config.home, *config.home.parents) if path.exists())
+    usage = shutil.disk_usage(folder)
+    free = usage.free // 2**20
+    says = f"{free} MB free of {usage.total // 2**20} MB"
+    if free < _MIN_FREE_MB:
+        return fail("disk", says, f"make room on the file system of {folder}")
+    if usage.free * 20 < usage.total:
+        return warn("disk", says, f"less than 5 % is free on the file system of {folder}; make room soon")
+    return ok("disk", says)
+
+
+def _supervisor(config: Config) -> Finding:
+    pid = state.supervisor_pid(config)
+    if pid is None:
+        return skip("supervisor", "not running (under systemd the units take its place)")
+    parts = state.read(config)
+    bad = [name for name, part in parts.items() if part["state"] != "ready"]
+    if bad:
+        return fail("supervisor", f"not ready: {', '.join(bad)}", f"see {config.log_dir}/qibai.log")
+    restarts = sum(part["restarts"] for part in parts.values())
+    return ok("supervisor", f"process {pid}, {len(parts)} parts ready, {restarts} restarts")
+
+
+def _store(config: Config) -> list[Finding]:
+    mend = "check store.dsn and that the server runs" if config.store.dsn else "qibai up"
+    found = []
+    try:
+        with psycopg.connect(dsn(config), connect_timeout=config.store.connect_timeout_s) as conn:
+            began = time.monotonic()
+            row = conn.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
+            took = time.monotonic() - began
+            version = conn.info.server_version // 10_000
+    except psycopg.Error:
+        return [fail("store", "PostgreSQL does not answer", mend), skip("schema", "needs the store")]
+    if version < 15:
+        found.append(fail("store", f"PostgreSQL {version} is too old", "use PostgreSQL 15 or later"))
+    else:
+        found.append(ok("store", f"PostgreSQL {version}, answers in {took * 1000:.1f} ms"))
+    apart = abs(float(row[0]) - time.time()) if row else 0.0
+    if apart > _CLOCK_S:
+        found.append(
+            fail("clock", f"this machine and PostgreSQL are {apart:.0f} s apart", "run NTP (chrony) on both")
+        )
+    else:
+        found.append(ok("clock", f"within {max(apart, 0.001):.3f} s of PostgreSQL's"))
+    try:
+        left = pending(dsn(config))
+        found.append(
+            fail("schema", f"{len(left)} migrations are waiting", "qibai migrate")
+            if left
+            else ok("schema", "current")
+        )
+    except QibaiError as exc:
+        found.append(fail("schema", exc.message, "qibai migrate, or install the release that fits"))
+    if read_dsn(config) != dsn(config):
+        try:
+            psycopg.connect(read_dsn(config), connect_timeout=config.store.connect_timeout_s).close()
+            found.append(ok("standby", "answers"))
+        except psycopg.Error:
+            found.append(fail("standby", "the standby does not answer", "check store.read_dsn"))
+    return found
+
+
+def _api(config: Config, running: bool) -> Finding:
+    where = f"port {config.api.port} of {config.api.host}"
+    status = probes.api_status(config, "/readyz")
+    if status == 200:
+        return ok("api", f"ready on {where}")
+    if status is not None:
+        return fail("api", f"answers {status} on {where}", "mend the store; the API recovers by itself")
+    return fail("api", f"does not answer on {where}", _mend(config, "api", running, config.api.port))
+
+
+def _kamailio_version() -> Finding:
+    try:
+        major, minor = kamailio_version()
+    except ConfigError as exc:
+        return fail("kamailio", exc.message, "scripts/setup")
+    return ok("kamailio", f"version {major}.{minor}")
+
+
+def _voice(config: Config, running: bool) -> Finding:
+    voice = config.voice
+    port = voice.udp_port or voice.tcp_port or voice.tls_port
+    status = probes.sip_status(config)
+    if status == 200:
+        return ok("voice", f"Kamailio answers OPTIONS on {voice.host}:{port}")
+    if status is not None:
+        return ok("voice", f"Kamailio answers on {voice.host}:{port} ({status}: this address is no peer)")
+    return fail(
+        "voice", f"Kamailio does not answer on {voice.host}:{port}", _mend(config, "kamailio", running, port)
+    )
+
+
+def _media(config: Config, running: bool) -> Finding:
+    voice = config.voice
+    if not voice.media:
+        return warn("media", "media is not anchored: SDP shows each side's address", "set voice.media = true")
+    if probes.media_answers(config):
+        version = _rtpengine_version()
+        return ok("media", f"rtpengine {version} answers on port {voice.media_ng_port}")
+    return fail(
+        "media",
+        f"rtpengine does not answer on port {voice.media_ng_port}",
+        _mend(config, "rtpengine", running, voice.media_ng_port),
+    )
+
+
+def _rtpengine_version() -> str:
+    program = shutil.which("rtpengine", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "rtpengine"
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        told = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=5, check=False)
+        if found := re.search(r"([0-9]+\.[0-9]+\.[0-9]+)", told.stdout + told.stderr):
+            return found[1]
+    return ""
+
+
+def _peers(config: Config) -> Finding:
+    peers = config.voice.peers
+    if not peers:
+        return warn("peers", "none: no call can come or go", f"add [[voice.peers]] to {config.file}")
+    for peer in peers:
+        try:
+            socket.getaddrinfo(peer.host, peer.port)
+        except OSError:
+            return fail("peers", f"the host of peer {peer.name} is unknown", "write its address, or mend DNS")
+    return ok("peers", f"{len(peers)} ({', '.join(peer.name for peer in peers)})")
+
+
+def _spool(config: Config) -> Finding:
+    count, oldest_s = waiting(config)
+    if oldest_s > _LATE_S:
+        return fail(
+            "spool",
+            f"{count} bytes of events wait, for {oldest_s:.0f} s",
+            "see that the recorder runs (qibai status) and the store answers",
+        )
+    return ok("spool", f"{count} bytes wait" if count else "nothing waits")
+
+
+def _mend(config: Config, part: str, running: bool, port: int) -> str:
+    if running:
+        return f"the supervisor restarts it; see {part} in {config.log_dir / 'qibai.log'}"
+    user = _port_user(port)
+    if user:
+        return f"port {port} is used by {user}; stop that or change the port, then qibai up"
+    return f"qibai up, or systemctl start qibai-{part}"
+
+
+def _port_user(port: int) -> str:
+    """The name of the program that has a local port, if it is ours to see."""
+    wanted = f":{port:04X}"
+    inodes = set()
+    for table in ("tcp", "udp", "tcp6", "udp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[1].endswith(wanted) and fields[3] in ("0A", "07"):
+                    inodes.add(f"socket:[{fields[9]}]")
+    for entry in Path("/proc").iterdir() if inodes else ():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and any(str(fd.readlink()) in inodes for fd in (entry / "fd").iterdir()):
+                return (entry / "comm").read_text().strip()
+    return ""

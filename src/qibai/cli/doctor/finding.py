@@ -1,0 +1,37 @@
+"""What a check found."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check's outcome; ``mend`` says what to do where something is to be done."""
+
+    name: str
+    state: State
+    says: str
+    mend: str = ""
+
+
+def ok(name: str, says: str) -> Finding:
+    return Finding(name, State.OK, says)
+
+
+def warn(name: str, says: str, mend: str) -> Finding:
+    return Finding(name, State.WARN, says, mend)
+
+
+def fail(name: str, says: str, mend: str) -> Finding:
+    return Finding(name, State.FAIL, says, mend)
+
+
+def skip(name: str, says: str) -> Finding:
+    return Finding(name, State.SKIP, says)

@@ -1,0 +1,23 @@
+"""``qibai migrate``."""
+
+import typer
+
+from qibai.cli.options import JsonOut, config_of
+from qibai.cli.output import as_json, done
+from qibai.store import dsn
+from qibai.store import migrate as migrations
+
+
+def migrate(ctx: typer.Context, json: JsonOut = False) -> None:
+    """Bring the database's schema up to date; safe to run at any time, by many at once.
+
+    Example: qibai migrate
+    """
+    applied = migrations.migrate(dsn(config_of(ctx)))
+    if json:
+        as_json({"applied": applied})
+    else:
+        done(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
+
+
+COMMANDS = {"migrate": migrate}

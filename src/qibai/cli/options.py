@@ -1,0 +1,40 @@
+"""What commands share: the home, JSON output, and where the API is."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qibai import config
+from qibai.config import Config
+
+JsonOut = Annotated[bool, typer.Option("--json", help="Print JSON.", envvar="QIBAI_JSON")]
+ApiUrl = Annotated[
+    str | None,
+    typer.Option("--api-url", envvar="QIBAI_API_URL", help="The API; else the saved, or the local."),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key", envvar="QIBAI_API_KEY", help="The tenant's key; else the saved one.", show_envvar=True
+    ),
+]
+
+
+@dataclass
+class State:
+    """What options before the command's name say."""
+
+    home: Path | None
+
+    @cached_property
+    def config(self) -> Config:
+        return config.load(self.home)
+
+
+def config_of(ctx: typer.Context) -> Config:
+    """The configuration of the home that the command line names. Raise ConfigError."""
+    state = ctx.find_object(State)
+    return state.config if state is not None else config.load()

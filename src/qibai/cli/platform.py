@@ -1,0 +1,168 @@
+"""``qibai up``, ``down`` and ``status``."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.text import Text
+
+from qibai.cli.options import JsonOut, config_of
+from qibai.cli.output import as_json, done, note, out, table
+from qibai.config import Config
+from qibai.core.errors import QibaiError, Unavailable
+from qibai.supervise import state, supervisor
+from qibai.supervise.parts import parts
+
+START_TIMEOUT_S: Final = 120.0
+STOP_TIMEOUT_S: Final = 120.0
+_COLOURS: Final = {
+    "postgres": "blue",
+    "recorder": "magenta",
+    "api": "green",
+    "rtpengine": "yellow",
+    "kamailio": "cyan",
+}
+
+
+def up(
+    ctx: typer.Context,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Start, wait until ready, return.")] = False,
+    json: JsonOut = False,
+) -> None:
+    """Start everything, restart what dies, and stop it all cleanly on Ctrl-C or SIGTERM.
+
+    Example: qibai up --detach
+    """
+    config = config_of(ctx)
+    if detach:
+        started = start(config)
+        if json:
+            as_json({"running": True, "started": started, "parts": state.read(config)})
+        else:
+            done(f"the platform {'is up' if started else 'was up already'}; API {api_url(config)}")
+        return
+
+    def say(part: str, line: str) -> None:
+        if json:
+            as_json({"at": datetime.now(UTC), "part": part, "line": line})
+            return
+        text = Text(f"{part:<10}", style=_COLOURS.get(part, "bold")) if out.is_terminal else f"{part:<10}"
+        out.print(text, Text.from_ansi(line), soft_wrap=True)
+
+    supervisor.run(config, say)
+
+
+def down(ctx: typer.Context, json: JsonOut = False) -> None:
+    """Stop the platform that runs in this home, and wait until it is gone.
+
+    Example: qibai down
+    """
+    config = config_of(ctx)
+    stopped = stop(config)
+    if json:
+        as_json({"running": False, "stopped": stopped})
+    else:
+        done("the platform is stopped" if stopped else "the platform was not running")
+
+
+def status(ctx: typer.Context, json: JsonOut = False) -> None:
+    """Show the parts and their state; the exit status is 3 unless every part is ready.
+
+    Example: qibai status --json
+    """
+    config = config_of(ctx)
+    pid, found = state.supervisor_pid(config), state.read(config)
+    if json:
+        as_json({"running": pid is not None, "pid": pid, "parts": found})
+    elif pid is None:
+        note(f"nothing runs in {config.home}; start it with `qibai up`")
+    else:
+        table(
+            ("part", "state", "pid", "restarts"),
+            ((name, p["state"], p["pid"], p["restarts"]) for name, p in found.items()),
+        )
+    if not all_ready(found):
+        raise typer.Exit(3)
+
+
+def start(config: Config) -> bool:
+    """Start the platform in the background and wait until it is ready; False: it was running.
+
+    Raise Unavailable, with the last lines of the log, when it does not come up.
+    """
+    if state.supervisor_pid(config) is not None:
+        _wait_ready(config, None)
+        return False
+    names = [part.name for part in parts(config)]
+    config.log_dir.mkdir(parents=True, exist_ok=True)
+    log = config.log_dir / "qibai.log"
+    with log.open("ab") as file:
+        began = file.tell()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "qibai", "--home", str(config.home), "up"],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    try:
+        _wait_ready(config, process)
+    except QibaiError as exc:
+        raise Unavailable(f"{exc.message} ({', '.join(names)}); {_tail(log, began)}") from None
+    return True
+
+
+def stop(config: Config) -> bool:
+    """Stop the platform and wait until it is gone; False: it was not running."""
+    pid = state.supervisor_pid(config)
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while state.supervisor_pid(config) == pid:
+        if time.monotonic() > deadline:
+            raise Unavailable(f"the platform (process {pid}) does not stop; see {config.log_dir}")
+        time.sleep(0.05)
+    return True
+
+
+def all_ready(found: dict[str, dict[str, Any]]) -> bool:
+    """Every part is up."""
+    return bool(found) and all(part["state"] == "ready" for part in found.values())
+
+
+def api_url(config: Config) -> str:
+    """Where the API of this home is."""
+    if config.api.public_url:
+        return config.api.public_url.rstrip("/")
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.api.host, config.api.host)  # noqa: S104
+    return f"{'https' if config.api.tls_cert else 'http'}://{host}:{config.api.port}"
+
+
+def _wait_ready(config: Config, process: "subprocess.Popen[bytes] | None") -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not all_ready(state.read(config)):
+        if process is not None and process.poll() is not None:
+            raise Unavailable("the platform ended while it was starting")
+        if time.monotonic() > deadline:
+            if process is not None:
+                process.terminate()
+                process.wait(STOP_TIMEOUT_S)
+            raise Unavailable("the platform did not get ready in time")
+        time.sleep(0.1)
+
+
+def _tail(log: Path, began: int) -> str:
+    with log.open("rb") as file:
+        file.seek(began)
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return f"the end of {log}:\n" + "\n".join(lines[-15:])
+
+
+COMMANDS = {"up": up, "down": down, "status": status}

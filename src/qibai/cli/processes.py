@@ -1,0 +1,43 @@
+"""``qibai api``, ``qibai recorder``, ``qibai kamailio``, ``qibai rtpengine``: one part in the foreground."""
+
+import importlib
+import os
+
+import typer
+
+from qibai import logs
+from qibai.cli.options import config_of
+from qibai.voice import engine
+
+
+def api(ctx: typer.Context) -> None:
+    """Run the HTTP API in the foreground (`qibai up` and systemd do so)."""
+    from qibai.api import serve  # noqa: PLC0415  # slow to load, and of no use to other commands
+
+    logs.configure()
+    serve.run(config_of(ctx))
+
+
+def recorder(ctx: typer.Context) -> None:
+    """Run the recorder of calls in the foreground (`qibai up` and systemd do so)."""
+    logs.configure()
+    importlib.import_module("qibai.records.recorder").run(config_of(ctx))
+
+
+def kamailio(ctx: typer.Context) -> None:
+    """Write Kamailio's configuration and become Kamailio (systemd does so)."""
+    config = config_of(ctx)
+    engine.render(config)
+    command = engine.kamailio_command(config)
+    os.execve(command[0], command, engine.kamailio_environment(config))  # noqa: S606
+
+
+def rtpengine(ctx: typer.Context) -> None:
+    """Become rtpengine (systemd does so)."""
+    config = config_of(ctx)
+    config.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    command = engine.rtpengine_command(config)
+    os.execv(command[0], command)  # noqa: S606
+
+
+COMMANDS = {"api": api, "recorder": recorder, "kamailio": kamailio, "rtpengine": rtpengine}

@@ -1,0 +1,90 @@
+"""``qibai route CALLED CALLER``."""
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from qibai.cli.options import JsonOut, config_of
+from qibai.cli.output import as_json, out
+from qibai.core.ids import format_id
+from qibai.core.numbering import Msisdn, Number700
+from qibai.core.routing import Refusal, Route, decide
+from qibai.store import dsn, read_dsn
+from qibai.store.keys import Keyring
+from qibai.store.routes import RouteReader
+
+
+def route(
+    ctx: typer.Context,
+    called: Annotated[str, typer.Argument(help="The 700 number that is dialled.")],
+    caller: Annotated[str, typer.Argument(help="Who dials it.")],
+    json: JsonOut = False,
+) -> None:
+    """Explain what a call would do, step by step; nothing is called. The exit status is 4 if it were refused.
+
+    Example: qibai route 700100000011234 13800138000
+    """
+    config = config_of(ctx)
+    steps: list[str] = []
+    number, party = Number700.parse(called), Msisdn.parse(caller, field="caller")
+    steps.append(f"{number} is a 700 number: code {number.code}, serial {number.serial:04d}")
+    steps.append(f"{party.masked} is a mainland mobile number")
+    reader = RouteReader(
+        read_dsn(config),
+        Keyring.load(config.key_file),
+        max(config.store.statement_timeout_ms, 1000),
+        write_dsn=dsn(config),
+    )
+    now = time.time()
+    try:
+        record = reader.find(number, party)
+        in_use = record is None and reader.number_in_use(number, now)
+    finally:
+        reader.close()
+    if record is None:
+        steps.append(f"no binding lets {party.masked} dial {number}")
+        steps.append("somebody else is bound on it" if in_use else "nobody at all is bound on it")
+    else:
+        ends = datetime.fromtimestamp(record.ends_at, UTC)
+        binding = format_id("b", number.code.value, record.binding_id)
+        steps.append(f"binding {binding} lets {party.masked} dial it")
+        verb = "ends" if record.ends_at > now else "ended"
+        steps.append(f"that binding {verb} at {ends:%Y-%m-%d %H:%M:%S} UTC")
+    decision = decide(number, party, record, now, number_in_use=in_use)
+    answer: dict[str, Any] = {"called": str(number), "caller": party.masked, "steps": steps}
+    if isinstance(decision, Route):
+        kind = "the member who called last" if decision.record.to_group else "the other party"
+        steps.append(f"the call goes to {kind}, who sees {decision.record.shown}")
+        steps.append(f"it may last {decision.max_call_s} s")
+        answer |= {
+            "decision": "connect",
+            "shown": str(decision.record.shown),
+            "max_call_s": decision.max_call_s,
+        }
+    else:
+        steps.append(_refused(decision))
+        answer |= {
+            "decision": "refuse",
+            "reason": decision.reason.value,
+            "sip_status": decision.sip.status,
+            "q850": decision.sip.q850,
+        }
+    if json:
+        as_json(answer)
+    else:
+        for place, step in enumerate(steps, 1):
+            out.print(f"{place}. {step}")
+        colour = "green" if isinstance(decision, Route) else "red"
+        out.print(f"[{colour}]{answer['decision']}[/{colour}]")
+    if isinstance(decision, Refusal):
+        raise typer.Exit(4)
+
+
+def _refused(refusal: Refusal) -> str:
+    sip = refusal.sip
+    return f"refused, {refusal.reason.value}: SIP {sip.status} {sip.phrase}, Q.850 cause {sip.q850}"
+
+
+COMMANDS = {"route": route}

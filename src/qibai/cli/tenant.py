@@ -1,0 +1,153 @@
+"""``qibai tenant …``."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from qibai.cli.database import Connection, with_store
+from qibai.cli.options import JsonOut, config_of
+from qibai.cli.output import as_json, done, say, table
+from qibai.core.errors import TenantNotFound
+from qibai.store import tenants
+from qibai.store.keys import Keyring
+from qibai.store.tenants import ApiKey, NewApiKey, Tenant
+
+app = typer.Typer(help="Tenants and their API keys.", no_args_is_help=True)
+key_app = typer.Typer(help="A tenant's API keys.", no_args_is_help=True)
+app.add_typer(key_app, name="key")
+
+Name = Annotated[str, typer.Argument(help="The tenant's name.")]
+
+
+@app.command()
+def add(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
+    """Add a tenant and make its first API key, whose secret is shown this once.
+
+    Example: qibai tenant add acme
+    """
+    config = config_of(ctx)
+    keyring = Keyring.load_or_create(config.key_file)
+
+    async def work(conn: Connection) -> tuple[Tenant, NewApiKey]:
+        tenant = await tenants.add_tenant(conn, name)
+        return tenant, await tenants.add_key(conn, keyring, tenant.id)
+
+    tenant, key = with_store(config, work)
+    if json:
+        as_json({"id": tenant.id, "name": tenant.name, "key_id": key.id, "api_key": key.bearer})
+        return
+    done(f"tenant {tenant.name} added")
+    say(f"API key, shown only now: [bold]{key.bearer}[/bold]")
+
+
+@app.command("list")
+def list_(ctx: typer.Context, json: JsonOut = False) -> None:
+    """List tenants.
+
+    Example: qibai tenant list --json
+    """
+    found = with_store(config_of(ctx), tenants.list_tenants)
+    if json:
+        as_json([_tenant(one) for one in found])
+    else:
+        table(
+            ("tenant", "since", "state"),
+            ((t.name, _at(t.created_at), "disabled" if t.disabled_at else "active") for t in found),
+        )
+
+
+@app.command()
+def disable(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
+    """Shut a tenant out of the API; calls of its bindings go on.
+
+    Example: qibai tenant disable acme
+    """
+    tenant = with_store(config_of(ctx), lambda conn: tenants.disable_tenant(conn, name))
+    if json:
+        as_json(_tenant(tenant))
+    else:
+        done(f"tenant {tenant.name} disabled")
+
+
+@app.command()
+def enable(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
+    """Undo disable.
+
+    Example: qibai tenant enable acme
+    """
+    tenant = with_store(config_of(ctx), lambda conn: tenants.enable_tenant(conn, name))
+    if json:
+        as_json(_tenant(tenant))
+    else:
+        done(f"tenant {tenant.name} enabled")
+
+
+@key_app.command("add")
+def key_add(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
+    """Make another API key; its secret is shown this once.
+
+    Example: qibai tenant key add acme
+    """
+    config = config_of(ctx)
+    keyring = Keyring.load(config.key_file)
+
+    async def work(conn: Connection) -> NewApiKey:
+        return await tenants.add_key(conn, keyring, (await tenants.find_tenant(conn, name)).id)
+
+    key = with_store(config, work)
+    if json:
+        as_json({"key_id": key.id, "api_key": key.bearer})
+    else:
+        say(f"API key, shown only now: [bold]{key.bearer}[/bold]")
+
+
+@key_app.command("list")
+def key_list(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
+    """List a tenant's API keys, without secrets.
+
+    Example: qibai tenant key list acme
+    """
+
+    async def work(conn: Connection) -> list[ApiKey]:
+        return await tenants.list_keys(conn, (await tenants.find_tenant(conn, name)).id)
+
+    found = with_store(config_of(ctx), work)
+    if json:
+        as_json([{"key_id": k.id, "created_at": k.created_at, "revoked_at": k.revoked_at} for k in found])
+    else:
+        table(
+            ("key", "since", "state"),
+            ((k.id, _at(k.created_at), "revoked" if k.revoked_at else "active") for k in found),
+        )
+
+
+@key_app.command("revoke")
+def key_revoke(
+    ctx: typer.Context,
+    key_id: Annotated[str, typer.Argument(help="The key's id, as `tenant key list` shows it.")],
+    json: JsonOut = False,
+) -> None:
+    """Make an API key useless for good.
+
+    Example: qibai tenant key revoke h4k9xw2mqp7c
+    """
+    if not with_store(config_of(ctx), lambda conn: tenants.revoke_key(conn, key_id)):
+        raise TenantNotFound("no API key of that id; see `qibai tenant key list`")
+    if json:
+        as_json({"key_id": key_id, "revoked": True})
+    else:
+        done(f"key {key_id} revoked")
+
+
+def _at(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M}"
+
+
+def _tenant(tenant: Tenant) -> dict[str, object]:
+    return {
+        "id": tenant.id,
+        "name": tenant.name,
+        "created_at": tenant.created_at,
+        "disabled_at": tenant.disabled_at,
+    }

@@ -1,0 +1,105 @@
+"""The platform's parts, in the order in which they start."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from qibai.config import Config
+from qibai.core.errors import StoreUnavailable
+from qibai.store import dsn
+from qibai.store.embedded import EmbeddedPostgres
+from qibai.store.migrate import migrate
+from qibai.supervise import probes
+from qibai.voice import engine
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How one part is made ready, run, found ready, and stopped. All functions may block."""
+
+    name: str
+    command: Callable[[], list[str]]
+    is_ready: Callable[[], bool]
+    prepare: Callable[[], None] = lambda: None
+    after_ready: Callable[[], None] = lambda: None
+    stop_signal: signal.Signals = signal.SIGTERM
+    needs: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+def parts(config: Config) -> list[Part]:
+    """The parts that this configuration asks for; they stop in the opposite order."""
+    made = []
+    store: tuple[str, ...] = ()
+    if not config.store.dsn:
+        made.append(_postgres(config))
+        store = ("postgres",)
+    env = {**os.environ, "QIBAI_HOME": str(config.home)}
+    made.append(Part("recorder", _own("recorder"), lambda: True, needs=store, env=env))
+    made.append(Part("api", _own("api"), lambda: probes.api_answers(config), needs=store, env=env))
+    if config.voice.enabled:
+        media: tuple[str, ...] = ()
+        if config.voice.media:
+            made.append(
+                Part(
+                    "rtpengine",
+                    lambda: engine.rtpengine_command(config),
+                    lambda: probes.media_answers(config),
+                )
+            )
+            media = ("rtpengine",)
+        made.append(
+            Part(
+                "kamailio",
+                lambda: engine.kamailio_command(config),
+                lambda: probes.voice_answers(config),
+                prepare=lambda: engine.render(config),
+                needs=(*store, *media),
+                env=engine.kamailio_environment(config),
+            )
+        )
+    return made
+
+
+def _own(command: str) -> Callable[[], list[str]]:
+    return lambda: [sys.executable, "-m", "qibai", command]
+
+
+def _rtpengine(config: Config) -> Part:
+    return Part("rtpengine", lambda: engine.rtpengine_command(config), lambda: probes.media_answers(config))
+
+
+def _postgres(config: Config) -> Part:
+    server = EmbeddedPostgres(config)
+
+    def prepare() -> None:
+        pid = server.running_pid()
+        if pid is not None:  # of a supervisor that was killed: it is ending, or has to
+            os.kill(pid, server.stop_signal)
+            deadline = time.monotonic() + 30
+            while server.running_pid() is not None and time.monotonic() < deadline:
+                time.sleep(0.05)
+        server.prepare()
+
+    def is_ready() -> bool:
+        try:
+            server.wait_ready(timeout_s=0.5)
+        except StoreUnavailable:
+            return False
+        return True
+
+    return Part(
+        "postgres",
+        server.command,
+        is_ready,
+        prepare=prepare,
+        after_ready=lambda: _migrate(config),
+        stop_signal=server.stop_signal,
+    )
+
+
+def _migrate(config: Config) -> None:
+    migrate(dsn(config))
