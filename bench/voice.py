@@ -4,7 +4,6 @@ import contextlib
 import csv
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Final
 
 from bench.cpu import tree_seconds
 from bench.figures import Figure, Report
-from bench.world import Pair, World, free_ports, process, wait_until
+from bench.world import Pair, World, free_ports, part, process, wait_until
 from qibai.voice.engine import (
     kamailio_command,
     kamailio_environment,
@@ -194,7 +193,7 @@ def _qibai(media: bool) -> Platform:
         render(config)
         config.spool_dir.mkdir(exist_ok=True)
         port, log = config.voice.udp_port, world.home / "qibai.log"
-        recorder = [str(Path(sys.executable).with_name("qibai")), "recorder"]
+        recorder = part("qibai.records.recorder")
         env = {**os.environ, "QIBAI_HOME": str(world.home)}
         with contextlib.ExitStack() as stack:
             roots = [world.database_pid()]

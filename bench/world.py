@@ -226,11 +226,16 @@ def process(
             child.wait()
 
 
+def part(module: str) -> list[str]:
+    """The command that runs one of our own processes, given its home by ``QIBAI_HOME``."""
+    return [sys.executable, "-c", f"from qibai.config import load; from {module} import run; run(load())"]
+
+
 @contextlib.contextmanager
 def api(world: World) -> Iterator[str]:
     """`qibai api` on this world; yields its URL once it is ready."""
     url = f"http://127.0.0.1:{world.ports[0]}"
-    command = [str(Path(sys.executable).with_name("qibai")), "api"]
+    command = part("qibai.api.serve")
     env = {**os.environ, "QIBAI_HOME": str(world.home)}
     with process(command, world.home / "api.log", env) as child:
         wait_until(
