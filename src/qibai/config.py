@@ -32,6 +32,7 @@ class ApiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls_key: str = ""
     public_url: str = ""
     max_bulk: int = 10_000  #: items in one bulk request
+    bearer_over_http: bool = False  #: take bearer keys over plain HTTP from other machines too
 
 
 class BindingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -188,3 +188,32 @@ class CodeList(msgspec.Struct, frozen=True):
     """The tenant's codes, in order."""
 
     items: list[Code]
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A call record. Real numbers are there when it belongs to a binding; times are null until known."""
+
+    id: Annotated[str, Meta(examples=["c12345678-0abcdefghjkmn"])]
+    binding_id: str | None
+    called: Number | None
+    shown: Number | None
+    caller: Msisdn | None
+    callee: Msisdn | None
+    node: str
+    started_at: datetime
+    ringing_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    ended_by: Annotated[str, Meta(description="`caller`, `callee` or `platform`.")] | None
+    duration_ms: Annotated[int, Meta(description="From answer to end; 0 when unanswered.")] | None
+    sip_status: int | None
+    q850: int | None
+    reason: Annotated[str, Meta(description="`answered`, `busy`, or why nobody was connected.")] | None
+    end_seen: Annotated[bool, Meta(description="False: closed without its end having been seen.")] | None
+
+
+class CallPage(msgspec.Struct, frozen=True):
+    """Call records, newest first. Give `next_cursor` as `cursor` to go on; null at the end."""
+
+    items: list[Call]
+    next_cursor: str | None

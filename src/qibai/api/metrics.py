@@ -1,0 +1,98 @@
+"""``/metrics``: counts and times by route template, summed over all worker processes.
+
+prometheus-client decides on import whether values are shared between processes: ``serve`` sets
+PROMETHEUS_MULTIPROC_DIR first.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+_BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_METHODS: Final = frozenset({"GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+
+_OWN: Final = CollectorRegistry()  # of this process
+_REQUESTS: Final = Counter(
+    "qibai_api_requests", "Requests answered.", ["method", "route", "status"], registry=_OWN
+)
+_SECONDS: Final = Histogram(
+    "qibai_api_request_seconds", "Time to answer.", ["method", "route"], registry=_OWN, buckets=_BUCKETS
+)
+_WAITING: Final = Gauge(
+    "qibai_api_waiting",
+    "Bindings and releases that wait for their batch.",
+    ["kind"],
+    registry=_OWN,
+    multiprocess_mode="livesum",
+)
+_FREE: Final = Gauge(
+    "qibai_api_connections_free",
+    "Database connections not in use.",
+    registry=_OWN,
+    multiprocess_mode="livesum",
+)
+
+
+class Metrics:
+    """This worker's measurements, and everybody's in the text format."""
+
+    def __init__(self, run_dir: Path, shared: str | None) -> None:
+        """``shared``: the folder of PROMETHEUS_MULTIPROC_DIR, None for this process alone."""
+        self._recorder = run_dir / "recorder.json"
+        self._shared = shared
+        self._labels: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request that was answered."""
+        key = (method, route, status)
+        children = self._labels.get(key)
+        if children is None:
+            name = method if method in _METHODS else "other"
+            children = self._labels[key] = (
+                _REQUESTS.labels(name, route, str(status)),
+                _SECONDS.labels(name, route),
+            )
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def load(self, *, binds: int, releases: int, connections_free: int) -> None:
+        """Note how busy this worker is."""
+        _WAITING.labels("bind").set(binds)
+        _WAITING.labels("release").set(releases)
+        _FREE.set(connections_free)
+
+    def text(self) -> bytes:
+        """All of it, as Prometheus reads it."""
+        registry = CollectorRegistry()
+        if self._shared is not None:
+            MultiProcessCollector(registry, self._shared)  # type: ignore[no-untyped-call]
+        registry.register(_Recorder(self._recorder))
+        return generate_latest(registry) + (b"" if self._shared else generate_latest(_OWN))
+
+
+class _Recorder(Collector):
+    """What the recorder wrote of itself: every number of its file is a gauge."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        try:
+            stats = json.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            stats = None
+        up = isinstance(stats, dict)
+        yield GaugeMetricFamily(
+            "qibai_recorder_reports", "Whether the recorder has reported.", value=float(up)
+        )
+        for name, value in stats.items() if isinstance(stats, dict) else ():
+            if isinstance(value, int | float) and str(name).isidentifier():
+                yield GaugeMetricFamily(
+                    f"qibai_recorder_{name}", f"{name} of the recorder.", value=float(value)
+                )

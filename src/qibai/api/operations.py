@@ -1,0 +1,50 @@
+"""For operators and readers: health, readiness, metrics, the documentation."""
+
+from typing import Final
+
+from litestar import MediaType, Response, get
+
+from qibai.api.handlers import Asking, services_of
+from qibai.api.metrics import Metrics
+
+
+@get("/healthz", include_in_schema=False, media_type=MediaType.TEXT)
+async def health() -> str:
+    """The process answers."""
+    return "ok\n"
+
+
+@get("/readyz", include_in_schema=False, media_type=MediaType.TEXT)
+async def ready(request: Asking) -> str:
+    """The database answers and its schema is this release's; else a problem with status 503."""
+    await services_of(request).check_ready()
+    return "ready\n"
+
+
+@get("/metrics", include_in_schema=False)
+async def metrics(request: Asking) -> Response[bytes]:
+    """Prometheus' text format, for all workers together."""
+    services = services_of(request)
+    measured: Metrics = request.app.state.metrics
+    measured.load(
+        binds=services.binds.waiting,
+        releases=services.releases.waiting,
+        connections_free=services.connections.free,
+    )
+    return Response(measured.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@get("/openapi.json", include_in_schema=False)
+async def openapi(request: Asking) -> Response[bytes]:
+    """The OpenAPI 3.1 document."""
+    return Response(request.app.state.openapi, media_type="application/json")
+
+
+@get("/docs", include_in_schema=False)
+async def docs(request: Asking) -> Response[bytes]:
+    """The documentation for people."""
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+    return Response(request.app.state.docs, media_type="text/html; charset=utf-8", headers=headers)
+
+
+HANDLERS: Final = (health, ready, metrics, openapi, docs)

@@ -1,0 +1,58 @@
+"""``run``: the API's processes."""
+
+import os
+import shutil
+from functools import partial
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from qibai.config import Config
+from qibai.core.errors import ConfigError
+from qibai.store.keys import Keyring
+
+
+def run(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT; answers what is under way first.
+
+    Raise ConfigError, or KeyFileError when the key file cannot be used. A database that does not answer is
+    no reason not to start: requests get 503 until it does.
+    """
+    api = config.api
+    if bool(api.tls_cert) != bool(api.tls_key):
+        raise ConfigError("api.tls_cert and api.tls_key belong together")
+    Keyring.load(config.key_file)
+    shared = config.run_dir / "metrics"
+    shutil.rmtree(shared, ignore_errors=True)
+    shared.mkdir(parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(shared)
+    settings = uvicorn.Config(
+        partial(_app, config),
+        factory=True,
+        host=api.host,
+        port=api.port,
+        workers=api.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=10,
+        timeout_keep_alive=75,
+        backlog=2048,
+        ssl_certfile=api.tls_cert or None,
+        ssl_keyfile=api.tls_key or None,
+    )
+    if api.workers > 1:
+        Multiprocess(settings, sockets=[settings.bind_socket()]).run()
+    else:
+        uvicorn.Server(settings).run()
+
+
+def _app(config: Config) -> object:
+    from qibai.api.app import create_app  # noqa: PLC0415  # metrics look at the environment on import
+
+    return create_app(config)

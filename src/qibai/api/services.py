@@ -1,0 +1,243 @@
+"""What the API does, apart from HTTP: one object per worker process, holding connections, keys and caches."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from qibai.api import convert, models
+from qibai.api.auth import Authenticator
+from qibai.api.connections import Connection, Connections
+from qibai.api.decode import decode
+from qibai.api.groupcommit import GroupCommit
+from qibai.api.problems import problem_of, status_of
+from qibai.api.translate import Translator
+from qibai.config import Config
+from qibai.core.binding import Mode, Status
+from qibai.core.errors import BadRequest, QibaiError, SchemaError
+from qibai.core.numbering import Msisdn, Number700
+from qibai.store import bindings, dsn
+from qibai.store.bindings import BindItem, Bound, Released
+from qibai.store.codes import TenantCode, codes_of_tenant
+from qibai.store.keys import Keyring
+from qibai.store.migrate import pending
+
+CODES_AGE_S: Final = 1.0
+LANES: Final = 2  #: batches of group commit at once
+BULKS: Final = 2  #: bulk requests at once
+CONNECTIONS: Final = 8
+BULK_TIMEOUT_S: Final = 60.0
+_BREATH: Final = 64  #: items converted before others on the event loop have their turn
+
+_BIND_REQUEST: Final = msgspec.json.Decoder(models.BindRequest)
+
+
+class Services:
+    """Everything that handlers call. A tenant id is always the asking tenant's."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.dsn = dsn(config)
+        self.keyring = Keyring.load(config.key_file)
+        self.connections = Connections(
+            self.dsn, CONNECTIONS, connect_timeout_s=config.store.connect_timeout_s
+        )
+        self.auth = Authenticator(self.connections, self.keyring, plain_bearer=config.api.bearer_over_http)
+        self.translator = Translator(config)
+        self.binds: GroupCommit[int, BindItem, Bound] = GroupCommit(self._bind, lanes=LANES)
+        self.releases: GroupCommit[int, tuple[int, int], Released] = GroupCommit(self._release, lanes=1)
+        self._quarantine = timedelta(seconds=config.binding.quarantine_s)
+        self._codes: dict[int, tuple[float, list[TenantCode]]] = {}
+        self._bulks = asyncio.Semaphore(BULKS)
+        self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
+
+    async def close(self) -> None:
+        """Answer what waits, then close connections."""
+        await self.binds.close()
+        await self.releases.close()
+        await self.connections.close()
+        self.translator.close()
+        self._prober.shutdown(wait=False)
+
+    async def bind(self, tenant_id: int, body: bytes, key: str | None) -> tuple[models.Binding, bool]:
+        """Bind one; the binding, and whether an earlier request had made it."""
+        now = datetime.now(UTC)
+        request = decode(_BIND_REQUEST, body)
+        item = convert.bind_item(request, self.config.binding, now, convert.idempotency_of(key, body))
+        bound = await self.binds.submit(tenant_id, item)
+        return convert.binding(bound.binding, now), bound.replayed
+
+    async def bind_bulk(
+        self, tenant_id: int, raw_items: Sequence[msgspec.Raw], key: str | None
+    ) -> models.BulkBindAnswer:
+        """Bind many, each succeeding or failing by itself. Raise BadRequest when they are too many."""
+        self._check_size(len(raw_items), "items")
+        async with self._bulks:
+            now = datetime.now(UTC)
+            items: list[BindItem] = []
+            places: list[int] = []
+            results: list[models.BulkBound | None] = [None] * len(raw_items)
+            for place, raw in enumerate(raw_items):
+                try:
+                    data = bytes(raw)
+                    idempotency = convert.idempotency_of(key, data, place)
+                    request = decode(_BIND_REQUEST, data)
+                    items.append(convert.bind_item(request, self.config.binding, now, idempotency))
+                    places.append(place)
+                except QibaiError as exc:
+                    results[place] = models.BulkBound(status=status_of(exc), problem=problem_of(exc))
+                if place % _BREATH == 0:
+                    await asyncio.sleep(0)
+            for place, result in zip(places, await self._bind(tenant_id, items), strict=True):
+                if isinstance(result, QibaiError):
+                    results[place] = models.BulkBound(status=status_of(result), problem=problem_of(result))
+                else:
+                    binding = convert.binding(result.binding, now)
+                    results[place] = models.BulkBound(status=201, binding=binding, replayed=result.replayed)
+            return models.BulkBindAnswer([result for result in results if result is not None])
+
+    async def release(self, tenant_id: int, id: str) -> models.Released:
+        """End a binding; one that is over already stays as it was. Raise BindingNotFound."""
+        return convert.released(await self.releases.submit(tenant_id, convert.binding_id(id)))
+
+    async def release_bulk(self, tenant_id: int, ids: Sequence[str]) -> models.BulkReleaseAnswer:
+        """End many bindings. Raise BadRequest when they are too many."""
+        self._check_size(len(ids), "ids")
+        async with self._bulks:
+            results: list[models.BulkReleased | None] = [None] * len(ids)
+            places, wanted = [], []
+            for place, id in enumerate(ids):
+                try:
+                    wanted.append(convert.binding_id(id))
+                    places.append(place)
+                except QibaiError as exc:
+                    results[place] = models.BulkReleased(status=status_of(exc), problem=problem_of(exc))
+            answers = await self._release(tenant_id, wanted) if wanted else []
+            for place, answer in zip(places, answers, strict=True):
+                if isinstance(answer, QibaiError):
+                    results[place] = models.BulkReleased(status=status_of(answer), problem=problem_of(answer))
+                else:
+                    results[place] = models.BulkReleased(status=200, released=convert.released(answer))
+            return models.BulkReleaseAnswer([result for result in results if result is not None])
+
+    async def change(self, tenant_id: int, id: str, request: models.ChangeRequest) -> models.Binding:
+        """Change the end or a party. Raise BadRequest unless it is just one of the two."""
+        now = datetime.now(UTC)
+        code, row_id = convert.binding_id(id)
+        life = request.ttl is not None or request.expires_at is not None
+        party = request.a is not None or request.b is not None
+        if life == party:
+            raise BadRequest("give a new end (ttl or expires_at) or a new party (a, b), one of the two")
+        if life:
+            end = convert.end_of(request, self.config.binding, now)
+            async with self.connections.get() as conn:
+                return convert.binding(
+                    await self._editor(conn, tenant_id, now).extend(code, row_id, end), now
+                )
+        a = None if request.a is None else Msisdn.parse(request.a, field="a")
+        b = None if request.b is None else Msisdn.parse(request.b, field="b")
+        async with self.connections.get() as conn:
+            changed = await self._editor(conn, tenant_id, now).change_party(code, row_id, a=a, b=b)
+        return convert.binding(changed, now)
+
+    async def change_members(
+        self, tenant_id: int, id: str, request: models.MembersRequest, *, add: bool
+    ) -> models.Binding:
+        """Add to a group, or take out of it."""
+        now = datetime.now(UTC)
+        code, row_id = convert.binding_id(id)
+        members = [Msisdn.parse(member, field="members") for member in request.members]
+        async with self.connections.get() as conn:
+            editor = self._editor(conn, tenant_id, now)
+            change = editor.add_members if add else editor.remove_members
+            return convert.binding(await change(code, row_id, members), now)
+
+    async def get(self, tenant_id: int, id: str) -> models.Binding:
+        """One binding. Raise BindingNotFound."""
+        code, row_id = convert.binding_id(id)
+        async with self.connections.get() as conn:
+            row = await bindings.get(conn, self.keyring, tenant_id, code, row_id)
+        return convert.binding(row, datetime.now(UTC))
+
+    async def codes(self, tenant_id: int) -> models.CodeList:
+        """The tenant's codes."""
+        async with self.connections.get() as conn:
+            rows = await codes_of_tenant(conn, tenant_id)
+        return models.CodeList([models.Code(f"700{r.code:08d}", r.province, r.enabled) for r in rows])
+
+    async def check_ready(self) -> None:
+        """Raise StoreUnavailable or SchemaError unless requests can be served."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(3):
+            left = await loop.run_in_executor(self._prober, pending, self.dsn)
+        if left:
+            raise SchemaError
+
+    async def list_page(
+        self,
+        tenant_id: int,
+        *,
+        status: Status | None = None,
+        order_id: str | None = None,
+        number: str | None = None,
+        mode: Mode | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> models.BindingPage:
+        """A page of bindings, newest first."""
+        now = datetime.now(UTC)
+        async with self.connections.get() as conn:
+            page = await bindings.list_bindings(
+                conn,
+                self.keyring,
+                tenant_id,
+                now,
+                status=status,
+                order_id=order_id,
+                number=None if number is None else Number700.parse(number),
+                mode=mode,
+                cursor=cursor,
+                limit=limit,
+            )
+        return models.BindingPage([convert.binding(row, now) for row in page.bindings], page.cursor)
+
+    def _check_size(self, count: int, field: str) -> None:
+        if not 1 <= count <= self.config.api.max_bulk:
+            raise BadRequest(f"give 1 to {self.config.api.max_bulk} {field}", field=field)
+
+    def _editor(self, conn: Connection, tenant_id: int, now: datetime) -> bindings.BindingEditor:
+        return bindings.BindingEditor(conn, self.keyring, tenant_id, now=now, quarantine=self._quarantine)
+
+    async def _bind(self, tenant_id: int, items: Sequence[BindItem]) -> Sequence[Bound | QibaiError]:
+        if not items:
+            return []
+        async with self.connections.get(timeout_s=BULK_TIMEOUT_S if len(items) > 256 else 10.0) as conn:
+            codes = await self._codes_of(conn, tenant_id)
+            return await bindings.bind_many(
+                conn,
+                self.keyring,
+                tenant_id,
+                codes,
+                items,
+                now=datetime.now(UTC),
+                quarantine=self._quarantine,
+            )
+
+    async def _release(
+        self, tenant_id: int, ids: Sequence[tuple[int, int]]
+    ) -> Sequence[Released | QibaiError]:
+        async with self.connections.get(timeout_s=BULK_TIMEOUT_S if len(ids) > 256 else 10.0) as conn:
+            return await bindings.release_many(
+                conn, self.keyring, tenant_id, ids, now=datetime.now(UTC), quarantine=self._quarantine
+            )
+
+    async def _codes_of(self, conn: Connection, tenant_id: int) -> list[TenantCode]:
+        read_at, codes = self._codes.get(tenant_id, (0.0, []))
+        if time.monotonic() - read_at > CODES_AGE_S or not codes:
+            read_at, codes = time.monotonic(), await codes_of_tenant(conn, tenant_id)
+            self._codes[tenant_id] = (read_at, codes)
+        return codes
