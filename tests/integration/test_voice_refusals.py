@@ -1,0 +1,190 @@
+"""Calls and messages that the platform refuses, answers itself, or sends another way."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+
+from qibai.config import Peer
+from qibai.core.events import CallEventKind
+from qibai.testing.platform import free_port
+from qibai.testing.sipp import Scenario
+from voice_tools import (
+    CALLEE_AT,
+    CALLER_AT,
+    STRANGER_AT,
+    A,
+    B,
+    Bench,
+    C,
+    answering,
+    bench,
+    calling,
+    peers,
+)
+
+pytestmark = pytest.mark.voice
+
+DEAD_AT = "127.0.32.1"
+NOWHERE = "host=127.0.0.1 port=9 dbname=none"
+
+
+@pytest.fixture(scope="module")
+def voice(tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str]) -> Iterator[Bench]:
+    with bench(tmp_path_factory.mktemp("refusals"), database) as made:
+        yield made
+
+
+def refused(called: str, status: int, *, headers: tuple[str, ...] = ()) -> Scenario:
+    return (
+        Scenario(A.national)
+        .invite(called, headers=headers)
+        .expect(100, optional=True)
+        .expect(status)
+        .fail_ack(called)
+    )
+
+
+def test_not_bound(voice: Bench) -> None:
+    x = voice.number()
+    seen = voice.call(refused(str(x), 404), None)
+    assert "Reason: Q.850;cause=1\n" in seen.caller[-1]
+    (event,) = voice.events(CallEventKind.DECIDED, x)
+    assert (event.reason, event.sip_status) == ("not_bound", 404)
+
+
+def test_order_ended(voice: Bench) -> None:
+    x = voice.number()
+    voice.bind(x, A, B, ends_in=timedelta(seconds=-1))
+    seen = voice.call(refused(str(x), 410), None)
+    assert seen.caller[-1].startswith("SIP/2.0 410 Gone\n")
+    assert "Reason: Q.850;cause=22\n" in seen.caller[-1]
+
+
+def test_caller_is_not_a_party(voice: Bench) -> None:
+    x = voice.number()
+    voice.bind(x, B, A)
+    seen = voice.call(refused(str(x), 403), None)
+    assert "Reason: Q.850;cause=21\n" in seen.caller[-1]
+
+
+def test_no_700_number(voice: Bench) -> None:
+    voice.call(refused("4008001234", 404), None)
+
+
+def test_untrusted_peer(voice: Bench) -> None:
+    """An address that is no peer's gets 403, and no record."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    stranger = voice.agent(
+        refused(str(x), 403), "stranger", (STRANGER_AT, free_port(STRANGER_AT)), calls=True
+    )
+    stranger.wait()
+    assert not voice.events(CallEventKind.DECIDED, x)
+
+
+def test_asserted_identity_counts_before_from(voice: Bench) -> None:
+    x = voice.number()
+    voice.bind(x, A, B)
+    caller = Scenario(C.national).invite(str(x), asserted=str(A)).expect(100, optional=True)
+    caller.expect(180, optional=True).expect(200).ack().request("BYE").expect(200)
+    voice.call(caller, answering(B).expect_request("BYE").reply(200))
+
+
+def test_loop(voice: Bench) -> None:
+    """A request that carries our own Via has been here before."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    host, port = voice.here
+    ours = f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bKround"
+    voice.call(refused(str(x), 482, headers=(ours,)), None)
+
+
+def test_unknown_extension(voice: Bench) -> None:
+    x = voice.number()
+    voice.bind(x, A, B)
+    seen = voice.call(refused(str(x), 420, headers=("Require: replaces",)), None)
+    assert "Unsupported: replaces\n" in seen.caller[-1]
+
+
+def test_session_interval_too_small(voice: Bench) -> None:
+    x = voice.number()
+    voice.bind(x, A, B)
+    headers = ("Supported: timer", "Session-Expires: 30")
+    seen = voice.call(refused(str(x), 422, headers=headers), None)
+    assert "Min-SE: 90\n" in seen.caller[-1]
+
+
+def test_session_timer_is_asked_for(voice: Bench) -> None:
+    x = voice.number()
+    voice.bind(x, A, B)
+    seen = voice.call(calling(A, x).request("BYE").expect(200), answering(B).expect_request("BYE").reply(200))
+    assert "Session-Expires: 1800\n" in seen.callee[0]
+
+
+def test_callee_rejects_token_of_nobody(voice: Bench) -> None:
+    """A request within a call that we know nothing of."""
+    host, port = voice.here
+    caller = Scenario(A.national)
+    caller.invite("700123456780001")
+    bye = f"BYE sip:{host}:{port};qb=AQxx"
+    first = caller.steps[0].replace("INVITE sip:700123456780001@[remote_ip]:[remote_port]", bye)
+    caller.steps[0] = first.replace("CSeq: 1 INVITE", "CSeq: 1 BYE")
+    voice.call(caller.expect(481), None)
+
+
+def test_options(voice: Bench) -> None:
+    caller = Scenario(A.national).invite("ping", sdp=False)
+    caller.steps[0] = caller.steps[0].replace("INVITE sip:", "OPTIONS sip:").replace("1 INVITE", "1 OPTIONS")
+    seen = voice.call(caller.expect(200), None)
+    assert "Allow: INVITE, ACK" in seen.caller[-1]
+
+
+def test_store_down(voice: Bench, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Without its database the platform says 503 and when to come again, within a second."""
+    with bench(tmp_path_factory.mktemp("down"), lambda: NOWHERE, media=False) as down:
+        started = time.monotonic()
+        seen = down.call(refused(str(down.number()), 503), None)
+    assert time.monotonic() - started < 10
+    assert "Retry-After: 5\n" in seen.caller[-1]
+    assert "Reason: Q.850;cause=41\n" in seen.caller[-1]
+
+
+def two_peers(callee_port: int) -> list[Peer]:
+    """A first choice that is of no use, and the callee."""
+    first = Peer(name="first", host=DEAD_AT, port=callee_port, priority=20, number_format="national")
+    return [first, *peers(callee_port)]
+
+
+def test_fail_over(tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str]) -> None:
+    """The first peer answers 503: the call goes to the second, as a message of its own."""
+    with bench(tmp_path_factory.mktemp("over"), database, two_peers) as voice:
+        x = voice.number()
+        voice.bind(x, A, B)
+        first = Scenario(B.national).expect_request("INVITE", first=True).reply(503).expect_request("ACK")
+        refusing = voice.agent(first, "first", (DEAD_AT, voice.callee[1]))
+        seen = voice.call(
+            calling(A, x).pause(30).request("BYE").expect(200),
+            answering(B).expect_request("BYE").reply(200),
+        )
+        refusing.wait()
+        assert refusing.received[0].startswith(f"INVITE sip:{B.national}@{DEAD_AT}:")
+        assert seen.callee[0].startswith(f"INVITE sip:{B.e164}@{CALLEE_AT}:")
+        assert CALLER_AT not in seen.callee[0]
+        assert len(voice.events(CallEventKind.ENDED, x)) == 1
+
+
+def test_dead_tcp_peer(tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str]) -> None:
+    """Nobody listens at the peer: the caller is told in its own headers."""
+
+    def dead(callee_port: int) -> list[Peer]:
+        return [
+            Peer(name="dead", host=DEAD_AT, port=callee_port, transport="tcp"),
+            Peer(name="east", host=CALLER_AT, priority=-1),
+        ]
+
+    with bench(tmp_path_factory.mktemp("dead"), database, dead, media=False) as voice:
+        x = voice.number()
+        voice.bind(x, A, B)
+        voice.call(refused(str(x), 503), None)
