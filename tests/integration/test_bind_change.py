@@ -1,5 +1,6 @@
 """Changing, listing and releasing bindings."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -261,3 +262,32 @@ async def test_filters_choose_bindings(dsn: str, keyring: Keyring) -> None:
         assert await found(order_id="o-2") == []
         assert len(await found(order_id="o-1")) == 3
         assert await found(order_id="o-1", mode=Mode.AXB, number=short.x) == [short.id]
+
+
+async def test_changes_and_a_release_at_once_leave_no_live_pair(dsn: str, keyring: Keyring) -> None:
+    """After the release nothing of the binding is live, whatever was changed meanwhile."""
+
+    async def alter(binding: Binding, step: int) -> None:
+        async with connection(dsn) as conn:
+            made = editor(conn, keyring)
+            try:
+                if step % 3 == 0:
+                    await made.add_members(binding.code, binding.id, [msisdn(100 + step)])
+                elif step % 3 == 1:
+                    await made.extend(binding.code, binding.id, NOW + step * HOUR)
+                else:
+                    await made.change_party(binding.code, binding.id, b=msisdn(200 + step))
+            except BindingEnded:
+                pass
+
+    async def finish(binding: Binding) -> None:
+        async with connection(dsn) as conn:
+            await release(conn, keyring, TENANT, binding.code, binding.id, now=NOW, quarantine=DAY)
+
+    async with connection(dsn) as conn:
+        for _ in range(5):
+            one = await bound(conn, keyring, item(b=2, mode=Mode.GXYB, members=(10, 11)))
+            work = [alter(one, step) for step in range(1, 9)]
+            await asyncio.gather(*work[:4], finish(one), *work[4:])
+            assert (await get(conn, keyring, TENANT, one.code, one.id)).status(NOW) is Status.RELEASED
+            assert await value(conn, "SELECT count(*) FROM route WHERE ends_at > %s", NOW) == 0
