@@ -1,129 +1,150 @@
-"""One record a call: folding its events, in any order and however often they come, into one row.
+"""Fold call events into one record a call.
 
-Every rule is commutative and idempotent: the earliest time wins, a value once known stays, and of two ends
-the stronger wins (``end_rank``), then the earlier. The same rules stand in ``store/sql/calls.sql`` for rows
-that meet a row already stored.
+Folding is commutative, associative and idempotent: events may come late, twice and in any order, in any
+split over batches, and the record comes out the same. So each field has a rule that asks for no order: the
+earliest time, the smallest value (where two differ at all), the latest refresh, the end that ranks first.
+``store/sql/calls.sql`` has the same rules for rows that meet a row already stored.
+
+An end that was seen ranks before one that was assumed (``lost``), and of two that were seen the earlier one
+is true. That also settles what happens when the platform ends a call: its end carries the time before its two
+BYEs were sent, so it is earlier than the ends that these BYEs bring about, whichever is read first.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from qibai.core.events import CallEvent, CallEventKind
 
-#: Reasons of an end that the platform brought about: it wins over the BYEs that it caused.
-PLATFORM_ENDS: Final = frozenset({"max_duration", "terminated", "session_expired", "media_timeout"})
-#: The reason of an end that nobody saw.
-LOST: Final = "lost"
+LOST: Final = "lost"  #: the reason of an end that nobody saw
+PLATFORM: Final = "platform"
+MICROSECONDS: Final = 1_000_000
+
+CallKey = tuple[int, int]  #: (code, call id)
+
+
+class End(NamedTuple):
+    """How a call ended; the smallest is the one to believe. Unknown text is empty, unknown numbers are 0."""
+
+    assumed: bool
+    at: int
+    by_party: bool
+    by: str
+    reason: str
+    sip_status: int
+    q850: int
 
 
 class CallRow(msgspec.Struct, kw_only=True):
-    """What is known of one call; times in Unix seconds, numbers sealed."""
+    """What is known of one call so far. Times are Unix microseconds; numbers and ``legs`` are sealed."""
 
     code: int
     id: int
     node: str
-    started_at: float  #: of the decision; until that is known, of the earliest event
+    started_at: int  #: of the decision; until that is known, of the earliest event
     tenant_id: int | None = None
     binding_id: int | None = None
     called: int | None = None
     shown: int | None = None
     caller: bytes | None = None
     callee: bytes | None = None
+    ringing_at: int | None = None
+    answered_at: int | None = None
+    refreshed_at: int | None = None  #: answered, or the session refreshed, whichever was last
+    session_expires: int = 0  #: seconds, as last agreed; 0 when no session timer runs
     max_call_s: int | None = None
-    ringing_at: float | None = None
-    answered_at: float | None = None
-    session_expires: int | None = None
-    legs: bytes | None = None
-    ended_at: float | None = None
-    ended_by: str | None = None
-    sip_status: int | None = None
-    q850: int | None = None
-    reason: str | None = None
+    media_id: str | None = None
+    legs: bytes | None = None  #: kept while the call runs
+    end: End | None = None
 
     @property
-    def end_rank(self) -> int:
-        """0 none, 1 assumed, 2 seen, 3 brought about by the platform."""
-        if self.ended_at is None:
-            return 0
-        if self.reason == LOST:
-            return 1
-        return 3 if self.reason in PLATFORM_ENDS else 2
-
-
-_ONCE: Final = (
-    "tenant_id",
-    "binding_id",
-    "called",
-    "shown",
-    "caller",
-    "callee",
-    "max_call_s",
-    "session_expires",
-    "legs",
-)
+    def key(self) -> CallKey:
+        return (self.code, self.id)
 
 
 def row_of(event: CallEvent) -> CallRow:
-    """What one event says."""
-    row = CallRow(code=event.code, id=event.call_id, node=event.node, started_at=event.at)
-    for name in _ONCE:
-        setattr(row, name, getattr(event, name))
-    if event.kind is CallEventKind.RINGING:
-        row.ringing_at = event.at
-    elif event.kind is CallEventKind.ANSWERED:
-        row.answered_at = event.at
-    elif event.kind is CallEventKind.REFRESHED:
-        row.session_expires = None  # what was agreed at first stays in the record
-    elif event.kind is CallEventKind.ENDED or event.reason is not None:
-        row.ended_at = event.at
-        row.ended_by = event.ended_by
-        row.sip_status = event.sip_status
-        row.q850 = event.q850
-        row.reason = event.reason
+    """What one event alone says of its call."""
+    at = round(event.at * MICROSECONDS)
+    row = CallRow(
+        code=event.code,
+        id=event.call_id,
+        node=event.node,
+        started_at=at,
+        tenant_id=event.tenant_id,
+        binding_id=event.binding_id,
+        called=event.called,
+        shown=event.shown,
+        caller=event.caller,
+        callee=event.callee,
+        max_call_s=event.max_call_s,
+        media_id=event.media_id,
+    )
+    match event.kind:
+        case CallEventKind.RINGING:
+            row.ringing_at = at
+        case CallEventKind.ANSWERED:
+            row.answered_at = at
+            row.legs = event.legs
+            row.refreshed_at, row.session_expires = at, event.session_expires or 0
+        case CallEventKind.REFRESHED:
+            row.refreshed_at, row.session_expires = at, event.session_expires or 0
+        case CallEventKind.ENDED:
+            row.end = _end_of(event, at)
+        case CallEventKind.DECIDED if event.reason is not None:  # refused: decided and over in one
+            row.end = _end_of(event, at)
     return row
 
 
-def merge(row: CallRow, other: CallRow) -> CallRow:
-    """Both together, as a new row. ValueError when they are of two calls."""
-    if (row.code, row.id) != (other.code, other.id):
-        raise ValueError("rows of two calls")
-    end = min(row, other, key=_end_order)
-    both = msgspec.structs.replace(
-        row,
-        node=min(row.node, other.node),
-        started_at=min(row.started_at, other.started_at),
-        ringing_at=_earlier(row.ringing_at, other.ringing_at),
-        answered_at=_earlier(row.answered_at, other.answered_at),
-        ended_at=end.ended_at,
-        ended_by=end.ended_by,
-        sip_status=end.sip_status,
-        q850=end.q850,
-        reason=end.reason,
-    )
-    for name in _ONCE:
-        if getattr(row, name) is None:
-            setattr(both, name, getattr(other, name))
-    return both
+def merge(one: CallRow, other: CallRow) -> CallRow:
+    """Add to ``one`` what ``other`` knows of the same call, and return it."""
+    one.started_at, one.node = min((one.started_at, one.node), (other.started_at, other.node))
+    one.tenant_id = _least(one.tenant_id, other.tenant_id)
+    one.binding_id = _least(one.binding_id, other.binding_id)
+    one.called = _least(one.called, other.called)
+    one.shown = _least(one.shown, other.shown)
+    one.max_call_s = _least(one.max_call_s, other.max_call_s)
+    one.ringing_at = _least(one.ringing_at, other.ringing_at)
+    one.answered_at = _least(one.answered_at, other.answered_at)
+    one.caller = _least_bytes(one.caller, other.caller)
+    one.callee = _least_bytes(one.callee, other.callee)
+    if other.media_id is not None and (one.media_id is None or other.media_id < one.media_id):
+        one.media_id = other.media_id
+    if other.refreshed_at is not None:
+        mine = (one.refreshed_at or 0, one.session_expires)
+        one.refreshed_at, one.session_expires = max(mine, (other.refreshed_at, other.session_expires))
+    if other.end is not None:
+        one.end = other.end if one.end is None else min(one.end, other.end)
+    one.legs = None if one.end is not None else _least_bytes(one.legs, other.legs)
+    return one
 
 
-def fold(events: Iterable[CallEvent]) -> list[CallRow]:
-    """One row a call, in the order in which the calls first appear."""
-    rows: dict[tuple[int, int], CallRow] = {}
+def fold(events: Iterable[CallEvent]) -> dict[CallKey, CallRow]:
+    """One row for each call that ``events`` speak of."""
+    rows: dict[CallKey, CallRow] = {}
     for event in events:
-        key = (event.code, event.call_id)
         row = row_of(event)
-        known = rows.get(key)
-        rows[key] = row if known is None else merge(known, row)
-    return list(rows.values())
+        known = rows.get(row.key)
+        if known is None:
+            rows[row.key] = row
+        else:
+            merge(known, row)
+    return rows
 
 
-def _end_order(row: CallRow) -> tuple[int, float, str]:
-    return (-row.end_rank, row.ended_at or 0.0, f"{row.reason} {row.ended_by} {row.sip_status} {row.q850}")
+def _end_of(event: CallEvent, at: int) -> End:
+    by = event.ended_by or ""
+    reason = event.reason or ""
+    return End(reason == LOST, at, by != PLATFORM, by, reason, event.sip_status or 0, event.q850 or 0)
 
 
-def _earlier(one: float | None, other: float | None) -> float | None:
+def _least(one: int | None, other: int | None) -> int | None:
     if one is None or other is None:
-        return one if other is None else other
+        return other if one is None else one
+    return min(one, other)
+
+
+def _least_bytes(one: bytes | None, other: bytes | None) -> bytes | None:
+    if one is None or other is None:
+        return other if one is None else one
     return min(one, other)

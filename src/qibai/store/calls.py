@@ -1,24 +1,25 @@
 """Call records in PostgreSQL: written by the recorder, read by the API."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
 import psycopg
 from psycopg.rows import class_row
 
-from qibai.core.calls import CallRow
+from qibai.core.calls import MICROSECONDS, CallKey, CallRow, fold
 from qibai.core.errors import CallEnded, CallNotFound
+from qibai.core.events import CallEvent
 from qibai.core.numbering import Code, Msisdn, Number700
+from qibai.store.bindings.arrays import Blobs, Bools, Instants, Int2s, Int4s, Int8s, PgArray, Texts
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.statements import load
 
 CHANNEL: Final = "qibai_call_order"
 _SQL: Final = load("calls")
-_TIMES: Final = ("started_at", "ringing_at", "answered_at", "ended_at")
-_COLUMNS: Final = CallRow.__struct_fields__
+_PG_EPOCH_US: Final = 946_684_800 * MICROSECONDS  #: PostgreSQL counts from 2000
 
 Connection = psycopg.AsyncConnection[Any]
 _T = TypeVar("_T")
@@ -81,25 +82,29 @@ class OpenCall(msgspec.Struct, frozen=True):
     node: str
     started_at: datetime
     answered_at: datetime | None
-    max_call_s: int | None
+    refreshed_at: datetime | None
     session_expires: int | None
+    max_call_s: int | None
+    media_id: str | None
     legs: bytes | None
 
 
-async def merge_calls(conn: Connection, rows: Sequence[CallRow]) -> None:
-    """Store rows, each together with what is stored of its call already: exactly one row a call.
+async def merge_events(conn: Connection, events: Iterable[CallEvent]) -> int:
+    """Fold events into their rows: exactly one row a call. Return the number of rows touched.
 
-    Raise StoreUnavailable; then nothing was stored, and the same rows may be given again.
+    Raise StoreUnavailable; whether or not it came to that, the same events may be given again.
     """
+    return await merge_calls(conn, fold(events))
+
+
+async def merge_calls(conn: Connection, rows: dict[CallKey, CallRow]) -> int:
+    """Store rows, each together with what is stored of its call already; see ``merge_events``."""
     if not rows:
-        return
-    columns: dict[str, list[Any]] = {
-        name: [_time(value) for value in values] if name in _TIMES else values
-        for name, values in ((name, [getattr(row, name) for row in rows]) for name in _COLUMNS)
-    }
+        return 0
+    ordered = [rows[key] for key in sorted(rows)]  # the same order in every writer: no deadlocks
     with own_errors():
-        async with conn.transaction():
-            await conn.execute(_SQL["merge_calls"], columns, prepare=True)
+        await conn.execute(_SQL["merge_calls"], _columns(ordered), prepare=True)
+    return len(ordered)
 
 
 async def open_calls(conn: Connection, node: str) -> list[OpenCall]:
@@ -160,7 +165,7 @@ async def order_termination(conn: Connection, tenant_id: int, code: int, id: int
     return call
 
 
-async def pending_orders(conn: Connection, node: str) -> list[tuple[int, int]]:
+async def pending_orders(conn: Connection, node: str) -> list[CallKey]:
     """(code, id) of the calls that a node was asked to end and has not yet."""
     with own_errors():
         cursor = await conn.execute(_SQL["pending_orders"], {"node": node})
@@ -180,5 +185,42 @@ async def _all(conn: Connection, kind: type[_T], name: str, params: dict[str, An
             return await cursor.fetchall()
 
 
-def _time(value: float | None) -> datetime | None:
-    return None if value is None else datetime.fromtimestamp(value, UTC)
+def _columns(rows: Sequence[CallRow]) -> dict[str, PgArray]:
+    ends = [row.end for row in rows]
+    return {
+        "code": Int4s.of([row.code for row in rows]),
+        "id": Int8s.of([row.id for row in rows]),
+        "node": Texts.of_strings([row.node for row in rows]),
+        "started_at": Instants.of([row.started_at - _PG_EPOCH_US for row in rows]),
+        "tenant_id": _optional(Int4s, [row.tenant_id for row in rows], 4),
+        "binding_id": _optional(Int8s, [row.binding_id for row in rows], 8),
+        "called": Int2s.of_optional([row.called for row in rows]),
+        "shown": Int2s.of_optional([row.shown for row in rows]),
+        "caller": Blobs.of_blobs([row.caller for row in rows]),
+        "callee": Blobs.of_blobs([row.callee for row in rows]),
+        "ringing_at": _times(rows, lambda row: row.ringing_at),
+        "answered_at": _times(rows, lambda row: row.answered_at),
+        "refreshed_at": _times(rows, lambda row: row.refreshed_at),
+        "session_expires": _optional(
+            Int4s, [None if row.refreshed_at is None else row.session_expires for row in rows], 4
+        ),
+        "max_call_s": _optional(Int4s, [row.max_call_s for row in rows], 4),
+        "media_id": Texts.of_strings([row.media_id for row in rows]),
+        "ended_at": _times(rows, lambda row: row.end.at if row.end else None),
+        "ended_by": Texts.of_strings([end.by or None if end else None for end in ends]),
+        "sip_status": Int2s.of_optional([end.sip_status or None if end else None for end in ends]),
+        "q850": Int2s.of_optional([end.q850 or None if end else None for end in ends]),
+        "reason": Texts.of_strings([end.reason or None if end else None for end in ends]),
+        "end_seen": Bools.of_blobs([None if end is None else bytes([not end.assumed]) for end in ends]),
+        "legs": Blobs.of_blobs([row.legs for row in rows]),
+    }
+
+
+def _times(rows: Sequence[CallRow], of: Callable[[CallRow], int | None]) -> PgArray:
+    return _optional(Instants, [None if (at := of(row)) is None else at - _PG_EPOCH_US for row in rows], 8)
+
+
+def _optional(kind: type[PgArray], values: Sequence[int | None], size: int) -> PgArray:
+    return kind.of_blobs(
+        [None if value is None else value.to_bytes(size, "big", signed=True) for value in values]
+    )

@@ -1,11 +1,14 @@
 """The spool: call events on local disk, so that no record depends on the database being there.
 
 A writer has a file of its own and adds one line an event, in one write: a line is there whole or, after a
-crash in mid-write, torn at the end of its file. Lines outlive the process at once (page cache) and a power
-cut once the recorder, which reads them every tenth of a second, has called ``fdatasync``.
+crash in mid-write, torn at the end of its file. Lines outlive the death of the process at once (page cache);
+a power cut may cost the last second, as the recorder calls ``fdatasync`` once a second: a sync for each event
+would put a disk's latency into every call. When the disk is full, calls go on and events are lost, counted
+and told on stderr once a second.
 """
 
 import os
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -16,6 +19,7 @@ from qibai.core.events import ENCODER, CallEvent
 SUFFIX: Final = ".events"
 MAX_BYTES: Final = 8 << 20
 MAX_AGE_S: Final = 60.0
+COMPLAIN_S: Final = 1.0
 
 
 def line_of(event: CallEvent) -> bytes:
@@ -34,25 +38,27 @@ class SpoolWriter:
         self._fd = -1
         self._size = 0
         self._opened_at = 0.0
+        self._complained_at = float("-inf")
         self.lost = 0  #: events that could not be written, as on a full disk
 
     def append(self, event: CallEvent) -> bool:
         """Write one event; False, and counted in ``lost``, when the disk refuses: a call is worth more."""
         line = line_of(event)
-        try:
-            if self._fd < 0 or self._size >= MAX_BYTES or time.monotonic() - self._opened_at > MAX_AGE_S:
-                self._open()
-            written = os.write(self._fd, line)
-            self._size += written
-        except OSError:
-            self.lost += 1
+        for _ in range(2):  # a line torn by a full disk ends its file; a new file may still take it
+            try:
+                if self._fd < 0 or self._size >= MAX_BYTES or time.monotonic() - self._opened_at > MAX_AGE_S:
+                    self._open()
+                written = os.write(self._fd, line)
+            except OSError:
+                break
+            if written == len(line):
+                self._size += written
+                return True
             self.close()
-            return False
-        if written != len(line):  # a torn line in mid-file: end this file here
-            self.lost += 1
-            self.close()
-            return False
-        return True
+        self.close()
+        self.lost += 1
+        self._complain()
+        return False
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -66,3 +72,9 @@ class SpoolWriter:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._size = 0
         self._opened_at = time.monotonic()
+
+    def _complain(self) -> None:
+        now = time.monotonic()
+        if now - self._complained_at >= COMPLAIN_S:
+            self._complained_at = now
+            print(f"spool: the disk refuses call events; {self.lost} lost so far", file=sys.stderr)

@@ -1,42 +1,53 @@
 -- name: merge_calls
-INSERT INTO call AS c (code, id, node, started_at, tenant_id, binding_id, called, shown, caller, callee, max_call_s,
-                       ringing_at, answered_at, session_expires, legs, ended_at, ended_by, sip_status, q850, reason,
-                       end_seen)
-SELECT code, id, node, started_at, tenant_id, binding_id, called, shown, caller, callee, max_call_s,
-       ringing_at, answered_at, session_expires, legs, ended_at, ended_by, sip_status, q850, reason,
-       CASE WHEN ended_at IS NOT NULL THEN reason <> 'lost' END
-FROM unnest(%(code)s::integer[], %(id)s::bigint[], %(node)s::text[], %(started_at)s::timestamptz[],
-            %(tenant_id)s::integer[], %(binding_id)s::bigint[], %(called)s::smallint[], %(shown)s::smallint[],
-            %(caller)s::bytea[], %(callee)s::bytea[], %(max_call_s)s::integer[],
-            %(ringing_at)s::timestamptz[], %(answered_at)s::timestamptz[], %(session_expires)s::integer[],
-            %(legs)s::bytea[], %(ended_at)s::timestamptz[], %(ended_by)s::text[], %(sip_status)s::smallint[],
-            %(q850)s::smallint[], %(reason)s::text[])
-     AS new (code, id, node, started_at, tenant_id, binding_id, called, shown, caller, callee, max_call_s,
-             ringing_at, answered_at, session_expires, legs, ended_at, ended_by, sip_status, q850, reason)
-ORDER BY code, id
+-- Earliest times, known values, and the end that wins. Sealed columns stay as they are once filled: the rotation of
+-- keys may have sealed them anew since.
+INSERT INTO call AS c (code, id, node, started_at, tenant_id, binding_id, called, shown, caller, callee,
+                       ringing_at, answered_at, refreshed_at, session_expires, max_call_s, media_id, ended_at,
+                       ended_by, sip_status, q850, reason, end_seen, legs)
+SELECT unnest(%(code)s), unnest(%(id)s), unnest(%(node)s), unnest(%(started_at)s), unnest(%(tenant_id)s),
+       unnest(%(binding_id)s), unnest(%(called)s), unnest(%(shown)s), unnest(%(caller)s), unnest(%(callee)s),
+       unnest(%(ringing_at)s), unnest(%(answered_at)s), unnest(%(refreshed_at)s), unnest(%(session_expires)s),
+       unnest(%(max_call_s)s), unnest(%(media_id)s), unnest(%(ended_at)s), unnest(%(ended_by)s),
+       unnest(%(sip_status)s), unnest(%(q850)s), unnest(%(reason)s), unnest(%(end_seen)s), unnest(%(legs)s)
 ON CONFLICT (code, id) DO UPDATE SET
+    node = CASE WHEN (excluded.started_at, excluded.node COLLATE "C") < (c.started_at, c.node COLLATE "C")
+           THEN excluded.node ELSE c.node END,
     started_at = least(c.started_at, excluded.started_at),
-    tenant_id = coalesce(c.tenant_id, excluded.tenant_id),
-    binding_id = coalesce(c.binding_id, excluded.binding_id),
-    called = coalesce(c.called, excluded.called),
-    shown = coalesce(c.shown, excluded.shown),
+    tenant_id = least(c.tenant_id, excluded.tenant_id),
+    binding_id = least(c.binding_id, excluded.binding_id),
+    called = least(c.called, excluded.called),
+    shown = least(c.shown, excluded.shown),
     caller = coalesce(c.caller, excluded.caller),
     callee = coalesce(c.callee, excluded.callee),
-    max_call_s = coalesce(c.max_call_s, excluded.max_call_s),
     ringing_at = least(c.ringing_at, excluded.ringing_at),
     answered_at = least(c.answered_at, excluded.answered_at),
-    session_expires = coalesce(c.session_expires, excluded.session_expires),
-    legs = coalesce(c.legs, excluded.legs),
-    (ended_at, ended_by, sip_status, q850, reason, end_seen) = (
-        SELECT e.ended_at, e.ended_by, e.sip_status, e.q850, e.reason, e.end_seen
-        FROM (VALUES (c.ended_at, c.ended_by, c.sip_status, c.q850, c.reason, c.end_seen),
-                     (excluded.ended_at, excluded.ended_by, excluded.sip_status, excluded.q850, excluded.reason,
-                      excluded.end_seen))
-             AS e (ended_at, ended_by, sip_status, q850, reason, end_seen)
-        ORDER BY call_end_rank(e.ended_at, e.reason) DESC, e.ended_at, e.reason, e.ended_by LIMIT 1);
+    refreshed_at = greatest(c.refreshed_at, excluded.refreshed_at),
+    session_expires = CASE WHEN c.refreshed_at IS NULL OR excluded.refreshed_at > c.refreshed_at
+                      THEN excluded.session_expires ELSE c.session_expires END,
+    max_call_s = least(c.max_call_s, excluded.max_call_s),
+    media_id = coalesce(c.media_id, excluded.media_id),
+    ended_at = CASE WHEN call_end_wins(excluded.end_seen, excluded.ended_at, excluded.ended_by, excluded.reason,
+                                       c.end_seen, c.ended_at, c.ended_by, c.reason)
+               THEN excluded.ended_at ELSE c.ended_at END,
+    ended_by = CASE WHEN call_end_wins(excluded.end_seen, excluded.ended_at, excluded.ended_by, excluded.reason,
+                                       c.end_seen, c.ended_at, c.ended_by, c.reason)
+               THEN excluded.ended_by ELSE c.ended_by END,
+    sip_status = CASE WHEN call_end_wins(excluded.end_seen, excluded.ended_at, excluded.ended_by, excluded.reason,
+                                       c.end_seen, c.ended_at, c.ended_by, c.reason)
+               THEN excluded.sip_status ELSE c.sip_status END,
+    q850 = CASE WHEN call_end_wins(excluded.end_seen, excluded.ended_at, excluded.ended_by, excluded.reason,
+                                       c.end_seen, c.ended_at, c.ended_by, c.reason)
+               THEN excluded.q850 ELSE c.q850 END,
+    reason = CASE WHEN call_end_wins(excluded.end_seen, excluded.ended_at, excluded.ended_by, excluded.reason,
+                                       c.end_seen, c.ended_at, c.ended_by, c.reason)
+               THEN excluded.reason ELSE c.reason END,
+    end_seen = CASE WHEN call_end_wins(excluded.end_seen, excluded.ended_at, excluded.ended_by, excluded.reason,
+                                       c.end_seen, c.ended_at, c.ended_by, c.reason)
+               THEN excluded.end_seen ELSE c.end_seen END,
+    legs = CASE WHEN c.ended_at IS NULL AND excluded.ended_at IS NULL THEN coalesce(c.legs, excluded.legs) END;
 
 -- name: open_calls
-SELECT code, id, node, started_at, answered_at, max_call_s, session_expires, legs
+SELECT code, id, node, started_at, answered_at, refreshed_at, session_expires, max_call_s, media_id, legs
 FROM call WHERE node = %(node)s AND ended_at IS NULL;
 
 -- name: list_calls

@@ -1,0 +1,185 @@
+"""Reading the spool: follow all files, remember how far they were dealt with, remove what is done."""
+
+import os
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from qibai.core.events import DECODER, CallEvent
+from qibai.store.spool import MAX_AGE_S, SUFFIX
+
+Positions = dict[str, int]  #: file name → offset of the first line not yet read
+
+CHUNK: Final = 1 << 20  #: bytes a read of one file takes at most
+_CRC: Final = 9  # eight hex digits and a space
+_OFFSETS: Final = msgspec.json.Decoder(dict[str, int])
+
+
+class SpoolReader:
+    """One reading of the spool, from given positions on; several may read the same files."""
+
+    def __init__(self, folder: Path, positions: Mapping[str, int] | None = None) -> None:
+        self._folder = folder
+        self.positions: Positions = dict(positions or {})
+        self.damaged = 0  #: lines skipped: a wrong checksum, or torn at the end of a finished file
+
+    def files(self) -> list[str]:
+        """The names of all spool files, in the order of their names: by writer, then by age."""
+        try:
+            with os.scandir(self._folder) as found:
+                return sorted(entry.name for entry in found if entry.name.endswith(SUFFIX))
+        except FileNotFoundError:
+            return []
+
+    def read(
+        self, limit: int = 4 * CHUNK, *, bounds: Mapping[str, int] | None = None
+    ) -> tuple[list[CallEvent], bool]:
+        """Events not yet read, some ``limit`` bytes at most, and whether that was all there is.
+
+        ``bounds``: where another reading stands; a file is first read up to there, then beyond.
+        """
+        events: list[CallEvent] = []
+        left, all_read = limit, True
+        for name in self.files():
+            start = self.positions.get(name, 0)
+            bound = (bounds or {}).get(name, 0)
+            most = min(left, CHUNK)
+            if start < bound:
+                most = min(most, bound - start)
+            data = self._bytes(name, start, most)
+            if not data:
+                continue
+            end = data.rfind(b"\n") + 1
+            if end == 0 and len(data) >= CHUNK:  # no line is that long: skip what is no line
+                self.damaged += 1
+                end = len(data)
+            self.positions[name] = start + end
+            events += self._events(data[:end])
+            left -= end
+            all_read = all_read and len(data) < most
+            if left <= 0:
+                return events, False
+        return events, all_read
+
+    def remove_done(self, keep_s: float, done: Mapping[str, int]) -> list[str]:
+        """Remove the files that ended ``keep_s`` seconds ago and were read whole, as ``done`` says."""
+        names = self.files()
+        removed = []
+        now = time.time()
+        for name, newer in zip(names, [*names[1:], ""], strict=True):
+            path = self._folder / name
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue
+            if not _finished(name, newer, now - status.st_mtime) or now - status.st_mtime < keep_s:
+                continue
+            end = done.get(name, 0)
+            if end < status.st_size:
+                torn = self._bytes(name, end, CHUNK)
+                if b"\n" in torn:
+                    continue
+                self.damaged += 1  # its writer died in mid-write
+            path.unlink(missing_ok=True)
+            self.positions.pop(name, None)
+            removed.append(name)
+        return removed
+
+    def sync(self, synced: Positions) -> None:
+        """Make durable what grew since the sizes in ``synced``, and note the new sizes there."""
+        names = self.files()
+        fresh = False
+        for name in names:
+            try:
+                fd = os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                size = os.fstat(fd).st_size
+                if synced.get(name, -1) != size:
+                    os.fdatasync(fd)
+                    fresh = fresh or name not in synced
+                    synced[name] = size
+            finally:
+                os.close(fd)
+        for gone in synced.keys() - set(names):
+            del synced[gone]
+        if fresh:
+            _sync_folder(self._folder)
+
+    def _bytes(self, name: str, start: int, most: int) -> bytes:
+        try:
+            fd = os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return b""
+        try:
+            return os.pread(fd, most, start)
+        finally:
+            os.close(fd)
+
+    def _events(self, data: bytes) -> Iterator[CallEvent]:
+        for line in data.split(b"\n"):
+            if not line:
+                continue
+            body = line[_CRC:]
+            try:
+                if int(line[: _CRC - 1], 16) != zlib.crc32(body):
+                    raise ValueError
+                yield DECODER.decode(body)
+            except (ValueError, msgspec.MsgspecError):
+                self.damaged += 1
+
+
+class OffsetFile:
+    """Where the recorder stands, kept over its restarts."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> Positions:
+        """The positions; none, so that everything is read again, when they are missing or damaged."""
+        try:
+            return _OFFSETS.decode(self._path.read_bytes())
+        except (OSError, msgspec.MsgspecError):
+            return {}
+
+    def save(self, positions: Mapping[str, int]) -> None:
+        """Replace the file as a whole, durably."""
+        draft = self._path.with_suffix(".new")
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, msgspec.json.encode(dict(positions)))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        draft.replace(self._path)
+        _sync_folder(self._path.parent)
+
+
+def _finished(name: str, newer: str, age_s: float) -> bool:
+    """Whether no more lines can come: its writer has begun another file, is dead, or has it too long."""
+    stem = name.rpartition("-")[0]
+    if newer.rpartition("-")[0] == stem or age_s > 2 * MAX_AGE_S:
+        return True
+    pid = stem.rpartition("-")[2]
+    if not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

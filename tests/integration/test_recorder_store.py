@@ -1,0 +1,101 @@
+"""Rows that meet rows: whatever the order of batches, PostgreSQL holds what one fold over all would give."""
+
+import random
+
+import psycopg
+import pytest
+
+from qibai.core.errors import CallEnded, CallNotFound
+from qibai.core.events import CallEvent, CallEventKind
+from qibai.core.numbering import Code, Number700
+from qibai.store import calls
+from recorder_tools import CODE, T0, answered_call
+
+COLUMNS = """tenant_id, binding_id, called, shown, caller, callee, node,
+    extract(epoch FROM started_at)::float8,
+    extract(epoch FROM ringing_at)::float8, extract(epoch FROM answered_at)::float8,
+    extract(epoch FROM ended_at)::float8, ended_by, sip_status, q850, reason, end_seen, legs, max_call_s"""
+
+
+async def _connect(dsn: str) -> calls.Connection:
+    return await psycopg.AsyncConnection.connect(dsn, autocommit=True)
+
+
+async def test_any_split_and_order_of_batches_gives_one_whole_row(dsn: str) -> None:
+    conn = await _connect(dsn)
+    events = [event for _ in range(30) for event in answered_call()]
+    rng = random.Random(7)
+    deck = events + rng.choices(events, k=60)
+    rng.shuffle(deck)
+    while deck:
+        batch, deck = deck[:17], deck[17:]
+        await calls.merge_events(conn, batch)
+    rows = await (await conn.execute(f"SELECT {COLUMNS} FROM call")).fetchall()  # noqa: S608
+    assert len(rows) == 30
+    assert set(rows) == {
+        (1, 77, 42, 43, b"sealed-a", b"sealed-b", "n1", T0, T0 + 1, T0 + 2, T0 + 12.5, "callee", None, 16,
+         "answered", True, None, 3600)
+    }  # fmt: skip
+    await conn.close()
+
+
+async def test_a_refusal_without_a_binding_is_one_record(dsn: str) -> None:
+    conn = await _connect(dsn)
+    refusal = CallEvent(
+        kind=CallEventKind.DECIDED, code=-1, call_id=5, at=T0, node="n1", sip_status=404, q850=28,
+        reason="number_malformed", ended_by="platform",
+    )  # fmt: skip
+    await calls.merge_events(conn, [refusal, refusal])
+    rows = await (await conn.execute("SELECT sip_status, reason, ended_by, end_seen FROM call")).fetchall()
+    assert rows == [(404, "number_malformed", "platform", True)]
+    await conn.close()
+
+
+@pytest.mark.parametrize("platform_first", [True, False])
+async def test_ends_are_ranked_the_same_across_batches(dsn: str, platform_first: bool) -> None:
+    conn = await _connect(dsn)
+    begun = answered_call(9)[:3]
+    lost = _end(9, 5, reason="lost", ended_by="platform")
+    ours = _end(9, 30, reason="terminated", ended_by="platform")
+    echo = _end(9, 30.001, reason="answered", ended_by="caller")
+    for batch in (begun, [lost], *([[ours], [echo]] if platform_first else [[echo], [ours]]), [lost]):
+        await calls.merge_events(conn, batch)
+    record = await calls.get_call(conn, 1, CODE, 9)
+    assert (record.reason, record.ended_by, record.end_seen, record.duration_ms) == (
+        "terminated", "platform", True, 28_000,
+    )  # fmt: skip
+    await conn.close()
+
+
+async def test_lists_filters_and_orders(dsn: str) -> None:
+    conn = await _connect(dsn)
+    await calls.merge_events(conn, [*answered_call(1), *answered_call(2)[:3]])
+    found = await calls.list_calls(conn, 1)
+    assert [call.id for call in found] == [2, 1]
+    assert [call.id for call in await calls.list_calls(conn, 1, live=True)] == [2]
+    assert [call.id for call in await calls.list_calls(conn, 1, before=2)] == [1]
+    assert await calls.list_calls(conn, 2) == []
+    number = Number700(Code(CODE), 43)
+    assert len(await calls.list_calls(conn, 1, number=number, binding=(CODE, 77))) == 2
+    assert [call.id for call in await calls.open_calls(conn, "n1")] == [2]
+    with pytest.raises(CallEnded):
+        await calls.order_termination(conn, 1, CODE, 1)
+    with pytest.raises(CallNotFound):
+        await calls.order_termination(conn, 2, CODE, 2)
+    await calls.order_termination(conn, 1, CODE, 2)
+    assert await calls.pending_orders(conn, "n1") == [(CODE, 2)]
+    await calls.order_done(conn, CODE, 2)
+    assert await calls.pending_orders(conn, "n1") == []
+    await conn.close()
+
+
+def _end(id: int, after: float, *, reason: str, ended_by: str) -> CallEvent:
+    return CallEvent(
+        kind=CallEventKind.ENDED,
+        code=CODE,
+        call_id=id,
+        at=T0 + after,
+        node="n1",
+        reason=reason,
+        ended_by=ended_by,
+    )

@@ -1,0 +1,53 @@
+"""Events of whole calls, as voice writes them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from qibai.core.events import CallEvent, CallEventKind
+from qibai.core.ids import new_id
+
+CODE = 12_345_678
+T0 = 1_700_000_000.25
+
+
+def answered_call(
+    id: int | None = None, *, node: str = "n1", start: float = T0, **answer: Any
+) -> list[CallEvent]:
+    """Decided, ringing, answered after 2 s, hung up by the callee 10.5 s later."""
+    id = new_id() if id is None else id
+
+    def event(kind: CallEventKind, after: float, **more: Any) -> CallEvent:
+        return CallEvent(kind=kind, code=CODE, call_id=id, at=start + after, node=node, **more)
+
+    return [
+        event(
+            CallEventKind.DECIDED,
+            0,
+            tenant_id=1,
+            binding_id=77,
+            called=42,
+            shown=43,
+            caller=b"sealed-a",
+            callee=b"sealed-b",
+            max_call_s=3600,
+        ),
+        event(CallEventKind.RINGING, 1),
+        event(CallEventKind.ANSWERED, 2, **({"legs": b"sealed-legs", "media_id": "m"} | answer)),
+        event(CallEventKind.ENDED, 12.5, reason="answered", ended_by="callee", q850=16),
+    ]
+
+
+Poll = Callable[[], Any]
+
+
+def wait_for(fact: Poll, seconds: float = 30.0) -> Any:
+    """Poll until ``fact`` is true, and return it; fail after that time."""
+    import time
+
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = fact()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not come true in time")
