@@ -39,6 +39,12 @@ async def spawn(
     )
 
 
+async def ended(process: asyncio.subprocess.Process) -> None:
+    """Return once the leader is gone. ``process.wait`` would wait for its children to close the pipe, too."""
+    while process.returncode is None:  # noqa: ASYNC110  # asyncio tells of it in no other way
+        await asyncio.sleep(0.05)  # asyncio tells of it in no other way
+
+
 def _die_with(parent: int, death_signal: signal.Signals) -> Callable[[], None]:
     def run() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)

@@ -33,7 +33,6 @@ class Watched:
         self.restarts = 0
         self.process: asyncio.subprocess.Process | None = None
         self.ready = asyncio.Event()
-        self.ended = asyncio.Event()
 
     def facts(self) -> dict[str, Any]:
         running = self.process is not None and self.process.returncode is None
@@ -112,7 +111,7 @@ class Supervisor:
         pump = asyncio.create_task(self._pump(part.name, process))
         watch = asyncio.create_task(self._watch_ready(one, process))
         try:
-            await process.wait()
+            await child.ended(process)
         finally:
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -147,11 +146,11 @@ class Supervisor:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(one.part.stop_signal)
         try:
-            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+            await asyncio.wait_for(child.ended(process), STOP_TIMEOUT_S)
         except TimeoutError:
             self._say(one.part.name, f"did not stop in {STOP_TIMEOUT_S:.0f} s; killed")
             await asyncio.to_thread(child.kill_group, process.pid)
-            await process.wait()
+            await child.ended(process)
 
     async def _pump(self, name: str, process: asyncio.subprocess.Process) -> None:
         if process.stdout is None:
