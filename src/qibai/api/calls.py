@@ -1,0 +1,124 @@
+"""``/v1/calls``: a tenant's call records, and ending a running call."""
+
+from datetime import datetime
+from typing import Annotated, Final
+
+from litestar import get, post
+from litestar.params import Parameter
+
+from qibai.api import convert, models
+from qibai.api.gate import asked
+from qibai.api.handlers import Asking, services_of
+from qibai.core.errors import BadRequest, CallNotFound
+from qibai.core.ids import format_id, parse_id
+from qibai.core.numbering import Number700
+from qibai.store import calls
+from qibai.store.keys import Keyring
+
+CallId = Annotated[str, Parameter(description="A call's id.", max_length=64, pattern=models.ID_PATTERN)]
+_CURSOR: Final = "c"
+
+
+@get("/v1/calls", operation_id="list_calls", summary="List calls", tags=["calls"])
+async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
+    request: Asking,
+    binding: Annotated[
+        str | None,
+        Parameter(description="Only of this binding.", max_length=64, pattern=models.ID_PATTERN),
+    ] = None,
+    number: Annotated[
+        str | None,
+        Parameter(description="Only to this 700 number.", max_length=15, pattern=models.NUMBER_PATTERN),
+    ] = None,
+    since: Annotated[datetime | None, Parameter(description="Only those that began then or later.")] = None,
+    until: Annotated[datetime | None, Parameter(description="Only those that began before.")] = None,
+    live: Annotated[bool | None, Parameter(description="Only running calls, or only ended ones.")] = None,
+    cursor: Annotated[
+        str | None,
+        Parameter(description="`next_cursor` of the page before.", max_length=64, pattern=models.ID_PATTERN),
+    ] = None,
+    limit: Annotated[int, Parameter(description="How many at most.", ge=1, le=1000)] = 100,
+) -> models.CallPage:
+    """The calls of the tenant's numbers, newest first."""
+    services = services_of(request)
+    before = None if cursor is None else parse_id(_CURSOR, cursor)
+    if cursor is not None and before is None:
+        raise BadRequest("this cursor is not one that a page gave", field="cursor")
+    for name, instant in (("since", since), ("until", until)):
+        if instant is not None and instant.tzinfo is None:
+            raise BadRequest("give an instant with a UTC offset", field=name)
+    async with services.connections.get() as conn:
+        rows = await calls.list_calls(
+            conn,
+            asked(request.scope).principal.tenant_id,
+            before=None if before is None else before[1],
+            number=None if number is None else Number700.parse(number),
+            binding=None if binding is None else convert.binding_id(binding),
+            since=since,
+            until=until,
+            live=live,
+            limit=limit + 1,
+        )
+    page = [_call(row, services.keyring) for row in rows[:limit]]
+    return models.CallPage(page, page[-1].id if len(rows) > limit else None)
+
+
+@get("/v1/calls/{id:str}", operation_id="get_call", summary="Get a call", tags=["calls"])
+async def get_call(request: Asking, id: CallId) -> models.Call:
+    """One call record; it grows while the call runs."""
+    services = services_of(request)
+    code, row_id = _parse(id)
+    async with services.connections.get() as conn:
+        row = await calls.get_call(conn, asked(request.scope).principal.tenant_id, code, row_id)
+    return _call(row, services.keyring)
+
+
+@post(
+    "/v1/calls/{id:str}/terminate",
+    operation_id="terminate_call",
+    summary="End a running call",
+    tags=["calls"],
+    status_code=202,
+)
+async def terminate_call(request: Asking, id: CallId) -> models.Call:
+    """Ask the node that holds the call to end it; this takes about a second."""
+    services = services_of(request)
+    code, row_id = _parse(id)
+    async with services.connections.get() as conn:
+        tenant_id = asked(request.scope).principal.tenant_id
+        row = await calls.order_termination(conn, tenant_id, code, row_id)
+    return _call(row, services.keyring)
+
+
+HANDLERS: Final = (list_calls, get_call, terminate_call)
+
+
+def _parse(text: str) -> tuple[int, int]:
+    found = parse_id("c", text)
+    if found is None:
+        raise CallNotFound
+    return found
+
+
+def _call(row: calls.CallRecord, keyring: Keyring) -> models.Call:
+    # a stranger's number is not the tenant's to know
+    caller, callee = (None, None) if row.binding_id is None else row.opened(keyring)
+    return models.Call(
+        id=format_id("c", max(row.code, 0), row.id),
+        binding_id=None if row.binding_id is None else format_id("b", row.code, row.binding_id),
+        called=None if row.called_number is None else str(row.called_number),
+        shown=None if row.shown_number is None else str(row.shown_number),
+        caller=None if caller is None else caller.e164,
+        callee=None if callee is None else callee.e164,
+        node=row.node,
+        started_at=row.started_at,
+        ringing_at=row.ringing_at,
+        answered_at=row.answered_at,
+        ended_at=row.ended_at,
+        ended_by=row.ended_by,
+        duration_ms=row.duration_ms,
+        sip_status=row.sip_status,
+        q850=row.q850,
+        reason=row.reason,
+        end_seen=row.end_seen,
+    )

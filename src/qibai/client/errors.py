@@ -1,0 +1,106 @@
+"""What the client raises: a class by the problem's code, or by its status where the code is new."""
+
+from typing import ClassVar, Final
+
+import msgspec
+
+from qibai.client.models import Problem
+
+
+class ClientError(Exception):
+    """The request did not succeed."""
+
+
+class NoAnswer(ClientError):
+    """The platform could not be reached, or did not answer in time, also after retries."""
+
+
+class ApiError(ClientError):
+    """The platform answered with a problem; ``code`` is stable."""
+
+    status: ClassVar[int] = 0
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(f"{problem.code}: {problem.detail}")
+        self.problem = problem
+
+    @property
+    def code(self) -> str:
+        return self.problem.code
+
+
+class Invalid(ApiError):
+    """The request is wrong; see ``problem.errors``."""
+
+
+class Unauthenticated(ApiError):
+    """The key or signature is not valid."""
+
+
+class Forbidden(ApiError):
+    """The key may not do this."""
+
+
+class NotFound(ApiError):
+    """No such thing."""
+
+
+class Conflict(ApiError):
+    """Not in the present state."""
+
+
+class PoolExhausted(Conflict):
+    """No number is free for these parties."""
+
+
+class NumberTaken(Conflict):
+    """The number wanted is not free."""
+
+
+class BindingEnded(Conflict):
+    """The binding is over."""
+
+
+class CallEnded(Conflict):
+    """The call is over."""
+
+
+class IdempotencyMismatch(Invalid):
+    """The idempotency key was used for another request."""
+
+
+class Unavailable(ApiError):
+    """Overloaded or broken, also after retries."""
+
+
+_BY_CODE: Final[dict[str, type[ApiError]]] = {
+    "pool_exhausted": PoolExhausted,
+    "number_taken": NumberTaken,
+    "binding_ended": BindingEnded,
+    "call_ended": CallEnded,
+    "idempotency_mismatch": IdempotencyMismatch,
+}
+_BY_STATUS: Final[dict[int, type[ApiError]]] = {
+    400: Invalid,
+    401: Unauthenticated,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: Invalid,
+    422: Invalid,
+    429: Unavailable,
+    500: Unavailable,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+}
+
+
+def error_of(status: int, body: bytes) -> ApiError:
+    """The exception for an answer that is no success."""
+    try:
+        problem = msgspec.json.decode(body, type=Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # not from the platform: a proxy's page
+        problem = Problem(status=status, code="error", detail=f"HTTP status {status}")
+    kind = _BY_CODE.get(problem.code) or _BY_STATUS.get(status, ApiError)
+    return kind(problem)

@@ -1,0 +1,199 @@
+"""The client for code that waits."""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import niquests
+
+from qibai.client import models, requests
+from qibai.client.errors import NoAnswer, error_of
+from qibai.client.requests import RETRY_STATUS, Asked, Credentials, chunks, pause
+
+T = TypeVar("T")
+_NO_ANSWER: Final = (niquests.exceptions.ConnectionError, niquests.exceptions.Timeout)
+
+
+class Client:
+    """One key's access to the platform; a context manager.
+
+    Every method raises a kind of ``ClientError``: ``ApiError`` by the code, or ``NoAnswer``. What the
+    platform does not answer, or asks to have sent again later, is sent again; binds carry an idempotency key,
+    so that this never binds twice.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        signed: bool = True,
+        timeout_s: float = 10.0,
+        retries: int = 4,
+        verify: bool | str = True,
+    ) -> None:
+        """``signed``: sign requests rather than send the key; ``verify``: a CA file, or False for none."""
+        self._url = url.rstrip("/")
+        self._credentials = Credentials.of(api_key, signed=signed)
+        self._timeout_s, self._retries = timeout_s, retries
+        self._session = niquests.Session()
+        self._session.verify = verify
+
+    def close(self) -> None:
+        """Close connections."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def bind(self, item: models.BindRequest, *, idempotency_key: str | None = None) -> models.Binding:
+        """Make a binding; durable once this returns."""
+        return self._ask(requests.bind(item, idempotency_key))
+
+    def bind_many(
+        self, items: Sequence[models.BindRequest], *, idempotency_key: str | None = None
+    ) -> list[models.BulkBound]:
+        """Make any number of bindings; the answers are in the order of the items."""
+        answers: list[models.BulkBound] = []
+        for number, part in enumerate(chunks(items)):
+            key = None if idempotency_key is None else f"{idempotency_key}.{number}"
+            answers += (self._ask(requests.bind_bulk(part, key))).results
+        return answers
+
+    def get(self, id: str) -> models.Binding:
+        """One binding."""
+        return self._ask(requests.binding(id))
+
+    def bindings(
+        self,
+        *,
+        status: models.Status | None = None,
+        order_id: str | None = None,
+        number: str | None = None,
+        mode: models.Mode | None = None,
+        page: int = 100,
+    ) -> Iterator[models.Binding]:
+        """All bindings that fit, newest first, page by page."""
+        cursor: str | None = None
+        while True:
+            answer = self._ask(
+                requests.bindings(
+                    status=status, order_id=order_id, number=number, mode=mode, cursor=cursor, limit=page
+                )
+            )
+            yield from answer.items
+            cursor = answer.next_cursor
+            if cursor is None:
+                return
+
+    def extend(
+        self, id: str, *, ttl: int | None = None, expires_at: datetime | None = None
+    ) -> models.Binding:
+        """Let a binding end in ``ttl`` seconds from now, or at ``expires_at``."""
+        return self._ask(requests.change(id, ttl=ttl, expires_at=expires_at))
+
+    def change_party(self, id: str, *, a: str | None = None, b: str | None = None) -> models.Binding:
+        """Put somebody else in the place of A or B."""
+        return self._ask(requests.change(id, a=a, b=b))
+
+    def add_members(self, id: str, members: Sequence[str]) -> models.Binding:
+        """Add to a group."""
+        return self._ask(requests.members(id, "POST", members))
+
+    def remove_members(self, id: str, members: Sequence[str]) -> models.Binding:
+        """Take out of a group."""
+        return self._ask(requests.members(id, "DELETE", members))
+
+    def release(self, id: str) -> models.Released:
+        """End a binding; harmless for one that is over."""
+        return self._ask(requests.release(id))
+
+    def release_many(self, ids: Sequence[str]) -> list[models.BulkReleased]:
+        """End any number of bindings; the answers are in the order of the ids."""
+        answers: list[models.BulkReleased] = []
+        for part in chunks(ids):
+            answers += (self._ask(requests.release_bulk(part))).results
+        return answers
+
+    def translate(self, called: str, caller: str) -> models.Translation:
+        """Where a call would go; needs a network key."""
+        return self._ask(requests.translate(called, caller))
+
+    def codes(self) -> list[models.Code]:
+        """The tenant's codes."""
+        return (self._ask(requests.codes())).items
+
+    def call(self, id: str) -> models.Call:
+        """One call record."""
+        return self._ask(requests.call(id))
+
+    def calls(
+        self,
+        *,
+        binding: str | None = None,
+        number: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        live: bool | None = None,
+        page: int = 100,
+    ) -> Iterator[models.Call]:
+        """All call records that fit, newest first, page by page."""
+        cursor: str | None = None
+        while True:
+            answer = self._ask(
+                requests.calls(
+                    binding=binding,
+                    number=number,
+                    since=since,
+                    until=until,
+                    live=live,
+                    cursor=cursor,
+                    limit=page,
+                )
+            )
+            yield from answer.items
+            cursor = answer.next_cursor
+            if cursor is None:
+                return
+
+    def terminate(self, id: str) -> models.Call:
+        """Have a running call ended; it takes about a second."""
+        return self._ask(requests.terminate(id))
+
+    def _ask(self, asked: Asked[T]) -> T:
+        attempt = 0
+        while True:
+            retry_after: str | None = None
+            error: Exception
+            try:
+                response = self._session.request(
+                    asked.method,
+                    self._url + asked.target,
+                    data=asked.body or None,
+                    headers=asked.headers(self._credentials),
+                    timeout=self._timeout_s,
+                    allow_redirects=False,
+                )
+            except _NO_ANSWER as exc:
+                error = NoAnswer(f"{asked.method} {asked.target.partition('?')[0]}: no answer")
+                error.__cause__ = exc
+            else:
+                status, body = response.status_code or 0, response.content or b""
+                if 200 <= status < 300:
+                    return asked.read(body)
+                error = error_of(status, body)
+                if status not in RETRY_STATUS:
+                    raise error
+                after = response.headers.get("Retry-After")
+                retry_after = after if isinstance(after, str) else None
+            if attempt >= self._retries:
+                raise error
+            time.sleep(pause(attempt, retry_after))
+            attempt += 1
