@@ -1,5 +1,9 @@
 """Calls and messages that the platform refuses, answers itself, or sends another way."""
 
+import re
+import socket
+import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -8,7 +12,7 @@ import pytest
 
 from qibai.config import Peer
 from qibai.core.events import CallEventKind
-from qibai.testing.platform import free_port
+from qibai.testing.platform import free_port, wait_for
 from qibai.testing.sipp import Scenario
 from voice_tools import (
     CALLEE_AT,
@@ -28,6 +32,47 @@ pytestmark = pytest.mark.voice
 
 DEAD_AT = "127.0.32.1"
 NOWHERE = "host=127.0.0.1 port=9 dbname=none"
+
+
+class UdpPeer:
+    """A peer that answers OPTIONS, and is always busy."""
+
+    def __init__(self, at: tuple[str, int]) -> None:
+        self.methods: list[bytes] = []
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(at)
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> "UdpPeer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"END", self._socket.getsockname())
+        self._thread.join()
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            data, sender = self._socket.recvfrom(65_536)
+            method = data.partition(b" ")[0]
+            if method == b"END":
+                return
+            self.methods.append(method)
+            status = {b"OPTIONS": b"200 OK", b"INVITE": b"486 Busy"}.get(method)
+            if status is not None:
+                kept = (b"Via", b"From", b"To", b"Call-ID", b"CSeq")
+                lines = [line for line in data.split(b"\r\n") if line.partition(b":")[0] in kept]
+                lines = [line + b";tag=busy" if line.startswith(b"To:") else line for line in lines]
+                text = b"\r\n".join([b"SIP/2.0 " + status, *lines, b"Content-Length: 0", b"", b""])
+                self._socket.sendto(text, sender)
+
+
+def flags(command: list[str]) -> list[str]:
+    """The states of the dispatcher's destinations."""
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5).stdout
+    return re.findall(r"FLAGS: (\w+)", said)
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +233,43 @@ def test_dead_tcp_peer(tmp_path_factory: pytest.TempPathFactory, database: Calla
         x = voice.number()
         voice.bind(x, A, B)
         voice.call(refused(str(x), 503), None)
+
+
+def test_second_peer_when_the_first_has_no_listener(
+    tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str]
+) -> None:
+    """A TCP peer that refuses connections costs nothing: the call goes to the next at once."""
+
+    def half_dead(callee_port: int) -> list[Peer]:
+        return [
+            Peer(name="dead", host=DEAD_AT, port=callee_port, transport="tcp", priority=20),
+            *peers(callee_port),
+        ]
+
+    with bench(tmp_path_factory.mktemp("half"), database, half_dead) as voice:
+        x = voice.number()
+        voice.bind(x, A, B)
+        seen = voice.call(
+            calling(A, x).request("BYE").expect(200), answering(B).expect_request("BYE").reply(200)
+        )
+        assert seen.callee[0].startswith(f"INVITE sip:{B.e164}@{CALLEE_AT}:")
+        assert len(voice.events(CallEventKind.DECIDED, x)) == 1
+
+
+def test_probed_peers(tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str]) -> None:
+    """A peer that does not answer OPTIONS gets no calls; one that does, gets them."""
+    with bench(
+        tmp_path_factory.mktemp("probe"), database, two_peers, media=False, probe_interval_s=1
+    ) as voice:
+        x = voice.number()
+        voice.bind(x, A, B)
+        with UdpPeer(voice.callee) as peer:
+            wait_for(lambda: b"OPTIONS" in peer.methods, "a probe")
+            command = [
+                "kamcmd",
+                "-s",
+                f"unix:{voice.platform.config.run_dir}/kamailio.ctl",
+                "dispatcher.list",
+            ]
+            wait_for(lambda: "IP" in flags(command) and "AP" in flags(command), "the first peer's end")
+            voice.call(refused(str(x), 486), None)

@@ -1,7 +1,7 @@
 """The first INVITE: decide, and write it anew for the callee's side."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from qibai.config import Peer
@@ -121,8 +121,11 @@ def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
     ksr.tm.t_on_reply("ksr_reply_invite")
     ksr.tm.t_on_failure("ksr_failure_invite")
     if ksr.tm.t_relay() < 0:
-        end_unanswered(worker, token, 503)
         worker.take_back(original)
+        if worker.next_peer(target.name) is not None:
+            _connect(worker, replace(attempt, retry=worker.state(token)), route)
+            return
+        end_unanswered(worker, token, 503)
         ksr.hdr.append_to_reply(f"{RETRY_AFTER}Reason: Q.850;cause=41\r\n")
         ksr.tm.t_reply(503, "Service Unavailable")
 
