@@ -21,65 +21,65 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dsn: str = ""  #: empty: the embedded server
     read_dsn: str = ""  #: hot standbys for routing reads; empty: the same as dsn
     statement_timeout_ms: int = 200  #: of routing reads
-    connect_timeout_s: int = 2
+    connect_timeout_s: int = 2  #: seconds to wait for a connection
 
 
 class ApiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    host: str = "127.0.0.1"
-    port: int = 7000
-    workers: int = 1
+    host: str = "127.0.0.1"  #: the address that the API listens on
+    port: int = 7000  #: its port
+    workers: int = 1  #: processes
     tls_cert: str = ""  #: PEM files; both empty: plain HTTP
-    tls_key: str = ""
-    public_url: str = ""
+    tls_key: str = ""  #: its private key
+    public_url: str = ""  #: the API's address as clients see it, where a proxy stands in front
     max_bulk: int = 10_000  #: items in one bulk request
     bearer_over_http: bool = False  #: take bearer keys over plain HTTP from other machines too
 
 
 class BindingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    default_ttl_s: int = 86_400
-    max_ttl_s: int = 90 * 86_400
-    quarantine_s: int = 86_400
-    default_max_call_s: int = 3_600
-    max_call_s: int = 14_400
+    default_ttl_s: int = 86_400  #: lifetime of a binding that names none
+    max_ttl_s: int = 90 * 86_400  #: the longest lifetime
+    quarantine_s: int = 86_400  #: how long a (number, caller) pair stays unused after its binding
+    default_max_call_s: int = 3_600  #: the longest call of a binding that names none
+    max_call_s: int = 14_400  #: the most that a binding may allow
 
 
 class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A carrier's SIP element: trusted by its source address, and a place to send calls to."""
 
-    name: str
-    host: str
-    port: int = 5060
-    transport: Transport = "udp"
-    number_format: NumberFormat = "e164"
+    name: str  #: how logs and doctor call it
+    host: str  #: its address
+    port: int = 5060  #: where it takes SIP
+    transport: Transport = "udp"  #: udp, tcp or tls
+    number_format: NumberFormat = "e164"  #: how it writes real numbers: +86138…, 138…, or tel:+86138…
     priority: int = 10  #: the highest that answers OPTIONS gets the calls; negative: trusted, never called
     sources: list[str] = []  #: more addresses or CIDR blocks that it may call from
 
 
 class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    enabled: bool = True
+    enabled: bool = True  #: run Kamailio and rtpengine
     host: str = "127.0.0.1"  #: the address that peers see
     udp_port: int = 5060  #: 0: off
-    tcp_port: int = 5060
-    tls_port: int = 0
-    tls_cert: str = ""
-    tls_key: str = ""
-    tls_ca: str = ""
-    workers: int = 2
-    ring_timeout_s: int = 60
-    session_expires_s: int = 1_800
-    min_se_s: int = 90
-    probe_interval_s: int = 10
+    tcp_port: int = 5060  #: 0: off
+    tls_port: int = 0  #: 0: off
+    tls_cert: str = ""  #: PEM files of the TLS port
+    tls_key: str = ""  #: its private key
+    tls_ca: str = ""  #: who signs peers' certificates
+    workers: int = 2  #: Kamailio processes for each transport
+    ring_timeout_s: int = 60  #: how long a callee may ring
+    session_expires_s: int = 1_800  #: RFC 4028: a call that is not refreshed for so long is over
+    min_se_s: int = 90  #: the shortest refresh that is accepted
+    probe_interval_s: int = 10  #: between OPTIONS to each peer; 0: never
     media: bool = True  #: anchor media with rtpengine
-    media_ng_port: int = 2223
-    media_port_min: int = 30_000
-    media_port_max: int = 39_999
-    media_timeout_s: int = 60
-    peers: list[Peer] = []
+    media_ng_port: int = 2223  #: rtpengine's control port, on 127.0.0.1
+    media_port_min: int = 30_000  #: UDP ports for media
+    media_port_max: int = 39_999  #: the last of them
+    media_timeout_s: int = 60  #: a call without media for so long is over
+    peers: list[Peer] = []  #: see below
 
 
 class RecorderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    batch_ms: int = 100
-    keep_spool_s: int = 3_600
+    batch_ms: int = 100  #: how often events go to the store
+    keep_spool_s: int = 3_600  #: how long events are kept after they were stored
 
 
 class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,6 +1,5 @@
 """``qibai api``, ``qibai recorder``, ``qibai kamailio``, ``qibai rtpengine``: one part in the foreground."""
 
-import importlib
 import os
 
 import typer
@@ -20,8 +19,10 @@ def api(ctx: typer.Context) -> None:
 
 def recorder(ctx: typer.Context) -> None:
     """Run the recorder of calls in the foreground (`qibai up` and systemd do so)."""
+    from qibai.records import recorder as records  # noqa: PLC0415  # as above
+
     logs.configure()
-    importlib.import_module("qibai.records.recorder").run(config_of(ctx))
+    records.run(config_of(ctx))
 
 
 def kamailio(ctx: typer.Context) -> None:
