@@ -1,5 +1,6 @@
 """Reading the spool: follow all files, remember how far they were dealt with, remove what is done."""
 
+import contextlib
 import os
 import time
 import zlib
@@ -36,21 +37,20 @@ class SpoolReader:
             return []
 
     def read(
-        self, limit: int = 4 * CHUNK, *, bounds: Mapping[str, int] | None = None
+        self, limit: int = 4 * CHUNK, *, upto: Mapping[str, int] | None = None
     ) -> tuple[list[CallEvent], bool]:
         """Events not yet read, some ``limit`` bytes at most, and whether that was all there is.
 
-        ``bounds``: where another reading stands; a file is first read up to there, then beyond.
+        ``upto``: where another reading stands; then no file is read beyond that.
         """
         events: list[CallEvent] = []
         left, all_read = limit, True
         for name in self.files():
             start = self.positions.get(name, 0)
-            bound = (bounds or {}).get(name, 0)
             most = min(left, CHUNK)
-            if start < bound:
-                most = min(most, bound - start)
-            data = self._bytes(name, start, most)
+            if upto is not None:
+                most = min(most, upto.get(name, 0) - start)
+            data = self._bytes(name, start, most) if most > 0 else b""
             if not data:
                 continue
             end = data.rfind(b"\n") + 1
@@ -64,6 +64,18 @@ class SpoolReader:
             if left <= 0:
                 return events, False
         return events, all_read
+
+    def behind(self, positions: Mapping[str, int]) -> bool:
+        """Whether this reading has yet to come where the other stands."""
+        return any(self.positions.get(name, 0) < at for name, at in positions.items())
+
+    def backlog(self) -> int:
+        """Bytes not yet read."""
+        total = 0
+        for name in self.files():
+            with contextlib.suppress(FileNotFoundError):
+                total += (self._folder / name).stat().st_size - self.positions.get(name, 0)
+        return total
 
     def remove_done(self, keep_s: float, done: Mapping[str, int]) -> list[str]:
         """Remove the files that ended ``keep_s`` seconds ago and were read whole, as ``done`` says."""

@@ -1,0 +1,201 @@
+"""Ending calls: those that are over-long, silent, without media, ordered to end, or lost."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import psycopg
+import structlog
+
+from qibai.config import Config
+from qibai.core.calls import LOST, MICROSECONDS, PLATFORM, CallKey, CallRow
+from qibai.core.errors import QibaiError
+from qibai.core.events import CallEvent, CallEventKind
+from qibai.records.hangup import Hangup, Legs, read_legs
+from qibai.records.keeper import Keeper
+from qibai.records.ng import MediaClient
+from qibai.store import calls, dsn
+from qibai.store.failures import own_errors
+from qibai.store.keys import Keyring, binding_aad
+from qibai.store.spool import SpoolWriter
+
+TICK_S: Final = 0.5
+ORDERS_S: Final = 1.0
+ANSWER_S: Final = 0.2
+ATTEMPTS: Final = 3
+MEDIA_PATIENCE_S: Final = 2.0
+MEDIA_AT_ONCE: Final = 16
+
+#: The Q.850 cause on record for an end that the platform brought about.
+_Q850: Final = {"max_duration": 102, "session_expired": 102, "media_timeout": 41, "terminated": 16}
+
+_log = structlog.get_logger("recorder")
+
+
+class Ender:
+    """Ends calls of this node; acts only while ``ready`` says that all events so far have been heard."""
+
+    def __init__(self, config: Config, keyring: Keyring, keeper: Keeper, ready: Callable[[], bool]) -> None:
+        self._config = config
+        self._keyring = keyring
+        self._keeper = keeper
+        self._ready = ready
+        self._loaded = False  #: whether the keeper has been told the open calls of the database
+        self._spool = SpoolWriter(config.spool_dir, "recorder")
+        self._hangup = Hangup(config.voice)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.ended: dict[str, int] = {}  #: calls ended, by reason
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look after calls until ``stop``; BYEs that are under way then are not waited for."""
+        loops = [asyncio.create_task(self._watch_orders()), asyncio.create_task(self._watch_time())]
+        if self._config.voice.enabled and self._config.voice.media:
+            loops.append(asyncio.create_task(self._watch_media()))
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([*loops, stopped], return_when=asyncio.FIRST_COMPLETED)
+        for task in (*loops, *self._tasks, stopped):
+            task.cancel()
+        results = await asyncio.gather(*loops, return_exceptions=True)
+        self._hangup.close()
+        self._spool.close()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def _watch_time(self) -> None:
+        while True:
+            if self._loaded and self._ready():
+                for due in self._keeper.due(time.time()):
+                    self._end(due.row, due.reason)
+            await asyncio.sleep(TICK_S)
+
+    async def _watch_orders(self) -> None:
+        """Orders are notified, and looked for each second too, as a notice may be missed."""
+        while True:
+            try:
+                with own_errors():
+                    conn = await psycopg.AsyncConnection.connect(
+                        dsn(self._config),
+                        autocommit=True,
+                        connect_timeout=max(2, self._config.store.connect_timeout_s),
+                        application_name="qibai recorder orders",
+                    )
+                async with conn:
+                    await conn.execute(f"LISTEN {calls.CHANNEL}")  # a constant
+                    await self._load(conn)
+                    while True:
+                        await self._carry_out(conn)
+                        with own_errors():
+                            async for _ in conn.notifies(timeout=ORDERS_S, stop_after=1):
+                                pass
+            except (QibaiError, psycopg.Error) as exc:
+                _log.warning("orders to end calls cannot be read", error=type(exc).__name__)
+                await asyncio.sleep(ORDERS_S)
+
+    async def _load(self, conn: calls.Connection) -> None:
+        """Tell the keeper of open calls on record: those whose events were stored before we started."""
+        for call in await calls.open_calls(conn, self._config.node):
+            self._keeper.add(_row(call), time.time())
+        self._loaded = True
+
+    async def _carry_out(self, conn: calls.Connection) -> None:
+        for key in await calls.pending_orders(conn, self._config.node):
+            if not self._ready():
+                return
+            if not self._keeper.knows(key):
+                await self._load(conn)
+            row = self._keeper.claim(key)
+            if row is not None:
+                self._end(row, "terminated")
+            elif key in self._keeper.live and not self._keeper.is_ending(key):
+                continue  # it rings: the order waits for the answer, or for the end
+            await calls.order_done(conn, *key)
+
+    async def _watch_media(self) -> None:
+        voice = self._config.voice
+        client = await MediaClient.open(voice.media_ng_port)
+        pause = min(15.0, max(1.0, voice.media_timeout_s / 4))
+        try:
+            while True:
+                await asyncio.sleep(pause)
+                found = self._keeper.with_media()
+                for start in range(0, len(found), MEDIA_AT_ONCE):
+                    part = found[start : start + MEDIA_AT_ONCE]
+                    known = await asyncio.gather(*(client.knows(media_id) for _, media_id in part))
+                    for (key, _), knows in zip(part, known, strict=True):
+                        gone = self._keeper.media_gone(key, knows is False, time.time(), MEDIA_PATIENCE_S)
+                        row = self._keeper.claim(key) if gone and self._loaded and self._ready() else None
+                        if row is not None:
+                            self._end(row, "media_timeout")
+                    if None in known:
+                        break  # rtpengine is away: what it does not say proves nothing
+        finally:
+            client.close()
+
+    def _end(self, row: CallRow, reason: str) -> None:
+        legs = None if reason == LOST else self._open(row)
+        task = asyncio.create_task(self._end_with(row.key, LOST if legs is None else reason, legs))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _end_with(self, key: CallKey, reason: str, legs: Legs | None) -> None:
+        """Send the BYEs, and write an end of the time before: it wins over those that the BYEs bring about.
+
+        Sent first and written then: should we die in between, the call is not left running with its record
+        closed. Written without waiting for long: Kamailio may be away, and is then asked again.
+        """
+        at = time.time()
+        sending = None
+        if legs is not None:
+            sending = asyncio.create_task(self._hangup.end(legs))
+            await asyncio.wait({sending}, timeout=ANSWER_S)
+        self._spool.append(
+            CallEvent(
+                kind=CallEventKind.ENDED,
+                code=key[0],
+                call_id=key[1],
+                at=at,
+                node=self._config.node,
+                reason=reason,
+                ended_by=PLATFORM,
+                q850=_Q850.get(reason),
+            )
+        )
+        self.ended[reason] = self.ended.get(reason, 0) + 1
+        _log.info("call ended", code=key[0], call=key[1], reason=reason)
+        if sending is None or legs is None:
+            return
+        answered = await sending
+        for _ in range(ATTEMPTS - 1):
+            if answered:
+                return
+            answered = await self._hangup.end(legs)
+        if not answered:
+            _log.error("nobody took the BYE of a call", code=key[0], call=key[1])
+
+    def _open(self, row: CallRow) -> Legs | None:
+        if row.legs is None:
+            return None
+        try:
+            return read_legs(self._keyring.open(row.legs, binding_aad(row.code, row.id)))
+        except (QibaiError, msgspec.MsgspecError) as exc:
+            _log.error("a call cannot be ended", code=row.code, call=row.id, error=type(exc).__name__)
+            return None
+
+
+def _row(call: calls.OpenCall) -> CallRow:
+    answered, refreshed = call.answered_at, call.refreshed_at
+    return CallRow(
+        code=call.code,
+        id=call.id,
+        node=call.node,
+        started_at=round(call.started_at.timestamp() * MICROSECONDS),
+        answered_at=None if answered is None else round(answered.timestamp() * MICROSECONDS),
+        refreshed_at=None if refreshed is None else round(refreshed.timestamp() * MICROSECONDS),
+        session_expires=call.session_expires or 0,
+        max_call_s=call.max_call_s,
+        media_id=call.media_id,
+        legs=call.legs,
+    )

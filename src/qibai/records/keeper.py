@@ -1,0 +1,124 @@
+"""The calls that run just now, as events tell, and which of them are due to be ended. No I/O.
+
+A call that has ended is remembered for a while: events come from several files, so its end may be read first.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from qibai.core.calls import LOST, MICROSECONDS, CallKey, CallRow, merge, row_of
+from qibai.core.events import CallEvent
+
+REMEMBER_S: Final = 300.0
+UNANSWERED_GRACE_S: Final = 60
+SESSION_GRACE_S: Final = 32  #: RFC 4028 §10: the refresher may need a whole transaction
+LOST_GRACE_S: Final = 90  #: for an end still to be read, of an over-long call that we have no means to end
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A call to be ended for ``reason``; ``lost``: nothing can be sent, only the record is closed."""
+
+    row: CallRow
+    reason: str
+
+
+class Keeper:
+    """Live calls of one node."""
+
+    def __init__(self, ring_timeout_s: int, max_call_s: int) -> None:
+        """``max_call_s``: for calls whose own limit is not known."""
+        self._unanswered_s = ring_timeout_s + UNANSWERED_GRACE_S
+        self._max_call_s = max_call_s
+        self.live: dict[CallKey, CallRow] = {}
+        self._ended: dict[CallKey, float] = {}
+        self._ending: set[CallKey] = set()
+        self._silent: dict[CallKey, float] = {}
+
+    def hear(self, events: Iterable[CallEvent], now: float) -> None:
+        """Take in events, in any order."""
+        for event in events:
+            self.add(row_of(event), now)
+
+    def add(self, row: CallRow, now: float) -> None:
+        """Take in what a row tells of a call."""
+        key = row.key
+        if key in self._ended:
+            return
+        if row.end is not None:
+            self.forget(key, now)
+            return
+        row.caller = row.callee = None  # not needed here
+        known = self.live.get(key)
+        self.live[key] = row if known is None else merge(known, row)
+
+    def forget(self, key: CallKey, now: float) -> None:
+        """The call is over."""
+        self._ended[key] = now
+        self.live.pop(key, None)
+        self._ending.discard(key)
+        self._silent.pop(key, None)
+
+    def forget_old(self, now: float) -> None:
+        """Let go of calls that ended long ago; not before all that was written has been heard."""
+        for key in [key for key, at in self._ended.items() if at < now - REMEMBER_S]:
+            del self._ended[key]
+
+    def due(self, now: float) -> Iterator[Due]:
+        """Calls whose time is up; each is named once."""
+        for key, row in list(self.live.items()):
+            reason = None if key in self._ending else self._reason(row, now)
+            if reason is not None:
+                self._ending.add(key)
+                yield Due(row, reason)
+
+    def claim(self, key: CallKey) -> CallRow | None:
+        """The answered call of that key, to be ended now; None when it does not run or is being ended."""
+        row = self.live.get(key)
+        if row is None or row.answered_at is None or key in self._ending:
+            return None
+        self._ending.add(key)
+        return row
+
+    def knows(self, key: CallKey) -> bool:
+        """Whether the call runs, or ended a short while ago."""
+        return key in self.live or key in self._ended
+
+    def is_ending(self, key: CallKey) -> bool:
+        """Whether the call was named as due or claimed."""
+        return key in self._ending
+
+    def with_media(self) -> list[tuple[CallKey, str]]:
+        """Answered calls that rtpengine should know."""
+        return [
+            (key, row.media_id)
+            for key, row in self.live.items()
+            if row.media_id is not None and row.answered_at is not None and key not in self._ending
+        ]
+
+    def media_gone(self, key: CallKey, gone: bool, now: float, patience_s: float) -> bool:
+        """Note whether rtpengine knows the call; whether it has not known it for ``patience_s`` seconds.
+
+        A single look is not enough: rtpengine forgets a call just before its end is written.
+        """
+        if not gone or key not in self.live:
+            self._silent.pop(key, None)
+            return False
+        return now - self._silent.setdefault(key, now) >= patience_s
+
+    def _reason(self, row: CallRow, now: float) -> str | None:
+        if row.answered_at is None:
+            heard = row.ringing_at or row.started_at
+            return LOST if now - heard / MICROSECONDS > self._unanswered_s else None
+        answered = row.answered_at / MICROSECONDS
+        longest = row.max_call_s or self._max_call_s
+        if now - answered >= longest:
+            if row.legs is not None:
+                return "max_duration"
+            return LOST if now - answered >= longest + LOST_GRACE_S else None
+        if row.session_expires and row.refreshed_at is not None:
+            silent = now - row.refreshed_at / MICROSECONDS - row.session_expires - SESSION_GRACE_S
+            if silent >= 0:
+                return "session_expired" if row.legs is not None else LOST
+        return None

@@ -1,0 +1,199 @@
+"""Spool → PostgreSQL, and spool → keeper.
+
+Two readings of the same files. While PostgreSQL answers they go hand in hand. When it does not, the writer's
+stays at the one batch it holds, so memory stays bounded, and the keeper's goes on alone; later the writer
+catches up with it by itself.
+"""
+
+import asyncio
+import time
+from typing import Final
+
+import psycopg
+import structlog
+
+from qibai.config import Config
+from qibai.core.calls import fold
+from qibai.core.errors import QibaiError
+from qibai.core.events import CallEvent
+from qibai.records.keeper import Keeper
+from qibai.store import calls, dsn
+from qibai.store.failures import own_errors
+from qibai.store.spool_reader import OffsetFile, Positions, SpoolReader
+
+TOGETHER_S: Final = 0.5  #: how long the keeper's reading waits for the writer's
+RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+TIDY_S: Final = 10.0
+LAST_WRITE_S: Final = 5.0
+
+_log = structlog.get_logger("recorder")
+
+
+class Pump:
+    """Reads the spool for PostgreSQL and for ``keeper``."""
+
+    def __init__(self, config: Config, keeper: Keeper) -> None:
+        self._config = config
+        self._keeper = keeper
+        self._offsets = OffsetFile(config.spool_dir / "recorder.offsets")
+        self._stored: Positions = self._offsets.load()
+        self._writer = SpoolReader(config.spool_dir, self._stored)
+        self._ahead = SpoolReader(config.spool_dir, self._stored)
+        self._writing: asyncio.Task[None] | None = None
+        self._conn: calls.Connection | None = None
+        self._synced: Positions = {}
+        self._saved = dict(self._stored)
+        self.caught_up = False  #: whether the keeper has heard all there was a moment ago
+        self.store_up = False
+        self.events = 0
+        self.rows = 0
+        self.refused = 0  #: rows that PostgreSQL would not take
+
+    @property
+    def damaged(self) -> int:
+        """Lines that could not be read."""
+        return max(self._writer.damaged, self._ahead.damaged)
+
+    def backlog(self) -> int:
+        """Bytes of the spool that are not in PostgreSQL yet."""
+        return self._writer.backlog()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Pump until ``stop``; then store what is there, unless PostgreSQL is down."""
+        pause = self._config.recorder.batch_ms / 1000
+        house = asyncio.create_task(self._keep_house())
+        try:
+            while not stop.is_set():
+                if await self.step():
+                    try:
+                        await asyncio.wait_for(stop.wait(), pause)
+                    except TimeoutError:
+                        continue
+        finally:
+            house.cancel()
+        try:
+            async with asyncio.timeout(LAST_WRITE_S):
+                while self._writing is not None or not await self.step():
+                    if self._writing is not None:
+                        await self._writing
+                        self._note_stored()
+                if self._writing is not None:
+                    await self._writing
+                    self._note_stored()
+        except TimeoutError:
+            _log.warning("stopped with unstored events; they stay in the spool", bytes=self.backlog())
+        if self._writing is not None:
+            self._writing.cancel()
+        self._save()
+        if self._conn is not None:
+            await self._conn.close()
+
+    async def step(self) -> bool:
+        """Read and write once; whether nothing more was there to do at once."""
+        self._note_stored()
+        if self._writing is None:
+            idle = self._begin_write()
+            if self._writing is None:
+                return idle
+            await asyncio.wait({self._writing}, timeout=TOGETHER_S)
+            self._note_stored()
+            return idle and self._writing is None
+        events, self.caught_up = self._ahead.read()
+        self._keeper.hear(events, time.time())
+        return self.caught_up
+
+    def _begin_write(self) -> bool:
+        """Read a batch and start to store it; whether it was the last for now."""
+        if self._writer.behind(self._ahead.positions):
+            events, _ = self._writer.read(upto=self._ahead.positions)
+            idle = False
+        else:
+            events, idle = self._writer.read()
+            self._ahead.positions.update(self._writer.positions)
+            self._keeper.hear(events, time.time())
+            self.caught_up = idle
+        if events:
+            self._writing = asyncio.create_task(self._write(events))
+        else:
+            self._stored = dict(self._writer.positions)
+        return idle
+
+    def _note_stored(self) -> None:
+        if self._writing is not None and self._writing.done():
+            self._writing.result()
+            self._writing = None
+            self._stored = dict(self._writer.positions)
+
+    async def _write(self, events: list[CallEvent]) -> None:
+        """Store a batch, however long it takes."""
+        rows = fold(events)
+        attempt = 0
+        while True:
+            try:
+                conn = await self._connection()
+                try:
+                    await calls.merge_calls(conn, rows)
+                except psycopg.Error:  # not for want of an answer: one of the rows is at fault
+                    for key, row in rows.items():
+                        try:
+                            await calls.merge_calls(conn, {key: row})
+                        except psycopg.Error as exc:
+                            self.refused += 1
+                            _log.error("the database refuses a call", call=key, sqlstate=exc.sqlstate)
+                break
+            except QibaiError as exc:
+                if self.store_up or attempt == 0:
+                    _log.warning("events wait for the database", error=exc.code)
+                self.store_up = False
+                await self._disconnect()
+                await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+                attempt += 1
+        self.store_up = True
+        self.events += len(events)
+        self.rows += len(rows)
+
+    async def _connection(self) -> calls.Connection:
+        if self._conn is None or self._conn.closed:
+            timeout = self._config.store.connect_timeout_s
+            with own_errors():
+                self._conn = await psycopg.AsyncConnection.connect(
+                    dsn(self._config),
+                    autocommit=True,
+                    connect_timeout=max(2, timeout),
+                    application_name="qibai recorder",
+                )
+            self.store_up = True
+        return self._conn
+
+    async def _disconnect(self) -> None:
+        if self._conn is not None:
+            await self._conn.close()
+            self._conn = None
+
+    async def _keep_house(self) -> None:
+        """Once a second make durable what was written and how far it was read; at times remove old files."""
+        tidy_at = 0.0
+        while True:
+            try:
+                await asyncio.to_thread(self._writer.sync, self._synced)
+                self._save()
+                now = time.monotonic()
+                if now >= tidy_at and self._writing is None:
+                    tidy_at = now + min(TIDY_S, max(1.0, self._config.recorder.keep_spool_s))
+                    removed = self._writer.remove_done(self._config.recorder.keep_spool_s, self._stored)
+                    for name in removed:
+                        self._ahead.positions.pop(name, None)
+                        self._stored.pop(name, None)
+                    if self.caught_up:
+                        self._keeper.forget_old(time.time())
+            except OSError as exc:
+                _log.error("the spool's folder cannot be used", error=exc.strerror)
+            await asyncio.sleep(1.0)
+
+    def _save(self) -> None:
+        if self._saved != self._stored:
+            try:
+                self._offsets.save(self._stored)
+                self._saved = dict(self._stored)
+            except OSError as exc:  # then events are read twice after a restart, which does no harm
+                _log.error("offsets cannot be saved", error=exc.strerror)

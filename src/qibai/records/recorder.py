@@ -1,0 +1,100 @@
+"""``qibai recorder``: one record a call, and an end for each call. One process a node."""
+
+import asyncio
+import signal
+import time
+
+import msgspec
+import structlog
+
+from qibai.config import Config
+from qibai.records.ender import Ender
+from qibai.records.keeper import Keeper
+from qibai.records.pump import Pump
+from qibai.store import dsn
+from qibai.store.keys import Keyring
+from qibai.store.sweep import Sweeper
+
+STATS_FILE = "recorder.json"
+
+_log = structlog.get_logger("recorder")
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """How the recorder is doing; written to ``run_dir/recorder.json`` each second."""
+
+    at: float  #: Unix seconds; when this is old, the recorder does not run
+    store_up: bool
+    events: int  #: stored since the start
+    rows: int
+    refused: int  #: calls that the database would not take
+    damaged: int  #: lines of the spool that could not be read
+    backlog_bytes: int  #: of the spool, not yet stored
+    live: int  #: calls that run or ring
+    ended: dict[str, int]  #: calls ended by the platform, by reason
+
+
+class Recorder:
+    """The parts, put together."""
+
+    def __init__(self, config: Config) -> None:
+        """Raise KeyFileError."""
+        self._config = config
+        config.spool_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        config.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._keeper = Keeper(config.voice.ring_timeout_s, config.binding.max_call_s)
+        self._pump = Pump(config, self._keeper)
+        keyring = Keyring.load(config.key_file)
+        self._ender = Ender(config, keyring, self._keeper, lambda: self._pump.caught_up)
+        self._stats_file = config.run_dir / STATS_FILE
+
+    def stats(self) -> Stats:
+        return Stats(
+            at=time.time(),
+            store_up=self._pump.store_up,
+            events=self._pump.events,
+            rows=self._pump.rows,
+            refused=self._pump.refused,
+            damaged=self._pump.damaged,
+            backlog_bytes=self._pump.backlog(),
+            live=len(self._keeper.live),
+            ended=self._ender.ended,
+        )
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT; then store what was read and stop."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        sweeper = Sweeper(dsn(self._config), self._config.retention)
+        sweeper.start()
+        telling = asyncio.create_task(self._tell())
+        parts = [asyncio.create_task(self._pump.run(stop)), asyncio.create_task(self._ender.run(stop))]
+        _log.info("recorder runs", node=self._config.node)
+        try:
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            stop.set()  # should one part fail, the other still ends cleanly
+            await asyncio.gather(*parts)
+        finally:
+            telling.cancel()
+            self._write_stats()
+            await asyncio.to_thread(sweeper.stop)
+
+    async def _tell(self) -> None:
+        while True:
+            self._write_stats()
+            await asyncio.sleep(1.0)
+
+    def _write_stats(self) -> None:
+        draft = self._stats_file.with_suffix(".new")
+        try:
+            draft.write_bytes(msgspec.json.encode(self.stats()))
+            draft.replace(self._stats_file)
+        except OSError as exc:
+            _log.warning("statistics cannot be written", error=exc.strerror)
+
+
+def run(config: Config) -> None:
+    """Run in the foreground until SIGTERM. Raise KeyFileError."""
+    asyncio.run(Recorder(config).run())
