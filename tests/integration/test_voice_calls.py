@@ -1,11 +1,14 @@
 """Calls between two SIP user agents through the platform: all modes, both ways, and how they end."""
 
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from qibai.core.events import CallEventKind
 from qibai.core.numbering import Msisdn, Number700
+from qibai.records.hangup import bye, new_branch, read_legs, reply_of
+from qibai.store.keys import binding_aad
 from qibai.testing.sipp import Scenario
 from voice_tools import FROM_GROUP, TO_GROUP, A, B, Bench, C, answering, bench, calling
 
@@ -274,3 +277,29 @@ def test_bye_after_a_crash(voice: Bench) -> None:
         meanwhile=lambda: (voice.wait_answered(x), crash()),
     )
     assert [e.ended_by for e in voice.events(CallEventKind.ENDED, x)] == ["caller"]
+
+
+def test_ended_by_the_platform(voice: Bench) -> None:
+    """Two BYEs from loopback, as the answer's event describes them, end the call on both sides."""
+    x = voice.number()
+    voice.bind(x, A, B)
+
+    def hang_up() -> None:
+        voice.wait_answered(x)
+        event = voice.events(CallEventKind.ANSWERED, x)[0]
+        assert event.legs
+        legs = read_legs(voice.keyring.open(event.legs, binding_aad(event.code, event.call_id)))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+            ours.bind(("127.0.0.1", 0))
+            ours.settimeout(10)
+            for leg in (legs.caller, legs.callee):
+                branch = new_branch()
+                host, port = ours.getsockname()
+                ours.sendto(bye(leg, transport="UDP", host=host, port=port, branch=branch), voice.here)
+                assert reply_of(ours.recv(65_536)) == (branch, 200)
+
+    voice.call(
+        calling(A, x).expect_request("BYE").reply(200),
+        answering(B).expect_request("BYE").reply(200),
+        meanwhile=hang_up,
+    )
