@@ -88,7 +88,8 @@ def _http(_: Request[Any, Any, Any], exc: HTTPException) -> Response[bytes]:
         )
     if exc.status_code < 500:
         places = exc.extra if isinstance(exc.extra, list) else []
-        names = [str(place.get("key", "request"))[:80] for place in places if isinstance(place, dict)]
+        keys = [str(place.get("key", "request"))[:80] for place in places if isinstance(place, dict)]
+        names = ["Idempotency-Key" if key == "key" else key for key in keys]
         return _respond(
             Invalid(
                 [FieldError(name, "request_invalid", "not as documented") for name in names or ["request"]]

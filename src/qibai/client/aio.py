@@ -13,7 +13,11 @@ from qibai.client.errors import NoAnswer, error_of
 from qibai.client.requests import RETRY_STATUS, Asked, Credentials, chunks, pause
 
 T = TypeVar("T")
-_NO_ANSWER: Final = (niquests.exceptions.ConnectionError, niquests.exceptions.Timeout)
+_NO_ANSWER: Final = (
+    niquests.exceptions.ConnectionError,
+    niquests.exceptions.Timeout,
+    niquests.exceptions.ChunkedEncodingError,  # cut off in the middle
+)
 
 
 class AsyncClient:
