@@ -1,6 +1,12 @@
 """Events of whole calls, as voice writes them."""
 
+import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from qibai.core.events import CallEvent, CallEventKind
@@ -42,8 +48,6 @@ Poll = Callable[[], Any]
 
 def wait_for(fact: Poll, seconds: float = 30.0) -> Any:
     """Poll until ``fact`` is true, and return it; fail after that time."""
-    import time
-
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = fact()
@@ -51,3 +55,52 @@ def wait_for(fact: Poll, seconds: float = 30.0) -> Any:
             return found
         time.sleep(0.02)
     raise AssertionError("it did not come true in time")
+
+
+class RecorderProcess:
+    """``qibai recorder`` in a process of its own; a context that ends it."""
+
+    def __init__(self, home: Path, **env: str) -> None:
+        self._home = home
+        self._env = os.environ | {"QIBAI_NODE": "n1", "QIBAI_VOICE_MEDIA": "false"} | env
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "RecorderProcess":
+        code = (
+            "import sys; from qibai.config import load; from qibai.records.recorder import run;"
+            " run(load(sys.argv[1]))"
+        )
+        log = (self._home / "recorder.log").open("ab")
+        with log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, str(self._home)], env=self._env, stdout=log, stderr=log
+            )
+        return self
+
+    def kill(self) -> None:
+        """kill -9"""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(30)
+
+    def stats(self) -> dict[str, Any]:
+        """What it says of itself; empty before it does."""
+        try:
+            found: dict[str, Any] = json.loads((self._home / "run" / "recorder.json").read_bytes())
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def __enter__(self) -> "RecorderProcess":
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()

@@ -1,0 +1,152 @@
+"""The recorder ends calls: it speaks SIP with a peer on a real socket, and closes what nobody saw end."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+
+from qibai.core.events import CallEvent, CallEventKind
+from qibai.store import calls
+from qibai.store.keys import Keyring, binding_aad
+from qibai.store.spool import SpoolWriter
+from recorder_tools import CODE, RecorderProcess, answered_call, wait_for
+
+
+class SipAnswerer:
+    """Answers each BYE with 200, but the first transmission of each: that one is lost."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.seen: dict[str, int] = {}  #: request URI → how often
+        self.requests: list[str] = []
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            data, source = self._socket.recvfrom(65_535)
+            if not data:
+                return
+            head, *lines = data.decode().split("\r\n")
+            self.requests.append(data.decode())
+            uri = head.split(" ")[1]
+            self.seen[uri] = self.seen.get(uri, 0) + 1
+            if self.seen[uri] > 1:
+                kept = [line for line in lines if line.startswith(("Via", "From", "To", "Call-ID", "CSeq"))]
+                reply = "\r\n".join(["SIP/2.0 200 OK", *kept, "Content-Length: 0", "", ""])
+                self._socket.sendto(reply.encode(), source)
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            out.sendto(b"", ("127.0.0.1", self.port))
+        self._thread.join()
+        self._socket.close()
+
+
+@pytest.fixture
+def answerer() -> Iterator[SipAnswerer]:
+    made = SipAnswerer()
+    yield made
+    made.close()
+
+
+def _legs(keyring: Keyring, call_id: int) -> bytes:
+    def leg(side: str) -> dict[str, Any]:
+        return {
+            "uri": f"sip:{side}-{call_id}@127.0.0.1",
+            "from": f"<sip:{side}@here>;tag=1",
+            "to": "<sip:other@there>;tag=2",
+            "call_id": f"{side}-{call_id}",
+            "cseq": 2_147_000_000,
+        }
+
+    text = msgspec.json.encode({"caller": leg("caller"), "callee": leg("callee")}).decode()
+    return keyring.seal(text, binding_aad(CODE, call_id))
+
+
+def _record(dsn: str, call_id: int) -> tuple[Any, ...] | None:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        return conn.execute(
+            "SELECT reason, ended_by, end_seen FROM call WHERE code = %s AND id = %s AND ended_at > started_at",
+            [CODE, call_id],
+        ).fetchone()
+
+
+def _order(dsn: str, call_id: int) -> None:
+    async def order() -> None:
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
+            await calls.order_termination(conn, 1, CODE, call_id)
+
+    asyncio.run(order())
+
+
+def _orders_left(dsn: str) -> int:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        found: Any = conn.execute("SELECT count(*) FROM call_order WHERE done_at IS NULL").fetchone()
+    return int(found[0])
+
+
+def test_over_long_silent_and_ordered_calls_get_two_byes_each(
+    tmp_path: Path, dsn: str, answerer: SipAnswerer
+) -> None:
+    keyring = Keyring.load_or_create(tmp_path / "keys.json")
+    spool = SpoolWriter(tmp_path / "spool", "voice")
+    now = time.time()
+    long, silent, running, going_on = 11, 12, 13, 14
+    begun = {
+        long: answered_call(long, start=now - 3_700, legs=_legs(keyring, long)),
+        silent: answered_call(silent, start=now - 200, legs=_legs(keyring, silent), session_expires=90),
+        running: answered_call(running, start=now - 10, legs=_legs(keyring, running)),
+        going_on: answered_call(going_on, start=now - 200, legs=_legs(keyring, going_on), session_expires=90),
+    }
+    refresh = CallEvent(
+        kind=CallEventKind.REFRESHED, code=CODE, call_id=going_on, at=now - 30, node="n1", session_expires=90
+    )
+    for event in [*(event for call in begun.values() for event in call[:3]), refresh]:
+        spool.append(event)
+    env = {"QIBAI_STORE_DSN": dsn, "QIBAI_VOICE_UDP_PORT": str(answerer.port)}
+    with RecorderProcess(tmp_path, **env) as recorder:
+        assert wait_for(lambda: _record(dsn, long)) == ("max_duration", "platform", True)
+        assert wait_for(lambda: _record(dsn, silent)) == ("session_expired", "platform", True)
+        recorder.kill()  # the keeper must find running calls again: those in the database, too
+        recorder.start()
+        _order(dsn, running)
+        assert wait_for(lambda: _record(dsn, running)) == ("terminated", "platform", True)
+        wait_for(lambda: _orders_left(dsn) == 0)
+        wait_for(lambda: answerer.seen.get(f"sip:callee-{running}@127.0.0.1", 0) == 2)
+        wait_for(lambda: answerer.seen.get(f"sip:caller-{running}@127.0.0.1", 0) == 2)
+        assert recorder.stop() == 0
+    assert {f"sip:{side}-{long}@127.0.0.1" for side in ("caller", "callee")} <= answerer.seen.keys()
+    assert _record(dsn, going_on) is None
+    assert all(
+        request.startswith("BYE sip:") and "CSeq: 2147000000 BYE" in request for request in answerer.requests
+    )
+
+
+def test_an_end_that_nobody_saw_is_closed_as_lost_and_mended_by_the_real_one(
+    tmp_path: Path, dsn: str
+) -> None:
+    Keyring.load_or_create(tmp_path / "keys.json")
+    spool = SpoolWriter(tmp_path / "spool", "voice")
+    call = answered_call(21, start=time.time() - 500)
+    for event in call[:2]:
+        spool.append(event)
+    with RecorderProcess(tmp_path, QIBAI_STORE_DSN=dsn) as recorder:
+        assert wait_for(lambda: _record(dsn, 21)) == ("lost", "platform", False)
+        for event in call[2:]:
+            spool.append(event)
+        assert wait_for(lambda: (found := _record(dsn, 21)) and found[2] and found) == (
+            "answered",
+            "callee",
+            True,
+        )
+        assert recorder.stop() == 0
