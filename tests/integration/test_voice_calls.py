@@ -303,3 +303,18 @@ def test_ended_by_the_platform(voice: Bench) -> None:
         answering(B).expect_request("BYE").reply(200),
         meanwhile=hang_up,
     )
+
+
+def test_refused_change_leaves_the_call_as_it_was(voice: Bench) -> None:
+    """A re-INVITE that the other side refuses is over with its ACK; the call goes on."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    caller = calling(A, x).pause(50)
+    caller.request("INVITE", body=caller.sdp()).expect(100, optional=True).expect(488).ack_failure()
+    callee = answering(B).expect_request("INVITE").reply(488).expect_request("ACK")
+    seen = voice.call(caller.pause(700).request("BYE").expect(200), callee.expect_request("BYE").reply(200))
+    assert sum(text.startswith("SIP/2.0 488") for text in seen.caller) == 1
+
+
+def test_cancel_of_nothing(voice: Bench) -> None:
+    voice.call(Scenario(A.national).cancel("700123456780001").expect(481), None)

@@ -102,6 +102,13 @@ class Scenario:
         ]
         return self._send(lines, self.sdp() if sdp else "")
 
+    def ack_failure(self) -> "Scenario":
+        """The ACK to a negative answer to the last request of the call, an INVITE."""
+        self.ack()
+        step = self.steps[-1]
+        self.steps[-1] = re.sub(r"^Via: .*$", "[last_Via:]", step, count=1, flags=re.MULTILINE)
+        return self
+
     def cancel(self, called: str) -> "Scenario":
         """CANCEL of the first INVITE."""
         lines = [

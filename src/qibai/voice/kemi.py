@@ -68,6 +68,8 @@ class Router:
         if method == "CANCEL":
             if tm.t_check_trans() > 0:
                 tm.t_relay()
+            else:
+                worker.refuse(481, "Call/Transaction Does Not Exist")
             return
         try:
             state = dialog.state_of(worker, request)
