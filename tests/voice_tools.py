@@ -139,12 +139,13 @@ class Bench:
         *,
         parties: tuple[Msisdn, Msisdn] = (A, B),
         transport: str = "u1",
+        callee_transport: str = "u1",
         meanwhile: Callable[[], object] = lambda: None,
     ) -> "Seen":
         """Run a call to its end, and check that neither side saw the other's number or address."""
-        far = self.agent(callee, "callee", self.callee) if callee else None
+        far = self.agent(callee, "callee", self.callee, transport=callee_transport) if callee else None
         if far is not None:
-            wait_for(lambda: listening(self.callee), "the callee")
+            wait_for(lambda: listening(self.callee, callee_transport), "the callee")
         at = (CALLER_AT, free_port(CALLER_AT))
         near = self.agent(caller, "caller", at, calls=True, transport=transport)
         meanwhile()
