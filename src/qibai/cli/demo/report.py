@@ -51,8 +51,8 @@ def _print(ready: Ready, seen: Seen, caller: list[str], callee: list[str]) -> No
     sides.add_column(ratio=1)
     sides.add_column(ratio=1)
     sides.add_row(
-        Panel(Text("\n".join(caller)), title="what A's phone got (the answer)", border_style="cyan"),
-        Panel(Text("\n".join(callee)), title="what B's phone got (the call)", border_style="magenta"),
+        Panel(Text("\n".join(caller), overflow="fold"), title="what A's phone got (the answer)", border_style="cyan"),
+        Panel(Text("\n".join(callee), overflow="fold"), title="what B's phone got (the call)", border_style="magenta"),
     )
     out.print(sides, soft_wrap=False)
     if not _holds(seen.by_caller, CALLEE) and not _holds(seen.by_callee, CALLER):

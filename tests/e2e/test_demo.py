@@ -1,0 +1,28 @@
+"""``qibai demo``, as a newcomer runs it."""
+
+from pathlib import Path
+
+import pytest
+from cli_tools import cli_in
+
+pytestmark = pytest.mark.voice
+
+
+def test_the_demo_places_a_call_and_leaves_the_platform_running(tmp_path: Path) -> None:
+    with cli_in(tmp_path / "home") as cli:
+        for name in [name for name in cli.env if name.startswith("QIBAI_") and name != "QIBAI_HOME"]:
+            del cli.env[name]
+        shown = cli.json("demo")
+        assert shown["leaked"] is False
+        assert shown["caller_saw"][0].startswith("SIP/2.0 200 ")
+        assert shown["callee_saw"][0].startswith("INVITE ")
+        assert any(line.startswith("c=IN IP4 ") for line in shown["callee_saw"])
+        assert min(shown["heard_by_caller"], shown["heard_by_callee"]) > 50
+        assert shown["call"]["called"] == shown["binding"]["x"]
+        assert cli.json("status")["running"]
+        again = cli.run("demo").stdout
+        assert "A never saw B's number, B never saw A's" in again
+        assert "GET /v1/calls" in again
+        assert "down" in again
+        assert cli.json("down")["stopped"]
+        assert cli.processes() == []
