@@ -17,8 +17,9 @@ from recorder_tools import RecorderProcess, answered_call, wait_for
 
 WHOLE = """tenant_id = 1 AND binding_id = 77 AND called = 42 AND shown = 43 AND caller = 'sealed-a'
     AND callee = 'sealed-b' AND ringing_at = started_at + interval '1 s' AND max_call_s = 3600
-    AND media_id = 'm' AND answered_at = started_at + interval '2 s' AND ended_at = started_at + interval '12.5 s'
-    AND ended_by = 'callee' AND reason = 'answered' AND q850 = 16 AND end_seen AND legs IS NULL"""
+    AND answered_at = started_at + interval '2 s' AND ended_at = started_at + interval '12.5 s'
+    AND ended_by = 'callee' AND reason = 'answered' AND q850 = 16 AND end_seen AND legs IS NULL
+    AND media_id = 'm'"""
 
 
 def _counts(dsn: str) -> tuple[int, int]:
