@@ -1,5 +1,6 @@
 """Tables and sentences for people, JSON for programs."""
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,7 +9,13 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-out = Console(highlight=False, soft_wrap=True)
+
+def _width() -> int | None:
+    """A file or pipe has no width: 200 columns, unless the user says otherwise."""
+    return None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
+
+
+out = Console(highlight=False, soft_wrap=True, width=_width())
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -20,7 +27,9 @@ def as_json(value: Any) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
     """Print rows under their columns; nothing there is a dash."""
-    made = Table(*columns, title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
     for row in rows:
         made.add_row(*("–" if cell is None or cell == "" else str(cell) for cell in row))
     out.print(made)

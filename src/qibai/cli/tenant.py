@@ -84,7 +84,14 @@ def enable(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
 
 
 @key_app.command("add")
-def key_add(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
+def key_add(
+    ctx: typer.Context,
+    name: Name,
+    network: Annotated[
+        bool, typer.Option("--network", help="For a carrier: asks where calls go, and nothing else.")
+    ] = False,
+    json: JsonOut = False,
+) -> None:
     """Make another API key; its secret is shown this once.
 
     Example: qibai tenant key add acme
@@ -93,7 +100,8 @@ def key_add(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
     keyring = Keyring.load(config.key_file)
 
     async def work(conn: Connection) -> NewApiKey:
-        return await tenants.add_key(conn, keyring, (await tenants.find_tenant(conn, name)).id)
+        owner = await tenants.find_tenant(conn, name)
+        return await tenants.add_key(conn, keyring, owner.id, "network" if network else "tenant")
 
     key = with_store(config, work)
     if json:
@@ -114,7 +122,12 @@ def key_list(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
 
     found = with_store(config_of(ctx), work)
     if json:
-        as_json([{"key_id": k.id, "created_at": k.created_at, "revoked_at": k.revoked_at} for k in found])
+        as_json(
+            [
+                {"key_id": k.id, "kind": k.kind, "created_at": k.created_at, "revoked_at": k.revoked_at}
+                for k in found
+            ]
+        )
     else:
         table(
             ("key", "since", "state"),

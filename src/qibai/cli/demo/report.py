@@ -15,6 +15,7 @@ from qibai.core.errors import QibaiError
 from qibai.core.masking import mask_numbers
 
 _SHOWN = re.compile(r"^(?:From|To|Contact|P-Asserted-Identity):|^c=", re.IGNORECASE)
+_TOKEN = re.compile(r"(;qb=[\w-]{8})[\w-]+")
 
 
 class NumberLeaked(QibaiError):
@@ -51,8 +52,16 @@ def _print(ready: Ready, seen: Seen, caller: list[str], callee: list[str]) -> No
     sides.add_column(ratio=1)
     sides.add_column(ratio=1)
     sides.add_row(
-        Panel(Text("\n".join(caller), overflow="fold"), title="what A's phone got (the answer)", border_style="cyan"),
-        Panel(Text("\n".join(callee), overflow="fold"), title="what B's phone got (the call)", border_style="magenta"),
+        Panel(
+            Text("\n".join(caller), overflow="fold"),
+            title="what A's phone got (the answer)",
+            border_style="cyan",
+        ),
+        Panel(
+            Text("\n".join(callee), overflow="fold"),
+            title="what B's phone got (the call)",
+            border_style="magenta",
+        ),
     )
     out.print(sides, soft_wrap=False)
     if not _holds(seen.by_caller, CALLEE) and not _holds(seen.by_callee, CALLER):
@@ -97,6 +106,11 @@ def _view(message: str) -> list[str]:
     """Of a message: start line, From, To, Contact and the SDP's c= line."""
     lines = message.strip().splitlines()
     return [lines[0].strip(), *(line.strip() for line in lines[1:] if _SHOWN.match(line))]
+
+
+def _short(lines: list[str]) -> str:
+    """The lines for a narrow column: of the sealed state of the dialog, its beginning."""
+    return _TOKEN.sub(r"\1…", "\n".join(lines))
 
 
 def _holds(messages: list[str], number: str) -> bool:
