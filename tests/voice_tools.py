@@ -162,9 +162,10 @@ class Bench:
         assert not hidden.scan_text(*seen.callee)
         return seen
 
-    def wait_answered(self, called: Number700) -> None:
-        """Return when the spool says that a call to this number was answered."""
-        wait_for(lambda: self.events(CallEventKind.ANSWERED, called), "the answer")
+    def wait_set_up(self) -> None:
+        """Return when the callee of the call at hand has got the ACK."""
+        callee = next(agent for agent in reversed(self._agents) if agent.trace.stem == "callee")
+        wait_for(lambda: any(text.startswith("ACK ") for text in callee.received), "the ACK")
 
     def events(self, kind: CallEventKind, called: Number700) -> list[CallEvent]:
         """What the spool says of calls to a number."""

@@ -274,7 +274,7 @@ def test_bye_after_a_crash(voice: Bench) -> None:
     voice.call(
         calling(A, x).pause(2500).request("BYE").expect(200),
         answering(B).expect_request("BYE").reply(200),
-        meanwhile=lambda: (voice.wait_answered(x), crash()),
+        meanwhile=lambda: (voice.wait_set_up(), crash()),
     )
     assert [e.ended_by for e in voice.events(CallEventKind.ENDED, x)] == ["caller"]
 
@@ -285,7 +285,7 @@ def test_ended_by_the_platform(voice: Bench) -> None:
     voice.bind(x, A, B)
 
     def hang_up() -> None:
-        voice.wait_answered(x)
+        voice.wait_set_up()
         event = voice.events(CallEventKind.ANSWERED, x)[0]
         assert event.legs
         legs = read_legs(voice.keyring.open(event.legs, binding_aad(event.code, event.call_id)))
