@@ -50,6 +50,7 @@ class Baresip:
         self, folder: Path, number: Msisdn, at: tuple[str, int], *, proxy: tuple[str, int], tone: float
     ) -> None:
         self.address, self.port = address, port = at
+        self.media = (base := 20_000 + 100 * secrets.randbelow(90), base + 99)  #: UDP ports, on any address
         self._folder = folder
         self._control = free_port("127.0.0.1", socket.SOCK_STREAM)
         self._process: subprocess.Popen[bytes] | None = None
@@ -163,15 +164,15 @@ class Baresip:
         return answers
 
     def _config(self) -> str:
-        modules = ("g711", "aufile", "sndfile", "ctrl_tcp", "account", "contact", "menu", "uuid")
+        modules = ("g711", "aufile", "aubridge", "sndfile", "ctrl_tcp", "account", "contact", "menu", "uuid")
         lines = [
             f"sip_listen {self.address}:{self.port}",
             f"net_interface {self.address}",
             f"audio_source aufile,{self._folder / 'tone.wav'}",
-            f"audio_player aufile,{self._folder / 'player.wav'}",
+            "audio_player aubridge,nobody",  # takes samples in time, as a loudspeaker would
             "audio_srate 8000-8000",
             "audio_channels 1-1",
-            "rtp_ports 20000-29000",
+            f"rtp_ports {self.media[0]}-{self.media[1]}",
             f"snd_path {self._folder}",
             f"ctrl_tcp_listen 127.0.0.1:{self._control}",
             f"module_path {_MODULES}",
