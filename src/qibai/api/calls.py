@@ -1,12 +1,12 @@
 """``/v1/calls``: a tenant's call records, and ending a running call."""
 
-from datetime import datetime
 from typing import Annotated, Final
 
 from litestar import get, post
 from litestar.params import Parameter
 
-from qibai.api import convert, models
+from qibai.api import models
+from qibai.api.decode import instant, no_nulls
 from qibai.api.gate import asked
 from qibai.api.handlers import Asking, services_of
 from qibai.core.errors import BadRequest, CallNotFound
@@ -30,8 +30,14 @@ async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
         str | None,
         Parameter(description="Only to this 700 number.", max_length=15, pattern=models.NUMBER_PATTERN),
     ] = None,
-    since: Annotated[datetime | None, Parameter(description="Only those that began then or later.")] = None,
-    until: Annotated[datetime | None, Parameter(description="Only those that began before.")] = None,
+    since: Annotated[
+        str | None,
+        Parameter(description="Only those that began then or later.", schema_extra={"format": "date-time"}),
+    ] = None,
+    until: Annotated[
+        str | None,
+        Parameter(description="Only those that began before.", schema_extra={"format": "date-time"}),
+    ] = None,
     live: Annotated[bool | None, Parameter(description="Only running calls, or only ended ones.")] = None,
     cursor: Annotated[
         str | None,
@@ -40,22 +46,23 @@ async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
     limit: Annotated[int, Parameter(description="How many at most.", ge=1, le=1000)] = 100,
 ) -> models.CallPage:
     """The calls of the tenant's numbers, newest first."""
+    no_nulls(request.scope["query_string"], "binding", "number", "live", "cursor")
     services = services_of(request)
     before = None if cursor is None else parse_id(_CURSOR, cursor)
     if cursor is not None and before is None:
         raise BadRequest("this cursor is not one that a page gave", field="cursor")
-    for name, instant in (("since", since), ("until", until)):
-        if instant is not None and instant.tzinfo is None:
-            raise BadRequest("give an instant with a UTC offset", field=name)
+    of_binding = None if binding is None else parse_id("b", binding)
+    if binding is not None and of_binding is None:
+        raise BadRequest("this is no binding's id", field="binding")
     async with services.connections.get() as conn:
         rows = await calls.list_calls(
             conn,
             asked(request.scope).principal.tenant_id,
             before=None if before is None else before[1],
             number=None if number is None else Number700.parse(number),
-            binding=None if binding is None else convert.binding_id(binding),
-            since=since,
-            until=until,
+            binding=of_binding,
+            since=None if since is None else instant(since, "since"),
+            until=None if until is None else instant(until, "until"),
             live=live,
             limit=limit + 1,
         )

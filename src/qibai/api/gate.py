@@ -8,7 +8,9 @@ from typing import Any, Final, cast
 
 import msgspec
 import structlog
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+from litestar.types import Message, Receive, Scope, Send
 
 from qibai.api.auth import Principal
 from qibai.api.errors import BodyTooLarge, Forbidden
@@ -46,8 +48,13 @@ def asked(scope: object) -> Asked:
 class Gate:
     """Everything under ``/v1`` passes only with a valid key of the right kind."""
 
-    def __init__(self, app: ASGIApp, services: Services, metrics: Metrics) -> None:
+    def __init__(self, app: Litestar, services: Services, metrics: Metrics) -> None:
         self._app, self._services, self._metrics = app, services, metrics
+        self._allow = {
+            route.path_format: ", ".join(sorted(route.methods)).encode()
+            for route in app.routes
+            if isinstance(route, HTTPRoute)
+        }
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,6 +67,8 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if scope["method"] == "OPTIONS":
+                    self._list_methods(scope, message["headers"])
             await send(message)
 
         try:
@@ -74,6 +83,12 @@ class Gate:
         finally:
             route = scope.get("path_template") or "other"
             self._metrics.request(scope["method"], str(route), status, time.perf_counter() - began)
+
+    def _list_methods(self, scope: Any, headers: Any) -> None:
+        """Litestar's own list leaves out what a path's second and later handlers take."""
+        allow = self._allow.get(scope.get("path_template", ""))
+        if allow is not None:
+            headers[:] = [(name, allow if name == b"allow" else value) for name, value in headers]
 
     async def _pass(self, scope: Any, receive: Receive, send: Send) -> None:
         path = scope["path"]

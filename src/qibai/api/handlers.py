@@ -7,7 +7,7 @@ from litestar import Request, Response, delete, get, patch, post
 from litestar.params import Parameter
 
 from qibai.api import models
-from qibai.api.decode import IDEMPOTENCY_KEY_PATTERN, decode, idempotency_key
+from qibai.api.decode import IDEMPOTENCY_KEY_PATTERN, decode, idempotency_key, no_nulls
 from qibai.api.gate import asked
 from qibai.api.services import Services
 from qibai.core.binding import Mode, Status
@@ -78,6 +78,7 @@ async def list_bindings(  # noqa: PLR0917  # Litestar calls it by name
     limit: Annotated[int, Parameter(description="How many at most.", ge=1, le=1000)] = 100,
 ) -> models.BindingPage:
     """The tenant's bindings, newest first."""
+    no_nulls(request.scope["query_string"], "status", "number", "mode", "cursor")
     return await services_of(request).list_page(
         asked(request.scope).principal.tenant_id,
         status=status,
