@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 
 from qibai.config import Config
@@ -76,6 +77,20 @@ def test_torn_and_damaged_lines_cost_only_themselves(tmp_path: Path, dsn: str) -
         wait_for(lambda: _counts(dsn) == (3, 2))
         wait_for(lambda: not list(spool.glob(f"*{SUFFIX}")))
         wait_for(lambda: recorder.stats().get("damaged") == 2)
+        assert recorder.stop() == 0
+
+
+def test_a_call_that_does_not_fit_its_columns_does_not_stop_the_others(tmp_path: Path, dsn: str) -> None:
+    home = _home(tmp_path)
+    writer = SpoolWriter(home / "spool", "voice")
+    start = time.time() - 20
+    strange = msgspec.structs.replace(answered_call(start=start)[0], called=1 << 40)
+    odd = msgspec.structs.replace(answered_call(start=start)[3], reason="a\0b")
+    for event in (*answered_call(start=start), strange, odd, *answered_call(start=start)):
+        writer.append(event)
+    with RecorderProcess(home, QIBAI_STORE_DSN=dsn) as recorder:
+        wait_for(lambda: _counts(dsn) == (2, 2))
+        wait_for(lambda: recorder.stats().get("refused") == 2)
         assert recorder.stop() == 0
 
 

@@ -6,6 +6,7 @@ catches up with it by itself.
 """
 
 import asyncio
+import struct
 import time
 from typing import Final
 
@@ -25,6 +26,7 @@ TOGETHER_S: Final = 0.5  #: how long the keeper's reading waits for the writer's
 RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 TIDY_S: Final = 10.0
 LAST_WRITE_S: Final = 5.0
+_AT_FAULT: Final = (psycopg.Error, OverflowError, struct.error)  # a value that its column cannot hold
 
 _log = structlog.get_logger("recorder")
 
@@ -133,13 +135,13 @@ class Pump:
                 conn = await self._connection()
                 try:
                     await calls.merge_calls(conn, rows)
-                except psycopg.Error:  # not for want of an answer: one of the rows is at fault
+                except _AT_FAULT:  # not for want of an answer: one of the rows is to blame
                     for key, row in rows.items():
                         try:
                             await calls.merge_calls(conn, {key: row})
-                        except psycopg.Error as exc:
+                        except _AT_FAULT as exc:
                             self.refused += 1
-                            _log.error("the database refuses a call", call=key, sqlstate=exc.sqlstate)
+                            _log.error("the database refuses a call", call=key, error=type(exc).__name__)
                 break
             except QibaiError as exc:
                 if self.store_up or attempt == 0:
