@@ -18,8 +18,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from api_tools import BIND, Api, Tenant, wait_for
+from qibai.api.auth import Authenticator
+from qibai.api.connections import Connections
+from qibai.api.errors import HttpsRequired
 from qibai.config import Config
+from qibai.core.errors import Unauthenticated
 from qibai.store.embedded import EmbeddedPostgres
+from qibai.store.keys import Keyring
 from qibai.store.migrate import migrate
 
 
@@ -101,6 +106,23 @@ def test_a_signature_by_sm3(api: Api, tenant: Tenant) -> None:
     mac.update(text.encode())
     headers |= {"Qibai-Signature": mac.finalize().hex(), "Qibai-Algorithm": "hmac-sm3"}
     assert send(api, headers)[0] == 200
+
+
+async def test_a_bearer_key_needs_https_unless_from_this_machine(dsn: str, keyring: Keyring) -> None:
+    connections = Connections(dsn, 1)
+    headers = {b"authorization": b"Bearer qb_abc_secret"}
+    near, far = ("127.0.0.1", 1), ("192.0.2.7", 1)
+    for scheme, client, lifted, error in (
+        ("http", far, False, HttpsRequired),
+        ("http", None, False, HttpsRequired),
+        ("http", near, False, Unauthenticated),
+        ("https", far, False, Unauthenticated),
+        ("http", far, True, Unauthenticated),
+    ):
+        auth = Authenticator(connections, keyring, plain_bearer=lifted)
+        with pytest.raises(error):
+            await auth.check({"scheme": scheme, "client": client}, headers, "GET", "/v1/codes", b"")
+    await connections.close()
 
 
 def test_a_disabled_tenant_is_out_within_a_second_or_so(api: Api) -> None:

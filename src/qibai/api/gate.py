@@ -20,7 +20,7 @@ from qibai.api.services import Services
 from qibai.core.errors import QibaiError
 
 MAX_BODY: Final = 64 * 1024
-MAX_BULK_ITEM: Final = 8 * 1024  #: on average, in a bulk request
+MAX_BULK_ITEM: Final = 2 * 1024  #: on average, in a bulk request
 NETWORK_PATHS: Final = frozenset({"/v1/translations"})
 
 _ENCODER: Final = msgspec.json.Encoder()

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -13,6 +14,7 @@ from qibai.api import convert, models
 from qibai.api.auth import Authenticator
 from qibai.api.connections import Connection, Connections
 from qibai.api.decode import decode
+from qibai.api.errors import Overloaded
 from qibai.api.groupcommit import GroupCommit
 from qibai.api.problems import problem_of, status_of
 from qibai.api.translate import Translator
@@ -29,6 +31,7 @@ from qibai.store.migrate import pending
 CODES_AGE_S: Final = 1.0
 LANES: Final = 2  #: batches of group commit at once
 BULKS: Final = 2  #: bulk requests at once
+BULKS_WAITING: Final = 16  #: beyond them; more are refused
 CONNECTIONS: Final = 8
 BULK_TIMEOUT_S: Final = 60.0
 _BREATH: Final = 64  #: items converted before others on the event loop have their turn
@@ -53,6 +56,7 @@ class Services:
         self._quarantine = timedelta(seconds=config.binding.quarantine_s)
         self._codes: dict[int, tuple[float, list[TenantCode]]] = {}
         self._bulks = asyncio.Semaphore(BULKS)
+        self._bulk_requests = 0
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
 
     async def close(self) -> None:
@@ -76,7 +80,7 @@ class Services:
     ) -> models.BulkBindAnswer:
         """Bind many, each succeeding or failing by itself. Raise BadRequest when they are too many."""
         self._check_size(len(raw_items), "items")
-        async with self._bulks:
+        async with self._bulk_turn():
             now = datetime.now(UTC)
             items: list[BindItem] = []
             places: list[int] = []
@@ -107,7 +111,7 @@ class Services:
     async def release_bulk(self, tenant_id: int, ids: Sequence[str]) -> models.BulkReleaseAnswer:
         """End many bindings. Raise BadRequest when they are too many."""
         self._check_size(len(ids), "ids")
-        async with self._bulks:
+        async with self._bulk_turn():
             results: list[models.BulkReleased | None] = [None] * len(ids)
             places, wanted = [], []
             for place, id in enumerate(ids):
@@ -204,6 +208,17 @@ class Services:
                 limit=limit,
             )
         return models.BindingPage([convert.binding(row, now) for row in page.bindings], page.cursor)
+
+    @asynccontextmanager
+    async def _bulk_turn(self) -> AsyncIterator[None]:
+        if self._bulk_requests >= BULKS + BULKS_WAITING:
+            raise Overloaded
+        self._bulk_requests += 1
+        try:
+            async with self._bulks:
+                yield
+        finally:
+            self._bulk_requests -= 1
 
     def _check_size(self, count: int, field: str) -> None:
         if not 1 <= count <= self.config.api.max_bulk:
