@@ -86,7 +86,7 @@ class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long ended things are kept; at least half a year, as call records have to be."""
 
     bindings_days: Annotated[int, msgspec.Meta(ge=183)] = 183  #: after their end
-    calls_days: Annotated[int, msgspec.Meta(ge=183)] = 183
+    calls_days: Annotated[int, msgspec.Meta(ge=183)] = 183  #: after they began
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

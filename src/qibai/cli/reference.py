@@ -36,11 +36,9 @@ class Key:
 
 
 SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
-    "store": config.StoreConfig,
-    "api": config.ApiConfig,
-    "binding": config.BindingConfig,
-    "voice": config.VoiceConfig,
-    "recorder": config.RecorderConfig,
+    field.name: field.type
+    for field in msgspec.structs.fields(config.Config)
+    if hasattr(field.type, "__struct_fields__")
 }
 PEER_SAMPLE: Final = """\
 # A carrier's SIP element; one block for each. Without a peer no call can come or go.
@@ -122,6 +120,8 @@ def _clean(text: str) -> list[str]:
 
 
 def _kind(kind: Any) -> str:
+    if hasattr(kind, "__metadata__"):  # Annotated
+        kind = kind.__origin__
     if values := getattr(kind, "__args__", None):
         if getattr(kind, "__origin__", None) is list:
             return "list"

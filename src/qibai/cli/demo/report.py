@@ -53,12 +53,12 @@ def _print(ready: Ready, seen: Seen, caller: list[str], callee: list[str]) -> No
     sides.add_column(ratio=1)
     sides.add_row(
         Panel(
-            Text("\n".join(caller), overflow="fold"),
+            Text(_short(caller), overflow="fold"),
             title="what A's phone got (the answer)",
             border_style="cyan",
         ),
         Panel(
-            Text("\n".join(callee), overflow="fold"),
+            Text(_short(callee), overflow="fold"),
             title="what B's phone got (the call)",
             border_style="magenta",
         ),

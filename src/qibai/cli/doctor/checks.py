@@ -15,7 +15,7 @@ import psycopg
 
 from qibai import __version__
 from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
-from qibai.cli.doctor.spool import waiting
+from qibai.cli.doctor.spool import check_recorder
 from qibai.config import Config
 from qibai.core.errors import ConfigError, KeyFileError, QibaiError
 from qibai.store import dsn, read_dsn
@@ -25,7 +25,6 @@ from qibai.supervise import probes, state
 from qibai.voice.engine import kamailio_version
 
 _MIN_FREE_MB: Final = 512
-_LATE_S: Final = 60.0
 _CLOCK_S: Final = 2.0
 
 
@@ -39,7 +38,7 @@ def run_checks(config: Config) -> list[Finding]:
         found += [_kamailio_version(), _voice(config, running), _media(config, running), _peers(config)]
     else:
         found.append(skip("voice", "switched off (voice.enabled)"))
-    found.append(_spool(config))
+    found.append(check_recorder(config))
     return found
 
 
@@ -198,17 +197,6 @@ def _peers(config: Config) -> Finding:
         except OSError:
             return fail("peers", f"the host of peer {peer.name} is unknown", "write its address, or mend DNS")
     return ok("peers", f"{len(peers)} ({', '.join(peer.name for peer in peers)})")
-
-
-def _spool(config: Config) -> Finding:
-    count, oldest_s = waiting(config)
-    if oldest_s > _LATE_S:
-        return fail(
-            "spool",
-            f"{count} bytes of events wait, for {oldest_s:.0f} s",
-            "see that the recorder runs (qibai status) and the store answers",
-        )
-    return ok("spool", f"{count} bytes wait" if count else "nothing waits")
 
 
 def _mend(config: Config, part: str, running: bool, port: int) -> str:

@@ -1,20 +1,35 @@
-"""How much of the spool waits for the recorder."""
+"""How the recorder is doing, as it says itself each second."""
 
-import contextlib
 import time
 
+import msgspec
+
+from qibai.cli.doctor.finding import Finding, fail, ok, skip
 from qibai.config import Config
-from qibai.store.spool_reader import OffsetFile, SpoolReader
+
+_STALE_S = 10.0
+_MUCH = 1 << 20
 
 
-def waiting(config: Config) -> tuple[int, float]:
-    """(bytes of events not yet in the store, seconds since the last of them came)."""
-    positions = OffsetFile(config.spool_dir / "recorder.offsets").load()
-    reader = SpoolReader(config.spool_dir, positions)
-    newest = 0.0
-    for name in reader.files():
-        with contextlib.suppress(OSError):  # taken away meanwhile
-            info = (config.spool_dir / name).stat()
-            if info.st_size > positions.get(name, 0):
-                newest = max(newest, info.st_mtime)
-    return reader.backlog(), time.time() - newest if newest else 0.0
+class _Said(msgspec.Struct):
+    at: float
+    store_up: bool
+    backlog_bytes: int
+    live: int
+
+
+def check_recorder(config: Config) -> Finding:
+    """Whether the recorder runs and keeps up with the spool."""
+    mend = "qibai up, or systemctl start qibai-recorder"
+    try:
+        said = msgspec.json.decode((config.run_dir / "recorder.json").read_bytes(), type=_Said)
+    except (OSError, msgspec.MsgspecError):
+        return skip("spool", "no recorder has run here yet")
+    age = time.time() - said.at
+    if age > _STALE_S:
+        return fail("spool", f"the recorder has been silent for {age:.0f} s", mend)
+    if not said.store_up and said.backlog_bytes:
+        return fail("spool", f"{said.backlog_bytes} bytes wait: the store does not answer", "mend the store")
+    if said.backlog_bytes > _MUCH:
+        return fail("spool", f"{said.backlog_bytes} bytes wait", "see the recorder's log")
+    return ok("spool", f"{said.backlog_bytes} bytes wait, {said.live} calls live")
