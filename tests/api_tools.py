@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -74,7 +75,8 @@ class Api:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.config.api.port}"
+        scheme = "https" if self.config.api.tls_cert else "http"
+        return f"{scheme}://127.0.0.1:{self.config.api.port}"
 
     def start(self) -> "Api":
         spawn = multiprocessing.get_context("spawn")
@@ -86,7 +88,8 @@ class Api:
     def healthy(self) -> bool:
         assert self.process.is_alive(), self.log.read_text()
         try:
-            with urllib.request.urlopen(self.url + "/healthz", timeout=1):  # noqa: S310
+            context = ssl.create_default_context(cafile=self.config.api.tls_cert or None)
+            with urllib.request.urlopen(self.url + "/healthz", timeout=1, context=context):  # noqa: S310
                 return True
         except (urllib.error.URLError, OSError):
             return False

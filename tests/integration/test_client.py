@@ -1,12 +1,20 @@
 """The client against a real server, and against one that fails before it answers."""
 
 import asyncio
+import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from api_tools import A, Api, B, C, Tenant, free_port
 from qibai.client import (
@@ -92,6 +100,41 @@ async def test_the_asynchronous_one(api: Api, tenant: Tenant) -> None:
         listed = [item.id async for item in client.bindings(order_id="order-1", status="active", page=9)]
         assert {binding.id for binding in made} <= set(listed)
         assert {answer.status for answer in await client.release_many(listed)} == {200}
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "qibai test")])
+    now = datetime.now(UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
+    cert_file.write_bytes(made.public_bytes(Encoding.PEM))
+    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return cert_file, key_file
+
+
+def test_over_tls(database: Callable[[], str], tmp_path: Path) -> None:
+    cert, key = _certificate(tmp_path)
+    server = Api(tmp_path / "api", database(), tls_cert=str(cert), tls_key=str(key)).start()
+    try:
+        who = server.tenant("one", "70012345678")
+        with Client(server.url, who.key.bearer, signed=False, verify=str(cert)) as client:
+            assert client.bind(ITEM).status == "active"
+    finally:
+        server.stop()
 
 
 class _Cutting:

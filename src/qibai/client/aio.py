@@ -43,7 +43,7 @@ class AsyncClient:
         self._credentials = Credentials.of(api_key, signed=signed)
         self._timeout_s, self._retries = timeout_s, retries
         self._session = niquests.AsyncSession()
-        self._session.verify = verify
+        self._verify = verify  # for each request: the environment would have its way with a session's
 
     async def close(self) -> None:
         """Close connections."""
@@ -186,6 +186,7 @@ class AsyncClient:
                     headers=asked.headers(self._credentials),
                     timeout=self._timeout_s,
                     allow_redirects=False,
+                    verify=self._verify,
                 )
             except _NO_ANSWER as exc:
                 error = NoAnswer(f"{asked.method} {asked.target.partition('?')[0]}: no answer")
