@@ -196,14 +196,16 @@ def _qibai(media: bool) -> Platform:
         recorder = part("qibai.records.recorder")
         env = {**os.environ, "QIBAI_HOME": str(world.home)}
         with contextlib.ExitStack() as stack:
-            roots = [world.database_pid()]
+            children = [stack.enter_context(process(recorder, log, env))]
             if media:
-                roots.append(stack.enter_context(process(rtpengine_command(config), log)).pid)
-            roots.append(stack.enter_context(process(recorder, log, env)).pid)
+                children.append(stack.enter_context(process(rtpengine_command(config), log)))
             kamailio = process(kamailio_command(config), log, kamailio_environment(config))
-            roots.append(stack.enter_context(kamailio).pid)
+            children.append(stack.enter_context(kamailio))
+            roots = [world.database_pid(), *(child.pid for child in children)]
             wait_until(lambda: _listens(port), "Kamailio", log)
             yield port, lambda: tree_seconds(*roots)
+            if any(child.poll() is not None for child in children):
+                raise RuntimeError(f"a measured process ended early:\n{log.read_text()[-2000:]}")
 
     return start
 
