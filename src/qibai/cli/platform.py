@@ -125,7 +125,7 @@ def stop(config: Config) -> bool:
         return False
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_S
-    while state.supervisor_pid(config) == pid:
+    while state.supervisor_pid(config) == pid or state.runs(pid):
         if time.monotonic() > deadline:
             raise Unavailable(f"the platform (process {pid}) does not stop; see {config.log_dir}")
         time.sleep(0.05)

@@ -61,6 +61,14 @@ def supervisor_pid(config: Config) -> int | None:
     return None
 
 
+def runs(pid: int) -> bool:
+    """Whether that process is there and has not ended; one that only waits to be reaped has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def write(config: Config, parts: dict[str, dict[str, Any]]) -> None:
     """Publish the parts' states, whole or not at all."""
     path = _state_file(config)
