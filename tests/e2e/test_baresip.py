@@ -59,7 +59,7 @@ def rtcp(packets: list[Packet]) -> list[Packet]:
 
 
 def test_two_agents_talk_and_hold(tmp_path: Path, database: Callable[[], str]) -> None:
-    """The tone that one plays is heard by the other; after hold and resume it reaches the other's media port."""
+    """Each hears the other's tone; after hold and resume it comes to the other's media port. No leak."""
     pcap = tmp_path / "all.pcap"
     with bench(tmp_path, database) as voice:
         caller = Baresip(tmp_path / "a", A, (CALLER_AT, free_port(CALLER_AT)), proxy=voice.here, tone=LOW)
