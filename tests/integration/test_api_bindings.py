@@ -261,6 +261,8 @@ def test_every_error_has_a_status(api: Api) -> None:
     waiting, seen = [QibaiError], set()
     while waiting:
         error = waiting.pop()
+        if error.__module__.startswith("qibai.cli."):  # said on the terminal alone
+            continue
         seen.add(error.code)
         assert error.code in STATUS, error
         waiting += error.__subclasses__()
