@@ -82,7 +82,7 @@ class SpoolReader:
         names = self.files()
         removed = []
         now = time.time()
-        for name, newer in zip(names, [*names[1:], ""], strict=True):
+        for name, newer in zip(names, [*names[1:], ""], strict=False):
             path = self._folder / name
             try:
                 status = path.stat()
