@@ -34,7 +34,7 @@ class Router:
         except KeyFileError as exc:
             KSR.err(f"{exc.message}\n")
             return -1
-        # What was made so far lives as long as the process: the collector need not look at it again and again.
+        # What was made so far lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
