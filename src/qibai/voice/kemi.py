@@ -1,7 +1,8 @@
 """The routing script: Kamailio calls a method here for each message.
 
 Steps of a request: is the peer trusted, is the message well formed, which call does it belong to. Every
-callback that Kamailio may look for exists: a missing one leaves an exception behind that surfaces elsewhere.
+callback that Kamailio may look for exists or is switched off in its configuration: a missing one leaves an
+exception behind that surfaces elsewhere.
 """
 
 import gc
@@ -144,10 +145,4 @@ class Router:
     def ksr_failure_invite(self, msg: Any) -> int:
         if self._worker is not None:
             replies.on_invite_failure(self._worker)
-        return _OK
-
-    def ksr_reply_route(self, msg: Any) -> int:
-        return _OK
-
-    def ksr_onsend_route(self, msg: Any) -> int:
         return _OK

@@ -13,6 +13,7 @@ from qibai.voice.media import MediaUnavailable
 from qibai.voice.token import DialogState, seal_state
 from qibai.voice.worker import STATE, Worker, end_unanswered, parse_request
 
+_TRYING: Final = "SIP/2.0 100 "
 #: A peer that answers so cannot serve the call, but another may.
 _UNREACHABLE: Final = frozenset({500, 502, 503, 504})
 #: In a BYE made by the platform: above anything a side has sent, and below 2^31 (RFC 3261 §8.1.1.5).
@@ -21,6 +22,8 @@ _LAST_CSEQ: Final = 2_147_000_000
 
 def on_invite_reply(worker: Worker, text: str) -> None:
     """A reply to the first INVITE."""
+    if text.startswith(_TRYING):  # tm passes none of them on
+        return
     ksr = worker.ksr
     response = parse(text)
     if response.status == 100:
@@ -46,6 +49,8 @@ def on_invite_reply(worker: Worker, text: str) -> None:
 
 def on_dialog_reply(worker: Worker, text: str) -> None:
     """A reply to a request within the call."""
+    if text.startswith(_TRYING):
+        return
     ksr = worker.ksr
     response = parse(text)
     if response.status == 100:
@@ -159,6 +164,8 @@ def _answer(
 
 def _arrival(worker: Worker) -> str:
     """The transport on which the request of this transaction came in."""
+    if worker.only_transport is not None:
+        return worker.only_transport
     return str(worker.ksr.pv.get("$T_req($proto)") or "udp").lower()
 
 

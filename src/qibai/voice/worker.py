@@ -39,6 +39,8 @@ class Worker:
         self.peers = Peers(voice)
         self.endpoints = endpoints(voice)
         self._default = next(iter(self.endpoints.values()))
+        #: The transport of every request, where there is but one: then Kamailio need not be asked.
+        self.only_transport = next(iter(self.endpoints)) if len(self.endpoints) == 1 else None
         here = self._default
         self.self_uri = f"sip:{here.host}:{here.port};transport={here.transport}"
         self._places = [f" {here.host}:{here.port};" for here in self.endpoints.values()]
