@@ -1,0 +1,35 @@
+"""The pilot's rules: phases, approvals, certificates, the lives of applications and codes."""
+
+from qibai.core.pilot.calendar import BEIJING, Calendar, Phase
+from qibai.core.pilot.life import (
+    APPLICATION_MOVES,
+    CODE_MOVES,
+    ApplicationState,
+    CodeEvent,
+    CodeState,
+    after_application,
+    after_code,
+)
+from qibai.core.pilot.rules import DOCUMENT, Rule, may_bind, may_call, may_serve_existing
+from qibai.core.pilot.standing import CodeStanding, Span, Standing
+
+__all__ = [
+    "APPLICATION_MOVES",
+    "BEIJING",
+    "CODE_MOVES",
+    "DOCUMENT",
+    "ApplicationState",
+    "Calendar",
+    "CodeEvent",
+    "CodeStanding",
+    "CodeState",
+    "Phase",
+    "Rule",
+    "Span",
+    "Standing",
+    "after_application",
+    "after_code",
+    "may_bind",
+    "may_call",
+    "may_serve_existing",
+]
