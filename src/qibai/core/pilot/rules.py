@@ -47,7 +47,7 @@ class Rule(Enum):
 def may_bind(
     calendar: Calendar, standing: Standing, code: CodeStanding, now: float, *, province: str | None = None
 ) -> Rule | None:
-    """Whether a number of ``code`` may be bound at ``now`` (Unix seconds), in ``province`` if one is asked for."""
+    """Whether a number of ``code`` may be bound at ``now`` (Unix seconds), in ``province`` if given."""
     return (
         _phase(calendar, now)
         or _platform(calendar, standing, now, grace=0.0)
