@@ -14,6 +14,7 @@ from qibai.config import Peer
 from qibai.core.events import CallEventKind
 from qibai.testing.platform import free_port, wait_for
 from qibai.testing.sipp import Scenario
+from qibai.voice.engine import program
 from voice_tools import (
     CALLEE_AT,
     CALLER_AT,
@@ -266,7 +267,7 @@ def test_probed_peers(tmp_path_factory: pytest.TempPathFactory, database: Callab
         with UdpPeer(voice.callee) as peer:
             wait_for(lambda: b"OPTIONS" in peer.methods, "a probe")
             command = [
-                "kamcmd",
+                program("kamcmd"),
                 "-s",
                 f"unix:{voice.platform.config.run_dir}/kamailio.ctl",
                 "dispatcher.list",

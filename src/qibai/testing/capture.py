@@ -6,6 +6,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,12 @@ from typing import Final, Self
 _MARK_PORT: Final = 9  #: discard: nobody listens
 _DEADLINE_S: Final = 10.0
 _ETHERNET: Final = 1
+
+
+def _dumpcap() -> str:
+    """The one that this user may run (``scripts/setup --tests`` makes it for users other than root)."""
+    own = Path(sys.prefix, "bin", "dumpcap")
+    return str(own) if own.exists() else "dumpcap"
 
 
 class CaptureFailed(RuntimeError):
@@ -47,7 +54,7 @@ class Capture:
         self._mark_host = f"127.{secrets.randbelow(100) + 100}.{secrets.randbelow(250) + 1}.9"
         mine = f"(udp and dst host {self._mark_host} and dst port {_MARK_PORT})"
         self._command = [
-            "dumpcap",
+            _dumpcap(),
             "-q",
             "-P",
             "-i",

@@ -46,6 +46,7 @@ class Scenario:
     port: int = 16_000  #: of its media
     steps: list[str] = field(default_factory=list)
     _cseq: int = 0
+    _asked: str = ""  #: the method of the last request sent, but ACK
     _late: bool = False  #: the other side called, so From and To are swapped
 
     def invite(
@@ -139,8 +140,10 @@ class Scenario:
     def expect(self, status: int, *, optional: bool = False) -> "Scenario":
         """A reply; what its To says is remembered for requests to come."""
         flags = ' optional="true"' if optional else ""
+        if 100 < status < 300 and self._asked in ("INVITE", "UPDATE"):
+            flags += ' rrs="true"'  # others have no Contact, and newer SIPps then forget the one they know
         self.steps.append(
-            f'<recv response="{status}" rrs="true"{flags}><action>'
+            f'<recv response="{status}"{flags}><action>'
             '<ereg regexp="sips?:[^&gt;;]*|tel:[^&gt;]*" search_in="hdr" header="To:" assign_to="remote"/>'
             "</action></recv>"
         )
@@ -218,6 +221,8 @@ class Scenario:
         if cseq is None:
             self._cseq += 1
             cseq = self._cseq
+        if method != "ACK":
+            self._asked = method
         return [
             f"{method} {target} SIP/2.0",
             "Via: SIP/2.0/[transport] [local_ip]:[local_port];rport;branch=[branch]",

@@ -28,7 +28,7 @@ _PACKAGE_MB: Final = 16
 
 def kamailio_version() -> tuple[int, int]:
     """(major, minor) of the installed Kamailio. Raise ConfigError when there is none."""
-    found = _VERSION.search(_output([_program("kamailio"), "-v"]))
+    found = _VERSION.search(_output([program("kamailio"), "-v"]))
     if found is None:
         raise ConfigError("kamailio does not tell its version; install Debian's kamailio package")
     return int(found[1]), int(found[2])
@@ -68,7 +68,7 @@ def kamailio_command(config: Config) -> list[str]:
     """Kamailio in the foreground, on the configuration that ``render`` wrote."""
     run = config.run_dir
     return [
-        _program("kamailio"),
+        program("kamailio"),
         *("-f", str(run / "kamailio.cfg"), "-DD", "-E", "-P", str(run / "kamailio.pid"), "-Y", str(run)),
         *("-m", str(_SHARED_MB), "-M", str(_PACKAGE_MB)),
     ]
@@ -83,7 +83,7 @@ def rtpengine_command(config: Config) -> list[str]:
     """rtpengine in the foreground and in user space, its control port on loopback alone."""
     voice = config.voice
     return [
-        _program("rtpengine"),
+        program("rtpengine"),
         *("--config-file=none", "--foreground", "--table=-1", "--log-stderr", "--log-level=4"),
         f"--interface={voice.host}",
         f"--listen-ng=127.0.0.1:{voice.media_ng_port}",
@@ -136,7 +136,8 @@ def _module_path() -> str:
     return f"{found[0].parent}/"
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Where a program is, also one that only root has in its PATH. Raise ConfigError."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if found is None:
         raise ConfigError(f"{name} is not installed; run scripts/setup")
