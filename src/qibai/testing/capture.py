@@ -17,6 +17,8 @@ from typing import Final, Self
 _MARK_PORT: Final = 9  #: discard: nobody listens
 _DEADLINE_S: Final = 10.0
 _ETHERNET: Final = 1
+#: The byte order by the file's first word; of microseconds, and of nanoseconds, as newer dumpcaps write them.
+_PCAP: Final = {0xA1B2C3D4: "<", 0xD4C3B2A1: ">", 0xA1B23C4D: "<", 0x4D3CB2A1: ">"}
 
 
 def _dumpcap() -> str:
@@ -117,9 +119,9 @@ class Capture:
 def read_packets(path: Path) -> Iterator[Packet]:
     """The IPv4 datagrams of a pcap file of Ethernet frames, as the loopback interface gives them."""
     data = path.read_bytes()
-    order = {0xA1B2C3D4: "<", 0xD4C3B2A1: ">"}.get(int.from_bytes(data[:4], "little"))
+    order = _PCAP.get(int.from_bytes(data[:4], "little"))
     if order is None:
-        raise CaptureFailed("not a pcap file of microseconds")
+        raise CaptureFailed("not a pcap file")
     if struct.unpack_from(order + "I", data, 20)[0] != _ETHERNET:
         raise CaptureFailed("want Ethernet frames")
     fragments: dict[tuple[bytes, bytes, int, int], dict[int, bytes]] = {}

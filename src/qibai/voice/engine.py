@@ -50,6 +50,7 @@ def render(config: Config) -> None:
             tcp=bool(voice.tcp_port or voice.tls_port),
             tls=bool(voice.tls_port),
             media=voice.media,
+            redetect_media=kamailio_version() >= (6, 0),
             sockets=_sockets(voice),
             module_path=_module_path(),
             run_dir=run,
