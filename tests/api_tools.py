@@ -21,6 +21,7 @@ import psycopg
 from qibai.api.serve import run
 from qibai.config import ApiConfig, BindingConfig, Config, StoreConfig
 from qibai.core.numbering import Code
+from qibai.core.roles import Role
 from qibai.store import codes, tenants
 from qibai.store.keys import Keyring
 
@@ -101,9 +102,7 @@ class Api:
             self.process.join(20)
             assert not self.process.is_alive(), "the API did not stop"
 
-    def tenant(
-        self, name: str, code: str | None = None, kind: tenants.KeyKind = "tenant", codes_: int = 1
-    ) -> Tenant:
+    def tenant(self, name: str, code: str | None = None, kind: Role = Role.TENANT, codes_: int = 1) -> Tenant:
         """A tenant with a key, and codes from ``code`` on."""
 
         async def make() -> Tenant:

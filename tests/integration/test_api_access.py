@@ -23,6 +23,7 @@ from qibai.api.connections import Connections
 from qibai.api.errors import HttpsRequired
 from qibai.config import Config
 from qibai.core.errors import Unauthenticated
+from qibai.core.roles import Role
 from qibai.store.embedded import EmbeddedPostgres
 from qibai.store.keys import Keyring
 from qibai.store.migrate import migrate
@@ -153,7 +154,7 @@ def test_a_database_that_is_away_is_a_503_soon_and_comes_back(tmp_path: Path) ->
         server = Api(tmp_path / "api", postgres.dsn)
         server.start()
         who = server.tenant("one", "70012345678")
-        network = server.tenant("network", kind="network")
+        network = server.tenant("network", kind=Role.NETWORK)
         made = server.bind(who)
         query = {"called": made["x"], "caller": BIND["a"]}
         assert server.call(network, "POST", "/v1/translations", query).json()["decision"] == "connect"

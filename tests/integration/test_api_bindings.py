@@ -12,6 +12,7 @@ import pytest
 from api_tools import BIND, A, Api, B, C, Tenant
 from qibai.api.problems import STATUS
 from qibai.core.errors import QibaiError
+from qibai.core.roles import Role
 
 CODE = "70012345678"
 
@@ -35,7 +36,7 @@ def other(api: Api) -> Tenant:
 
 @pytest.fixture(scope="module")
 def network(api: Api) -> Tenant:
-    return api.tenant("network", kind="network")
+    return api.tenant("network", kind=Role.NETWORK)
 
 
 def test_a_binding_is_made_read_and_listed(api: Api, tenant: Tenant) -> None:

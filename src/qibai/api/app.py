@@ -12,7 +12,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp
 
 from qibai import __version__
-from qibai.api import calls, docs, handlers, operations
+from qibai.api import calls, docs, handlers, operations, permit
 from qibai.api.errors import FieldError, Invalid, MethodNotAllowed, NotFound
 from qibai.api.gate import Gate, log_failure
 from qibai.api.metrics import Metrics
@@ -41,6 +41,7 @@ def create_app(config: Config) -> ASGIApp:
 
     app = Litestar(
         [*handlers.HANDLERS, *calls.HANDLERS, *operations.HANDLERS],
+        guards=[permit.guard],
         lifespan=[lifespan],
         openapi_config=OpenAPIConfig(
             title="Qibai",
@@ -53,6 +54,7 @@ def create_app(config: Config) -> ASGIApp:
         exception_handlers={QibaiError: _own, HTTPException: _http, Exception: _unforeseen},
         logging_config=None,
     )
+    permit.actions(app)  # raises when a handler names none
     app.state.services = services
     app.state.metrics = metrics
     described = document(app)

@@ -17,6 +17,7 @@ from qibai.api.connections import Connections
 from qibai.api.errors import HttpsRequired
 from qibai.api.groupcommit import GroupCommit
 from qibai.core.errors import (
+    Forbidden,
     QibaiError,
     Replayed,
     SignatureStale,
@@ -24,7 +25,9 @@ from qibai.core.errors import (
     TenantDisabled,
     Unauthenticated,
 )
+from qibai.core.roles import Role
 from qibai.store import tenants
+from qibai.store.audit import Actor
 from qibai.store.keys import Keyring
 
 WINDOW_S: Final = 300
@@ -55,11 +58,19 @@ ALGORITHMS: Final[dict[str, Callable[[bytes, bytes], bytes]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whoever proved to hold an API key."""
+    """Whoever proved to hold an API key: what it makes of them, and how far they reach."""
 
-    key_id: str
-    tenant_id: int
-    kind: tenants.KeyKind
+    role: Role
+    actor: Actor
+    tenant: int | None  #: the one tenant that is seen
+    platform: int | None  #: the one platform whose tenants are seen
+
+    @property
+    def tenant_id(self) -> int:
+        """The tenant that asks. Raise Forbidden when it is no tenant."""
+        if self.tenant is None:
+            raise Forbidden
+        return self.tenant
 
 
 @dataclass(slots=True)
@@ -163,7 +174,8 @@ def _admit(key: tenants.ApiKey) -> Principal:
         raise Unauthenticated
     if key.tenant_disabled:
         raise TenantDisabled
-    return Principal(key.id, key.tenant_id, key.kind)
+    actor = Actor(key.holder, key.kind, f"key:{key.id}", key.created_at)
+    return Principal(key.kind, actor, key.tenant_id, key.platform_id)
 
 
 def _is_loopback(client: tuple[str, int] | None) -> bool:

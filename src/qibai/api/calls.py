@@ -12,6 +12,7 @@ from qibai.api.handlers import Asking, services_of
 from qibai.core.errors import BadRequest, CallNotFound
 from qibai.core.ids import format_id, parse_id
 from qibai.core.numbering import Number700
+from qibai.core.roles import Action
 from qibai.store import calls
 from qibai.store.keys import Keyring
 
@@ -19,7 +20,13 @@ CallId = Annotated[str, Parameter(description="A call's id.", max_length=64, pat
 _CURSOR: Final = "c"
 
 
-@get("/v1/calls", operation_id="list_calls", summary="List calls", tags=["calls"])
+@get(
+    "/v1/calls",
+    operation_id="list_calls",
+    summary="List calls",
+    tags=["calls"],
+    opt={"action": Action.CALL_READ},
+)
 async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
     request: Asking,
     binding: Annotated[
@@ -70,7 +77,13 @@ async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
     return models.CallPage(page, page[-1].id if len(rows) > limit else None)
 
 
-@get("/v1/calls/{id:str}", operation_id="get_call", summary="Get a call", tags=["calls"])
+@get(
+    "/v1/calls/{id:str}",
+    operation_id="get_call",
+    summary="Get a call",
+    tags=["calls"],
+    opt={"action": Action.CALL_READ},
+)
 async def get_call(request: Asking, id: CallId) -> models.Call:
     """One call record; it grows while the call runs."""
     services = services_of(request)
@@ -86,6 +99,7 @@ async def get_call(request: Asking, id: CallId) -> models.Call:
     summary="End a running call",
     tags=["calls"],
     status_code=202,
+    opt={"action": Action.CALL_TERMINATE},
 )
 async def terminate_call(request: Asking, id: CallId) -> models.Call:
     """Ask the node that holds the call to end it; this takes about a second."""

@@ -40,12 +40,6 @@ class BodyTooLarge(QibaiError):
     code = "body_too_large"
 
 
-class Forbidden(QibaiError):
-    """This API key is of the other kind: tenant keys bind and read, network keys ask for translations."""
-
-    code = "forbidden"
-
-
 class HttpsRequired(QibaiError):
     """A bearer key is taken over HTTPS or from this machine only; use HTTPS, or sign the request."""
 

@@ -11,6 +11,7 @@ from qibai.api.decode import IDEMPOTENCY_KEY_PATTERN, decode, idempotency_key, n
 from qibai.api.gate import asked
 from qibai.api.services import Services
 from qibai.core.binding import Mode, Status
+from qibai.core.roles import Action
 
 Asking = Request[Any, Any, Any]
 BindingId = Annotated[
@@ -47,7 +48,11 @@ def services_of(request: Asking) -> Services:
 
 
 @post(
-    "/v1/bindings", operation_id="bind", summary="Bind", tags=["bindings"], opt={"body": models.BindRequest}
+    "/v1/bindings",
+    operation_id="bind",
+    summary="Bind",
+    tags=["bindings"],
+    opt={"action": Action.BIND, "body": models.BindRequest},
 )
 async def bind(request: Asking, key: IdempotencyKey = None) -> Response[models.Binding]:
     """Bind real numbers to one or two 700 numbers. The answer is sent once the binding is durable."""
@@ -61,7 +66,13 @@ async def bind(request: Asking, key: IdempotencyKey = None) -> Response[models.B
     return Response(binding, status_code=201, headers=headers)
 
 
-@get("/v1/bindings", operation_id="list_bindings", summary="List bindings", tags=["bindings"])
+@get(
+    "/v1/bindings",
+    operation_id="list_bindings",
+    summary="List bindings",
+    tags=["bindings"],
+    opt={"action": Action.BINDING_READ},
+)
 async def list_bindings(  # noqa: PLR0917  # Litestar calls it by name
     request: Asking,
     status: Annotated[Status | None, Parameter(description="Only these.")] = None,
@@ -90,7 +101,13 @@ async def list_bindings(  # noqa: PLR0917  # Litestar calls it by name
     )
 
 
-@get("/v1/bindings/{id:str}", operation_id="get_binding", summary="Get a binding", tags=["bindings"])
+@get(
+    "/v1/bindings/{id:str}",
+    operation_id="get_binding",
+    summary="Get a binding",
+    tags=["bindings"],
+    opt={"action": Action.BINDING_READ},
+)
 async def get_binding(request: Asking, id: BindingId) -> models.Binding:
     """One binding, also one that is over."""
     return await services_of(request).get(asked(request.scope).principal.tenant_id, id)
@@ -101,7 +118,7 @@ async def get_binding(request: Asking, id: BindingId) -> models.Binding:
     operation_id="change_binding",
     summary="Extend, or change a party",
     tags=["bindings"],
-    opt={"body": models.ChangeRequest},
+    opt={"action": Action.BINDING_CHANGE, "body": models.ChangeRequest},
 )
 async def change_binding(request: Asking, id: BindingId) -> models.Binding:
     """Give a new end, or put somebody else in the place of A or B; the numbers stay."""
@@ -116,6 +133,7 @@ async def change_binding(request: Asking, id: BindingId) -> models.Binding:
     summary="Release a binding",
     tags=["bindings"],
     status_code=200,
+    opt={"action": Action.BINDING_RELEASE},
 )
 async def release(request: Asking, id: BindingId) -> models.Released:
     """End a binding now. Releasing one that is over changes nothing and says when it ended."""
@@ -128,7 +146,7 @@ async def release(request: Asking, id: BindingId) -> models.Released:
     summary="Add members",
     tags=["bindings"],
     status_code=200,
-    opt={"body": models.MembersRequest},
+    opt={"action": Action.BINDING_CHANGE, "body": models.MembersRequest},
 )
 async def add_members(request: Asking, id: BindingId) -> models.Binding:
     """Add to the group, at its end. B reaches the member who called last, else the first."""
@@ -143,7 +161,7 @@ async def add_members(request: Asking, id: BindingId) -> models.Binding:
     summary="Take members out",
     tags=["bindings"],
     status_code=200,
-    opt={"body": models.MembersRequest},
+    opt={"action": Action.BINDING_CHANGE, "body": models.MembersRequest},
 )
 async def remove_members(request: Asking, id: BindingId) -> models.Binding:
     """Take out of the group; their late calls find an ended order."""
@@ -158,7 +176,7 @@ async def remove_members(request: Asking, id: BindingId) -> models.Binding:
     summary="Bind many",
     tags=["bindings"],
     status_code=200,
-    opt={"body": models.BulkBindRequest},
+    opt={"action": Action.BIND, "body": models.BulkBindRequest},
 )
 async def bind_bulk(request: Asking, key: IdempotencyKey = None) -> models.BulkBindAnswer:
     """Thousands of bindings in one request; each item has its own status, in the order of the request."""
@@ -173,7 +191,7 @@ async def bind_bulk(request: Asking, key: IdempotencyKey = None) -> models.BulkB
     summary="Release many",
     tags=["bindings"],
     status_code=200,
-    opt={"body": models.BulkReleaseRequest},
+    opt={"action": Action.BINDING_RELEASE, "body": models.BulkReleaseRequest},
 )
 async def release_bulk(request: Asking) -> models.BulkReleaseAnswer:
     """Thousands of releases in one request; each id has its own status, in the order of the request."""
@@ -188,7 +206,7 @@ async def release_bulk(request: Asking) -> models.BulkReleaseAnswer:
     summary="Where would a call go?",
     tags=["translations"],
     status_code=200,
-    opt={"body": models.TranslationRequest},
+    opt={"action": Action.TRANSLATE, "body": models.TranslationRequest},
 )
 async def translate(request: Asking) -> models.Translation:
     """The decision as a network would get it by SIP, real number included: for network keys only."""
@@ -196,7 +214,13 @@ async def translate(request: Asking) -> models.Translation:
     return await services_of(request).translator.translate(decode(_TRANSLATE, who.body))
 
 
-@get("/v1/codes", operation_id="list_codes", summary="List codes", tags=["codes"])
+@get(
+    "/v1/codes",
+    operation_id="list_codes",
+    summary="List codes",
+    tags=["codes"],
+    opt={"action": Action.CODE_READ},
+)
 async def list_codes(request: Asking) -> models.CodeList:
     """The codes that numbers of this tenant are drawn from."""
     return await services_of(request).codes(asked(request.scope).principal.tenant_id)

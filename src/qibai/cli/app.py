@@ -43,9 +43,13 @@ def root(
         Path | None,
         typer.Option(envvar="QIBAI_HOME", help="Keys, data, configuration.", show_default=".qibai"),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--as", envvar="QIBAI_AS", help="Who acts, for the audit trail.", show_default="user"),
+    ] = None,
 ) -> None:
     """Temporary middle numbers for calls."""
-    ctx.obj = State(home)
+    ctx.obj = State(home, name)
 
 
 for _panel, _modules in {

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from qibai.cli.database import Connection, with_store
+from qibai.cli.database import Connection, Record, act, with_store
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, table
 from qibai.core.errors import BadCode
 from qibai.core.numbering import Code, parse_province
+from qibai.core.roles import Action
 from qibai.store import codes, tenants
 from qibai.store.codes import CodeRow
 
@@ -35,11 +36,19 @@ def add(
     wanted = [code for text in which for code in _codes(text)]
     where = parse_province(province) if province else None
 
-    async def work(conn: Connection) -> list[Code]:
+    async def work(conn: Connection, record: Record) -> list[Code]:
         owner = await tenants.find_tenant(conn, tenant)
-        return await codes.add_codes(conn, wanted, tenant_id=owner.id, province=where)
+        new = await codes.add_codes(conn, wanted, tenant_id=owner.id, province=where)
+        await record(
+            Action.CODE_ADD,
+            f"tenant:{tenant}",
+            codes=which,
+            added=len(new),
+            province=where.code if where else None,
+        )
+        return new
 
-    new = with_store(config_of(ctx), work)
+    new = act(ctx, work)
     if json:
         as_json({"added": [str(code) for code in new], "known": len(set(wanted)) - len(new)})
     else:

@@ -2,16 +2,44 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import psycopg
+import typer
 
+from qibai.cli.actor import actor_of
+from qibai.cli.options import config_of
 from qibai.config import Config
 from qibai.core.errors import SchemaError, StoreUnavailable
-from qibai.store import dsn
+from qibai.core.roles import Action
+from qibai.core.trail import Point
+from qibai.store import audit, dsn
+from qibai.store.audit import Actor
+from qibai.store.keys import Keyring
 
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[Any]
+
+
+class Record(Protocol):
+    """``audit.record`` for whoever gave the command, on the connection at hand."""
+
+    async def __call__(self, action: Action, subject: str, /, **details: Any) -> Point: ...
+
+
+def act(ctx: typer.Context, work: Callable[[Connection, Record], Awaitable[T]]) -> T:
+    """Run an administrative act in one transaction; ``work`` does it and then records it.
+
+    Raise Forbidden, KeyFileError, StoreUnavailable or SchemaError.
+    """
+    return act_as(config_of(ctx), actor_of(ctx), work)
+
+
+def act_as(config: Config, actor: Actor, work: Callable[[Connection, Record], Awaitable[T]]) -> T:
+    """``act`` for a known actor."""
+    keyring = Keyring.load(config.key_file)
+    return with_store(config, lambda conn: work(conn, partial(audit.record, conn, keyring, actor)))
 
 
 def with_store(config: Config, work: Callable[[Connection], Awaitable[T]]) -> T:

@@ -28,6 +28,7 @@ class State:
     """What options before the command's name say."""
 
     home: Path | None
+    name: str | None = None  #: who acts, as `--as` says
 
     @cached_property
     def config(self) -> Config:

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from qibai.cli.database import Connection, with_store
+from qibai.cli.database import Connection, Record, act, with_store
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, say, table
 from qibai.core.errors import TenantNotFound
+from qibai.core.roles import Action, Role
 from qibai.store import tenants
 from qibai.store.keys import Keyring
 from qibai.store.tenants import ApiKey, NewApiKey, Tenant
@@ -29,11 +30,13 @@ def add(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
     config = config_of(ctx)
     keyring = Keyring.load_or_create(config.key_file)
 
-    async def work(conn: Connection) -> tuple[Tenant, NewApiKey]:
+    async def work(conn: Connection, record: Record) -> tuple[Tenant, NewApiKey]:
         tenant = await tenants.add_tenant(conn, name)
-        return tenant, await tenants.add_key(conn, keyring, tenant.id)
+        key = await tenants.add_key(conn, keyring, tenant.id)
+        await record(Action.TENANT_ADD, f"tenant:{name}", key=key.id)
+        return tenant, key
 
-    tenant, key = with_store(config, work)
+    tenant, key = act(ctx, work)
     if json:
         as_json({"id": tenant.id, "name": tenant.name, "key_id": key.id, "api_key": key.bearer})
         return
@@ -63,7 +66,13 @@ def disable(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
 
     Example: qibai tenant disable acme
     """
-    tenant = with_store(config_of(ctx), lambda conn: tenants.disable_tenant(conn, name))
+
+    async def work(conn: Connection, record: Record) -> Tenant:
+        tenant = await tenants.disable_tenant(conn, name)
+        await record(Action.TENANT_DISABLE, f"tenant:{name}")
+        return tenant
+
+    tenant = act(ctx, work)
     if json:
         as_json(_tenant(tenant))
     else:
@@ -76,7 +85,13 @@ def enable(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
 
     Example: qibai tenant enable acme
     """
-    tenant = with_store(config_of(ctx), lambda conn: tenants.enable_tenant(conn, name))
+
+    async def work(conn: Connection, record: Record) -> Tenant:
+        tenant = await tenants.enable_tenant(conn, name)
+        await record(Action.TENANT_ENABLE, f"tenant:{name}")
+        return tenant
+
+    tenant = act(ctx, work)
     if json:
         as_json(_tenant(tenant))
     else:
@@ -99,11 +114,15 @@ def key_add(
     config = config_of(ctx)
     keyring = Keyring.load(config.key_file)
 
-    async def work(conn: Connection) -> NewApiKey:
-        owner = await tenants.find_tenant(conn, name)
-        return await tenants.add_key(conn, keyring, owner.id, "network" if network else "tenant")
+    role = Role.NETWORK if network else Role.TENANT
 
-    key = with_store(config, work)
+    async def work(conn: Connection, record: Record) -> NewApiKey:
+        owner = await tenants.find_tenant(conn, name)
+        key = await tenants.add_key(conn, keyring, owner.id, role)
+        await record(Action.KEY_ADD, f"key:{key.id}", role=role, tenant=name)
+        return key
+
+    key = act(ctx, work)
     if json:
         as_json({"key_id": key.id, "api_key": key.bearer})
     else:
@@ -145,12 +164,22 @@ def key_revoke(
 
     Example: qibai tenant key revoke h4k9xw2mqp7c
     """
-    if not with_store(config_of(ctx), lambda conn: tenants.revoke_key(conn, key_id)):
-        raise TenantNotFound("no API key of that id; see `qibai tenant key list`")
+    revoke(ctx, key_id)
     if json:
         as_json({"key_id": key_id, "revoked": True})
     else:
         done(f"key {key_id} revoked")
+
+
+def revoke(ctx: typer.Context, key_id: str) -> None:
+    """Make any API key useless. Raise TenantNotFound when there is none of that id."""
+
+    async def work(conn: Connection, record: Record) -> None:
+        if not await tenants.revoke_key(conn, key_id):
+            raise TenantNotFound("no API key of that id; see `qibai key list`")
+        await record(Action.KEY_REVOKE, f"key:{key_id}")
+
+    act(ctx, work)
 
 
 def _at(when: datetime) -> str:

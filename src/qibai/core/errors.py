@@ -204,10 +204,54 @@ class TenantNotFound(QibaiError):
     code = "tenant_not_found"
 
 
+class Forbidden(QibaiError):
+    """This API key's role may not do this."""
+
+    code = "forbidden"
+
+
 class Conflict(QibaiError):
     """This exists already."""
 
     code = "conflict"
+
+
+# -- acts that are answered for -----------------------------------------------------------------
+
+
+class AuditBroken(QibaiError):
+    """The audit trail was tampered with."""
+
+    code = "audit_broken"
+
+    def __init__(self, seq: int, message: str) -> None:
+        """``seq`` is the first bad entry's number."""
+        super().__init__(message)
+        self.seq = seq
+
+
+class ApprovalRequired(QibaiError):
+    """Another person has to approve this first."""
+
+    code = "approval_required"
+
+
+class ApprovalNotFound(QibaiError):
+    """No such request for approval."""
+
+    code = "approval_not_found"
+
+
+class ApprovalOver(QibaiError):
+    """This request was decided, used or has expired already."""
+
+    code = "approval_over"
+
+
+class SamePerson(QibaiError):
+    """Who asks cannot approve; another person has to, with a key that is older than the request."""
+
+    code = "same_person"
 
 
 # -- messages ---------------------------------------------------------------------------------

@@ -70,3 +70,12 @@ def blinder(key: bytes) -> Callable[[bytes], bytes]:
         return mac.finalize()[:BLIND_BYTES]
 
     return blind
+
+
+def mac(key: bytes, text: bytes) -> bytes:
+    """HMAC-SM3 under a key derived from ``key``, so that no blind index can ever equal one."""
+    derived = hmac.HMAC(key, hashes.SM3())
+    derived.update(b"qibai mac 1")
+    keyed = hmac.HMAC(derived.finalize(), hashes.SM3())
+    keyed.update(text)
+    return keyed.finalize()

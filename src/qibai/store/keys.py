@@ -76,6 +76,14 @@ class Keyring:
             raise KeyFileError(f"the key file has no hash key {key_id}; is it this database's key file?")
         return blind(msisdn.e164.encode())
 
+    def has_hash_key(self, key_id: int) -> bool:
+        """Whether the file has that hash key, which may have been made a moment ago elsewhere."""
+        return key_id in self._hash_keys or (self.reload_if_changed() and key_id in self._hash_keys)
+
+    def mac(self, key_id: int, text: bytes) -> bytes:
+        """HMAC-SM3 (32 bytes) under a key of its own, made from the hash key ``key_id``."""
+        return crypto.mac(self._hash_keys[key_id], text)
+
     @property
     def hash_ids(self) -> tuple[int, int | None]:
         """The ids of the current and the next hash key."""
@@ -119,6 +127,7 @@ class Keyring:
         self._values = {int(i): algorithms.SM4(key) for i, key in content.value.keys.items()}
         self._value = self._values[self.value_id]
         self.hash_id, self.next_hash_id = content.hash.current, content.hash.next
+        self._hash_keys = {int(i): key for i, key in content.hash.keys.items()}
         self._blinders: dict[int, Callable[[bytes], bytes]] = {
             int(i): crypto.blinder(key) for i, key in content.hash.keys.items()
         }

@@ -10,20 +10,18 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import psycopg
 from psycopg.rows import class_row
 
-from qibai.core.errors import Conflict, TenantNotFound
+from qibai.core.errors import BadRequest, Conflict, TenantNotFound
+from qibai.core.roles import Role
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
 
 Connection = psycopg.AsyncConnection[Any]
-
-#: A tenant's key binds and reads; a network's key asks where calls go, and learns real numbers by it.
-KeyKind = Literal["tenant", "network"]
 
 TENANT_NAME_KEY: Final = "tenant_name_key"
 _ID_ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"
@@ -42,17 +40,30 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A stored API key, without its clear secret."""
+    """A stored API key, without its clear secret. It belongs to a tenant, to a platform, or to a person."""
 
     id: str
-    tenant_id: int
-    tenant: str
-    kind: KeyKind
+    kind: Role
+    tenant_id: int | None
+    tenant: str | None
+    platform_id: int | None
+    platform: str | None
+    person: str | None
     digest: bytes = field(repr=False)
     secret: bytes = field(repr=False)  #: sealed
     created_at: datetime
     revoked_at: datetime | None
     tenant_disabled: bool
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", Role(self.kind))
+
+    @property
+    def holder(self) -> str:
+        """Whose it is, as the audit trail names them."""
+        if self.person is not None:
+            return self.person
+        return f"platform:{self.platform}" if self.platform_id is not None else f"tenant:{self.tenant}"
 
     def matches(self, secret: str) -> bool:
         """Whether ``secret`` is this key's; takes as long for any answer."""
@@ -78,6 +89,14 @@ class NewApiKey:
 def api_key_aad(id: str) -> bytes:
     """What a sealed API secret is tied to."""
     return b"api_key:" + id.encode()
+
+
+def person_name(text: str) -> str:
+    """A person's name in the one way in which names are compared. Raise BadRequest for an odd one."""
+    name = " ".join(text.casefold().split())
+    if not 1 <= len(name) <= 64 or not name.isprintable() or ":" in name:
+        raise BadRequest("a person's name has 1 to 64 visible characters and no colon", field="person")
+    return name
 
 
 def parse_bearer(text: str) -> tuple[str, str] | None:
@@ -119,13 +138,35 @@ async def enable_tenant(conn: Connection, name: str) -> Tenant:
     return await _one(conn, "enable_tenant", name)
 
 
-async def add_key(conn: Connection, keyring: Keyring, tenant_id: int, kind: KeyKind = "tenant") -> NewApiKey:
-    """Make a key for the tenant; the answer is the only place where its secret is seen in clear."""
+async def add_key(
+    conn: Connection,
+    keyring: Keyring,
+    tenant_id: int | None = None,
+    kind: Role = Role.TENANT,
+    *,
+    platform_id: int | None = None,
+    person: str | None = None,
+) -> NewApiKey:
+    """Make a key of the role ``kind``; the answer is the only place where its secret is seen in clear.
+
+    It belongs to a tenant (TENANT, NETWORK), to an application platform (PLATFORM) or to a person (OPERATOR,
+    AUDITOR), whose name is written in one way only: without blanks at its ends, in small letters.
+    Raise BadRequest when the role needs another owner, TenantNotFound.
+    """
+    person = person_name(person) if person is not None else None
+    if (tenant_id is not None, platform_id is not None, person is not None) != (
+        kind.of_tenant,
+        kind is Role.PLATFORM,
+        kind.of_person,
+    ):
+        raise BadRequest(f"a key of the role {kind} needs its tenant, its platform or its person, just that")
     new = NewApiKey("".join(secrets.choice(_ID_ALPHABET) for _ in range(12)), secrets.token_urlsafe(32))
     params = {
         "id": new.id,
         "tenant_id": tenant_id,
-        "kind": kind,
+        "platform_id": platform_id,
+        "person": person,
+        "kind": kind.value,
         "digest": _digest(new.secret),
         "secret": keyring.seal(new.secret, api_key_aad(new.id)),
     }
@@ -144,8 +185,8 @@ async def find_key(conn: Connection, id: str) -> ApiKey | None:
             return await (await cur.execute(_SQL["find_key"], {"id": id})).fetchone()
 
 
-async def list_keys(conn: Connection, tenant_id: int) -> list[ApiKey]:
-    """The tenant's keys, oldest first."""
+async def list_keys(conn: Connection, tenant_id: int | None = None) -> list[ApiKey]:
+    """The tenant's keys, or all there are, oldest first."""
     with own_errors():
         async with conn.cursor(row_factory=class_row(ApiKey)) as cur:
             return await (await cur.execute(_SQL["list_keys"], {"tenant_id": tenant_id})).fetchall()

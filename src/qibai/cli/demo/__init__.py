@@ -2,6 +2,7 @@
 
 import typer
 
+from qibai.cli.actor import actor_of
 from qibai.cli.demo.call import place_call
 from qibai.cli.demo.prepare import prepare
 from qibai.cli.demo.report import report
@@ -13,7 +14,7 @@ def demo(ctx: typer.Context, json: JsonOut = False) -> None:
 
     Example: qibai demo
     """
-    ready = prepare(config_of(ctx), quiet=json)
+    ready = prepare(config_of(ctx), actor_of(ctx), quiet=json)
     seen = place_call(ready, quiet=json)
     report(ready, seen, json=json)
 

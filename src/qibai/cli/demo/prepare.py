@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from qibai import config as configuration
 from qibai.cli import access
-from qibai.cli.database import Connection, with_store
+from qibai.cli.database import Connection, Record, act_as
 from qibai.cli.init import make_home
 from qibai.cli.output import done, note
 from qibai.cli.platform import start
@@ -15,7 +15,9 @@ from qibai.cli.remote import remote
 from qibai.config import Config, Peer
 from qibai.core.errors import ConfigError, Conflict, TenantNotFound
 from qibai.core.numbering import Code
+from qibai.core.roles import Action, Role
 from qibai.store import codes, tenants
+from qibai.store.audit import Actor
 from qibai.store.keys import Keyring
 
 CALLER: Final = "+8613800138000"
@@ -35,7 +37,7 @@ class Ready:
     binding: dict[str, Any]
 
 
-def prepare(config: Config, *, quiet: bool) -> Ready:
+def prepare(config: Config, actor: Actor, *, quiet: bool) -> Ready:
     """Raise ConfigError when this home is not for demos, or whatever kept the platform from starting."""
     if not config.file.exists():
         make_home(config, _toml())
@@ -48,7 +50,7 @@ def prepare(config: Config, *, quiet: bool) -> Ready:
     if not quiet:
         note("starting PostgreSQL, rtpengine, Kamailio, recorder and API …")
     start(config)
-    key = _tenant(config)
+    key = _tenant(config, actor)
     with remote(config, None, key) as api:
         binding = api.bind(
             {"mode": "AXYB", "a": CALLER, "b": CALLEE, "order_id": "demo-1", "scene": "parcel", "ttl": 3600}
@@ -58,22 +60,26 @@ def prepare(config: Config, *, quiet: bool) -> Ready:
     return Ready(config, peer, key, binding)
 
 
-def _tenant(config: Config) -> str:
+def _tenant(config: Config, actor: Actor) -> str:
     """The demo tenant's API key: the saved one, else a new one, which is saved."""
     keyring = Keyring.load(config.key_file)
     saved = access.load(config)
 
-    async def work(conn: Connection) -> str:
+    async def work(conn: Connection, record: Record) -> str:
         try:
             tenant = await tenants.find_tenant(conn, TENANT)
         except TenantNotFound:
             tenant = await tenants.add_tenant(conn, TENANT)
-        await codes.add_codes(conn, [CODE], tenant_id=tenant.id)
+            await record(Action.TENANT_ADD, f"tenant:{TENANT}")
+        if await codes.add_codes(conn, [CODE], tenant_id=tenant.id):
+            await record(Action.CODE_ADD, f"tenant:{TENANT}", codes=[str(CODE)])
         if saved is not None:
             return saved.api_key
-        return (await tenants.add_key(conn, keyring, tenant.id)).bearer
+        key = await tenants.add_key(conn, keyring, tenant.id)
+        await record(Action.KEY_ADD, f"key:{key.id}", role=Role.TENANT, tenant=TENANT)
+        return key.bearer
 
-    key = with_store(config, work)
+    key = act_as(config, actor, work)
     if saved is None:
         access.save(config, access.Saved(key))
     return key
