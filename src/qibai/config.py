@@ -6,12 +6,14 @@ Sources, later ones win: defaults, ``$QIBAI_HOME/qibai.toml``, variables ``QIBAI
 import os
 import socket
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from qibai.core.errors import ConfigError
+from qibai.core.pilot import Calendar, Rules
 
 Transport = Literal["udp", "tcp", "tls"]
 NumberFormat = Literal["e164", "national", "tel"]
@@ -89,6 +91,32 @@ class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     calls_days: Annotated[int, msgspec.Meta(ge=183)] = 183  #: after they began
 
 
+class PilotConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The pilot's calendar (工信部信管函〔2025〕130号). Its rules are asked as soon as ``notice`` is set."""
+
+    notice: str = ""  #: the notice's date, YYYY-MM-DD; empty: the pilot's rules are NOT asked
+    preparation_months: Annotated[int, msgspec.Meta(ge=0)] = 3  #: carriers open the range
+    transition_months: Annotated[int, msgspec.Meta(ge=0)] = 3  #: applications are taken
+    formal_months: Annotated[int, msgspec.Meta(ge=0)] = 24  #: only the approved, only 700
+    grace_s: Annotated[int, msgspec.Meta(ge=0)] = 86_400  #: calls go on for so long after a paper's end
+    code_quarantine_days: Annotated[int, msgspec.Meta(ge=0)] = 90  #: from a code's return to its reuse
+
+    def __post_init__(self) -> None:
+        if self.notice:
+            try:
+                date.fromisoformat(self.notice)
+            except ValueError:
+                raise ValueError("notice: give a date, YYYY-MM-DD") from None
+
+    @property
+    def rules(self) -> Rules:
+        """What binds and calls ask."""
+        if not self.notice:
+            return Rules()
+        spans = (self.preparation_months, self.transition_months, self.formal_months)
+        return Rules(Calendar(date.fromisoformat(self.notice), *spans), float(self.grace_s))
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything; ``home`` is the folder that holds keys, data, spool, sockets and logs."""
 
@@ -100,6 +128,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     voice: VoiceConfig = VoiceConfig()
     recorder: RecorderConfig = RecorderConfig()
     retention: RetentionConfig = RetentionConfig()
+    pilot: PilotConfig = PilotConfig()
 
     @property
     def key_file(self) -> Path:
@@ -126,7 +155,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.home / "qibai.toml"
 
 
-_SECTIONS = ("store", "api", "binding", "voice", "recorder", "retention")
+_SECTIONS = ("store", "api", "binding", "voice", "recorder", "retention", "pilot")
 
 
 def load(home: Path | str | None = None, environ: dict[str, str] | None = None) -> Config:

@@ -7,6 +7,7 @@ import pytest
 
 from qibai.core.pilot import (
     BEIJING,
+    OPERATOR,
     Calendar,
     CodeStanding,
     CodeState,
@@ -161,7 +162,8 @@ def test_every_rule_has_an_id_of_its_own_a_sentence_and_its_document() -> None:
     assert len({rule.id for rule in Rule}) == len(Rule)
     for rule in Rule:
         assert rule.text.endswith(".")
-        assert rule.document == "工信部信管函〔2025〕130号"
+        operators = rule in (Rule.CODE_LOCKED, Rule.NUMBER_LOCKED)
+        assert rule.document == (OPERATOR if operators else "工信部信管函〔2025〕130号")
 
 
 def test_bad_values_are_refused() -> None:

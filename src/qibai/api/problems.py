@@ -4,10 +4,10 @@ import re
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from qibai.api.errors import FieldError, Invalid
-from qibai.core.errors import QibaiError
+from qibai.core.errors import PolicyRefused, QibaiError
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
@@ -24,13 +24,18 @@ STATUS: Final[dict[str, int]] = {
     "https_required": 403,
     "approval_required": 403,
     "same_person": 403,
+    "policy_refused": 403,
     "not_found": 404,
     "binding_not_found": 404,
     "call_not_found": 404,
     "tenant_not_found": 404,
     "approval_not_found": 404,
+    "resource_not_found": 404,
     "method_not_allowed": 405,
     "conflict": 409,
+    "quota_exceeded": 409,
+    "step_refused": 409,
+    "sub_lease_refused": 409,
     "number_taken": 409,
     "pool_exhausted": 409,
     "no_codes": 409,
@@ -97,6 +102,11 @@ class Problem(msgspec.Struct, frozen=True):
     code: Annotated[str, Meta(description="A stable code.", examples=["binding_ended"])]
     detail: Annotated[str, Meta(description="What to do, for people. Never holds a real number.")]
     errors: Annotated[list[ProblemField], Meta(description="Which inputs were wrong, if any.")] = []
+    rule: (
+        Annotated[str, Meta(description="With `policy_refused`: the rule.", examples=["approval_revoked"])]
+        | UnsetType
+    ) = UNSET
+    document: Annotated[str, Meta(description="The document that the rule comes from.")] | UnsetType = UNSET
 
 
 def status_of(error: QibaiError) -> int:
@@ -117,7 +127,13 @@ def problem_of(error: QibaiError) -> Problem:
         errors = [ProblemField(error.field, error.code, error.message)]
     else:
         errors = []
-    return Problem(f"/docs#{error.code}", _TITLES[status], status, error.code, error.message, errors)
+    rule: str | UnsetType = UNSET
+    document: str | UnsetType = UNSET
+    if isinstance(error, PolicyRefused):
+        rule, document = error.rule, error.document
+    return Problem(
+        f"/docs#{error.code}", _TITLES[status], status, error.code, error.message, errors, rule, document
+    )
 
 
 def headers_of(error: QibaiError) -> list[tuple[bytes, bytes]]:

@@ -1,7 +1,6 @@
 """What the API does, apart from HTTP: one object per worker process, holding connections, keys and caches."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -23,12 +22,11 @@ from qibai.core.binding import Mode, Status
 from qibai.core.errors import BadRequest, QibaiError, SchemaError
 from qibai.core.numbering import Msisdn, Number700
 from qibai.store import bindings, dsn
-from qibai.store.bindings import BindItem, Bound, Released
-from qibai.store.codes import TenantCode, codes_of_tenant
+from qibai.store.bindings import BindItem, Bound, Entitlement, Released
+from qibai.store.codes import codes_of_tenant
 from qibai.store.keys import Keyring
 from qibai.store.migrate import pending
 
-CODES_AGE_S: Final = 1.0
 LANES: Final = 2  #: batches of group commit at once
 BULKS: Final = 2  #: bulk requests at once
 BULKS_WAITING: Final = 16  #: beyond them; more are refused
@@ -54,7 +52,8 @@ class Services:
         self.binds: GroupCommit[int, BindItem, Bound] = GroupCommit(self._bind, lanes=LANES)
         self.releases: GroupCommit[int, tuple[int, int], Released] = GroupCommit(self._release, lanes=1)
         self._quarantine = timedelta(seconds=config.binding.quarantine_s)
-        self._codes: dict[int, tuple[float, list[TenantCode]]] = {}
+        self._rules = config.pilot.rules
+        self._entitlements: dict[int, Entitlement] = {}
         self._bulks = asyncio.Semaphore(BULKS)
         self._bulk_requests = 0
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
@@ -225,18 +224,24 @@ class Services:
             raise BadRequest(f"give 1 to {self.config.api.max_bulk} {field}", field=field)
 
     def _editor(self, conn: Connection, tenant_id: int, now: datetime) -> bindings.BindingEditor:
-        return bindings.BindingEditor(conn, self.keyring, tenant_id, now=now, quarantine=self._quarantine)
+        return bindings.BindingEditor(
+            conn,
+            self.keyring,
+            tenant_id,
+            now=now,
+            quarantine=self._quarantine,
+            entitlement=self._entitlement(tenant_id),
+        )
 
     async def _bind(self, tenant_id: int, items: Sequence[BindItem]) -> Sequence[Bound | QibaiError]:
         if not items:
             return []
         async with self.connections.get(timeout_s=BULK_TIMEOUT_S if len(items) > 256 else 10.0) as conn:
-            codes = await self._codes_of(conn, tenant_id)
             return await bindings.bind_many(
                 conn,
                 self.keyring,
                 tenant_id,
-                codes,
+                self._entitlement(tenant_id),
                 items,
                 now=datetime.now(UTC),
                 quarantine=self._quarantine,
@@ -250,9 +255,9 @@ class Services:
                 conn, self.keyring, tenant_id, ids, now=datetime.now(UTC), quarantine=self._quarantine
             )
 
-    async def _codes_of(self, conn: Connection, tenant_id: int) -> list[TenantCode]:
-        read_at, codes = self._codes.get(tenant_id, (0.0, []))
-        if time.monotonic() - read_at > CODES_AGE_S or not codes:
-            read_at, codes = time.monotonic(), await codes_of_tenant(conn, tenant_id)
-            self._codes[tenant_id] = (read_at, codes)
-        return codes
+    def _entitlement(self, tenant_id: int) -> Entitlement:
+        """What the tenant is entitled to, as this worker knows it."""
+        found = self._entitlements.get(tenant_id)
+        if found is None:
+            found = self._entitlements[tenant_id] = Entitlement(tenant_id, self._rules)
+        return found

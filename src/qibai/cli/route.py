@@ -10,6 +10,7 @@ from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, out
 from qibai.core.ids import format_id
 from qibai.core.numbering import Msisdn, Number700
+from qibai.core.pilot import Rule, Rules
 from qibai.core.routing import Refusal, Route, decide
 from qibai.store import dsn, read_dsn
 from qibai.store.keys import Keyring
@@ -38,9 +39,12 @@ def route(
         write_dsn=dsn(config),
     )
     now = time.time()
+    policy = reader.policy(config.pilot.rules)
     try:
         record = reader.find(number, party)
         in_use = record is None and reader.number_in_use(number, now)
+        decision = decide(number, party, record, now, number_in_use=in_use, policy=policy)
+        rule = policy.rule(record, now) if record is not None else None
     finally:
         reader.close()
     if record is None:
@@ -52,7 +56,8 @@ def route(
         steps.append(f"binding {binding} lets {party.masked} dial it")
         verb = "ends" if record.ends_at > now else "ended"
         steps.append(f"that binding {verb} at {ends:%Y-%m-%d %H:%M:%S} UTC")
-    decision = decide(number, party, record, now, number_in_use=in_use)
+    if record is not None:
+        steps.append(_pilot(config.pilot.rules, rule, now))
     answer: dict[str, Any] = {"called": str(number), "caller": party.masked, "steps": steps}
     if isinstance(decision, Route):
         kind = "the member who called last" if decision.record.to_group else "the other party"
@@ -68,6 +73,7 @@ def route(
         answer |= {
             "decision": "refuse",
             "reason": decision.reason.value,
+            "rule": decision.rule,
             "sip_status": decision.sip.status,
             "q850": decision.sip.q850,
         }
@@ -80,6 +86,17 @@ def route(
         out.print(f"[{colour}]{answer['decision']}[/{colour}]")
     if isinstance(decision, Refusal):
         raise typer.Exit(4)
+
+
+def _pilot(rules: Rules, rule: Rule | None, now: float) -> str:
+    """What the rules say of the number."""
+    if rules.calendar is None:
+        said = "pilot.notice is not set: of the rules, only the operator's own are asked"
+    else:
+        said = f"the pilot is in the phase {rules.calendar.phase(now)}"
+    if rule is None:
+        return f"{said}; no rule forbids the call"
+    return f"{said}; the rule {rule.id} forbids the call: {rule.text} ({rule.document})"
 
 
 def _refused(refusal: Refusal) -> str:

@@ -57,6 +57,14 @@ class NumberTaken(Conflict):
     """The number wanted is not free."""
 
 
+class PolicyRefused(Forbidden):
+    """A rule forbids it; see ``problem.rule`` and ``problem.document``."""
+
+
+class QuotaExceeded(Conflict):
+    """The tenant has as many live bindings as its quota allows."""
+
+
 class BindingEnded(Conflict):
     """The binding is over."""
 
@@ -76,6 +84,8 @@ class Unavailable(ApiError):
 _BY_CODE: Final[dict[str, type[ApiError]]] = {
     "pool_exhausted": PoolExhausted,
     "number_taken": NumberTaken,
+    "policy_refused": PolicyRefused,
+    "quota_exceeded": QuotaExceeded,
     "binding_ended": BindingEnded,
     "call_ended": CallEnded,
     "idempotency_mismatch": IdempotencyMismatch,

@@ -80,6 +80,8 @@ class Problem(msgspec.Struct, frozen=True):
     title: str = ""
     type: str = ""
     errors: list[ProblemField] = []
+    rule: str | None = None  #: with ``policy_refused``
+    document: str | None = None  #: that the rule comes from
 
 
 class BulkBound(msgspec.Struct, frozen=True, kw_only=True):

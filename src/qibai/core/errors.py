@@ -123,6 +123,23 @@ class NoCodeForProvince(QibaiError):
     code = "no_code_for_province"
 
 
+class PolicyRefused(QibaiError):
+    """A rule of the pilot or of the operator forbids it: `rule` says which, `document` where it stands."""
+
+    code = "policy_refused"
+
+    def __init__(self, message: str, *, rule: str, document: str, field: str | None = None) -> None:
+        super().__init__(message, field=field)
+        self.rule = rule
+        self.document = document
+
+
+class QuotaExceeded(QibaiError):
+    """The tenant has as many live bindings here as its quota allows; release some, or ask the operator."""
+
+    code = "quota_exceeded"
+
+
 class NumberNotOwned(QibaiError):
     """The expected number does not belong to a code of this tenant."""
 
@@ -208,6 +225,24 @@ class Forbidden(QibaiError):
     """This API key's role may not do this."""
 
     code = "forbidden"
+
+
+class NotHere(QibaiError):
+    """There is no platform, paper, code or lock of this name or number."""
+
+    code = "resource_not_found"
+
+
+class StepRefused(QibaiError):
+    """This step cannot follow the present state."""
+
+    code = "step_refused"
+
+
+class SubLease(QibaiError):
+    """Numbers of one application platform cannot be handed on to another."""
+
+    code = "sub_lease_refused"
 
 
 class Conflict(QibaiError):

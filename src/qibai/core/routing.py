@@ -61,6 +61,7 @@ class RouteRecord:
     max_call_s: int
     to_group: bool  #: B calls the group
     from_group: bool  #: a member of the group calls B
+    standing: int = 0  #: the number of the latest change of rights when the pair was read
 
 
 @dataclass(frozen=True, slots=True)

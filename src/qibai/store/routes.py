@@ -5,10 +5,12 @@ from typing import Final
 
 from qibai.core.errors import KeyFileError, StoreUnavailable
 from qibai.core.numbering import Msisdn, Number700
+from qibai.core.pilot import Rules
 from qibai.core.routing import RouteRecord
 from qibai.store.connect import Session
 from qibai.store.crypto import binding_aad, sealed_key_id
 from qibai.store.keys import Keyring
+from qibai.store.standing import CallPolicy
 
 TO_GROUP: Final = 1  # route.flags: B calls the group
 FROM_GROUP: Final = 2  # a member calls B
@@ -23,7 +25,9 @@ _REMAINDER: Final = b"""
 SELECT r FROM generate_series(0, 15) r
 WHERE satisfies_hash_partition('route'::regclass, 16, r, $1::integer)"""
 _ROTATION: Final = b"SELECT phase, current_id, coalesce(next_id, 0) FROM hash_rotation"
-_COLUMNS: Final = "binding_id, tenant_id, shown, flags, max_call_s, ends_at, callee, caller"
+_COLUMNS: Final = (
+    "binding_id, tenant_id, shown, flags, max_call_s, ends_at, callee, caller, (SELECT version FROM standing)"
+)
 
 
 class _Partition:
@@ -103,6 +107,10 @@ class RouteReader:
         aad = binding_aad(record.called.code.value, record.binding_id)
         return Msisdn(self._keyring.open(record.callee_sealed, aad))
 
+    def policy(self, rules: Rules) -> CallPolicy:
+        """The pilot's rules for what ``find`` finds, on the same connection: for ``decide``."""
+        return CallPolicy(self._session, rules)
+
     def close(self) -> None:
         """Let go of the connections."""
         self._session.close()
@@ -130,6 +138,7 @@ class RouteReader:
             max_call_s=number(value(0, 4) or b""),
             to_group=bool(flags & TO_GROUP),
             from_group=bool(flags & FROM_GROUP),
+            standing=number(value(0, 8) or b""),
         )
 
     def _find_again(self, called: Number700, caller: Msisdn) -> RouteRecord | None:

@@ -42,7 +42,7 @@ def write_config(config: Config) -> None:
     config.home.mkdir(parents=True, exist_ok=True)
     data = msgspec.to_builtins(config, enc_hook=str)
     lines = [f"node = {json.dumps(data['node'])}\n"] if data["node"] else []
-    for name in ("store", "api", "binding", "voice", "recorder"):
+    for name in ("store", "api", "binding", "voice", "recorder", "pilot"):
         peers = data[name].pop("peers", [])
         lines += [f"[{name}]\n", *_entries(data[name])]
         for peer in peers:

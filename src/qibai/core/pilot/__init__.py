@@ -1,6 +1,7 @@
 """The pilot's rules: phases, approvals, certificates, the lives of applications and codes."""
 
 from qibai.core.pilot.calendar import BEIJING, Calendar, Phase
+from qibai.core.pilot.clock import pilot_time, shift_by
 from qibai.core.pilot.life import (
     APPLICATION_MOVES,
     CODE_MOVES,
@@ -10,7 +11,8 @@ from qibai.core.pilot.life import (
     after_application,
     after_code,
 )
-from qibai.core.pilot.rules import DOCUMENT, Rule, may_bind, may_call, may_serve_existing
+from qibai.core.pilot.rights import CodeRights, Rules
+from qibai.core.pilot.rules import DOCUMENT, OPERATOR, Rule, may_bind, may_call, may_serve_existing
 from qibai.core.pilot.standing import CodeStanding, Span, Standing
 
 __all__ = [
@@ -18,13 +20,16 @@ __all__ = [
     "BEIJING",
     "CODE_MOVES",
     "DOCUMENT",
+    "OPERATOR",
     "ApplicationState",
     "Calendar",
     "CodeEvent",
+    "CodeRights",
     "CodeStanding",
     "CodeState",
     "Phase",
     "Rule",
+    "Rules",
     "Span",
     "Standing",
     "after_application",
@@ -32,4 +37,6 @@ __all__ = [
     "may_bind",
     "may_call",
     "may_serve_existing",
+    "pilot_time",
+    "shift_by",
 ]

@@ -12,6 +12,7 @@ from qibai.core.pilot.standing import CodeStanding, Span, Standing
 
 #: 关于开展号码保护服务业务试点的通知
 DOCUMENT: Final = "工信部信管函〔2025〕130号"
+OPERATOR: Final = "the operator's own rules"
 
 
 class Rule(Enum):
@@ -28,17 +29,14 @@ class Rule(Enum):
     CODE_NOT_IN_PROVINCE = ("code_not_in_province", "The carrier has not opened this code in that province.")
     CODE_DRAINING = ("code_draining", "The code is being returned.")
     CODE_RETURNED = ("code_returned", "The code was returned.")
-    CODE_LOCKED = ("code_locked", "The code is locked.")
+    CODE_LOCKED = ("code_locked", "The code is set aside by the operator.", OPERATOR)
+    NUMBER_LOCKED = ("number_locked", "The number is locked by the operator.", OPERATOR)
     ONLY_700 = ("only_700", "Only 700 numbers may serve as middle numbers.")
 
-    def __init__(self, id: str, text: str) -> None:
+    def __init__(self, id: str, text: str, document: str = DOCUMENT) -> None:
         self.id = id
         self.text = text
-
-    @property
-    def document(self) -> str:
-        """The document that the rule comes from."""
-        return DOCUMENT
+        self.document = document  #: the document that the rule comes from
 
     def __str__(self) -> str:
         return self.id
@@ -67,6 +65,18 @@ def may_call(
     if grace < 0:
         raise ValueError("a grace cannot be negative")
     return _phase(calendar, now) or _platform(calendar, standing, now, grace=grace) or _code_for_call(code)
+
+
+def operator_lets_bind(code: CodeStanding) -> Rule | None:
+    """What stands against a bind where the pilot's calendar is not configured: the operator's acts alone."""
+    if code.locked:
+        return Rule.CODE_LOCKED
+    return Rule.CODE_DRAINING if code.state is CodeState.DRAINING else operator_lets_call(code)
+
+
+def operator_lets_call(code: CodeStanding) -> Rule | None:
+    """What stands against a call where the pilot's calendar is not configured."""
+    return Rule.CODE_RETURNED if code.state is CodeState.RETURNED else None
 
 
 def may_serve_existing(calendar: Calendar, standing: Standing, now: float) -> Rule | None:

@@ -2,6 +2,7 @@
 
 from qibai.store.bindings.bind import bind_many
 from qibai.store.bindings.change import BindingEditor
+from qibai.store.bindings.codeset import Entitlement, policy_refused
 from qibai.store.bindings.model import (
     Binding,
     BindItem,
@@ -19,6 +20,7 @@ __all__ = [
     "Binding",
     "BindingEditor",
     "Bound",
+    "Entitlement",
     "Idempotency",
     "NumberPair",
     "Page",
@@ -29,6 +31,7 @@ __all__ = [
     "get",
     "get_many",
     "list_bindings",
+    "policy_refused",
     "release",
     "release_many",
 ]

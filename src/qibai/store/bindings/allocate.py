@@ -12,19 +12,12 @@ from qibai.core.allocation import (
     random_serial,
     shuffled,
 )
-from qibai.core.errors import (
-    NoCodeForProvince,
-    NoCodes,
-    NumberNotOwned,
-    NumberTaken,
-    PoolExhausted,
-    QibaiError,
-)
+from qibai.core.errors import NumberTaken, PoolExhausted, QibaiError
 from qibai.core.numbering import SERIALS_PER_CODE
 from qibai.store.bindings.arrays import Blobs, Int2s
+from qibai.store.bindings.codeset import CodeSet
 from qibai.store.bindings.model import BindItem
 from qibai.store.bindings.session import Connection, Epoch
-from qibai.store.codes import TenantCode
 from qibai.store.keys import Keyring, binding_aad
 
 _SAMPLE: Final = 256  # serials tried before all of a code's are
@@ -102,34 +95,23 @@ class Draft:
 class Pool:
     """The open codes of a tenant, and the numbers drawn from them."""
 
-    def __init__(self, codes: Sequence[TenantCode]) -> None:
-        codes = [own for own in codes if own.enabled]
-        self._all = [own.code for own in codes]
-        self._province = {own.code: own.province for own in codes}
-        self._by_province: dict[str, list[int]] = {}
+    def __init__(self, codes: CodeSet) -> None:
+        self.codes = codes
         self._free_for: dict[tuple[int, bytes], list[int]] = {}
-        for own in codes:
-            if own.province is not None:
-                self._by_province.setdefault(own.province, []).append(own.code)
 
     def check(self, item: BindItem) -> QibaiError | None:
         """What rules the item out before anything is drawn."""
-        if not self._all:
-            return NoCodes()
-        if item.province is not None and item.province not in self._by_province:
-            return NoCodeForProvince(field="province")
-        if item.expected is not None:
-            value = item.expected.code.value
-            if value not in self._province:
-                return NumberNotOwned(field="expected")
-            if item.province is not None and self._province[value] != item.province:
-                return NumberNotOwned("the expected number is not of that province", field="expected")
-        return None
+        return self.codes.refusal(item)
+
+    def locked(self, draft: Draft) -> bool:
+        """Whether a number drawn is one that the operator has locked."""
+        locked = self.codes.locked(draft.code)
+        return bool(locked) and (draft.x in locked or (draft.y is not None and draft.y in locked))
 
     def _codes(self, item: BindItem) -> list[int]:
         if item.expected is not None:
             return [item.expected.code.value]
-        return self._all if item.province is None else self._by_province[item.province]
+        return self.codes.all if item.province is None else self.codes.by_province[item.province]
 
     def draw(self, draft: Draft, batch: dict[str | None, int]) -> None:
         """Draw the numbers of one more try; ``batch`` holds the codes that this batch draws from."""
@@ -174,8 +156,11 @@ class Pool:
             if sequence is None and item.expected is None:
                 sample = [random_serial() for _ in range(_SAMPLE)]
                 free = await _free(conn, code, draft.keys, sorted(set(sample)), now)
+            locked = self.codes.locked(code)
+            free = [serial for serial in free if serial not in locked]
             if len(free) < 1 + has_y:
                 free = await self._all_free(conn, code, draft.keys, now)
+                free = [serial for serial in free if serial not in locked]
             if item.expected is not None:
                 if item.expected.serial not in free:
                     return NumberTaken(field="expected")

@@ -12,20 +12,31 @@ from typing import Any, Final
 import psycopg
 from psycopg import errors
 
-from qibai.core.errors import BindingNotFound, IdempotencyMismatch, QibaiError, StoreUnavailable
+from qibai.core.errors import (
+    BindingNotFound,
+    IdempotencyMismatch,
+    QibaiError,
+    QuotaExceeded,
+    StoreUnavailable,
+)
 from qibai.core.numbering import Code, Number700
 from qibai.store.bindings.allocate import Draft, Pool
+from qibai.store.bindings.codeset import CodeSet, Entitlement
 from qibai.store.bindings.model import Binding, BindItem, Bound
 from qibai.store.bindings.query import get_many
-from qibai.store.bindings.request import STATEMENT, Batch
+from qibai.store.bindings.request import GIVE, Batch, counted
 from qibai.store.bindings.session import ATTEMPTS, Connection, Epoch, learn_epoch, likely_epoch
 from qibai.store.codes import TenantCode
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
+from qibai.store.standing import STALE, read_version
+from qibai.store.statements import load
 
 CHUNK: Final = 1_000  # items in one commit
 _BREATH: Final = 64  # items prepared before others on the event loop have their turn
 
+_FULL: Final = "QB003"
+_SQL: Final = load("bindings")
 _RELOAD, _CONFLICT, _REPLAY, _MISMATCH = range(4)
 Result = Bound | QibaiError
 
@@ -34,7 +45,7 @@ async def bind_many(
     conn: Connection,
     keyring: Keyring,
     tenant_id: int,
-    codes: Sequence[TenantCode],
+    codes: Sequence[TenantCode] | Entitlement,
     items: Sequence[BindItem],
     *,
     now: datetime,
@@ -42,12 +53,13 @@ async def bind_many(
 ) -> list[Result]:
     """Bind each item and return its ``Bound``, or its error, at its place; what is returned is committed.
 
-    ``conn`` is in autocommit mode, no transaction open; ``codes`` are the tenant's. An item's error is
-    NoCodes, NoCodeForProvince, NumberNotOwned, NumberTaken, PoolExhausted or IdempotencyMismatch. Raise
-    StoreUnavailable when the database did not answer (each item may have been bound or not); once some of a
-    bulk are bound, this is the error of the other items instead.
+    ``conn`` is in autocommit mode, no transaction open. ``codes`` are the tenant's, or, in production, its
+    entitlement: then nothing is bound that rules or quotas forbid at the moment of the commit. An item's
+    error is PolicyRefused, QuotaExceeded, NoCodes, NoCodeForProvince, NumberNotOwned, NumberTaken,
+    PoolExhausted or IdempotencyMismatch. Raise StoreUnavailable when the database did not answer (each item
+    may have been bound or not); once some of a bulk are bound, this is the error of the other items instead.
     """
-    binder = _Binder(conn, keyring, tenant_id, Pool(codes), now=now, quarantine=quarantine)
+    binder = _Binder(conn, keyring, tenant_id, codes, now=now, quarantine=quarantine)
     return await binder.run(items)
 
 
@@ -59,36 +71,67 @@ class _Binder:
         conn: Connection,
         keyring: Keyring,
         tenant_id: int,
-        pool: Pool,
+        codes: Sequence[TenantCode] | Entitlement,
         *,
         now: datetime,
         quarantine: timedelta,
     ) -> None:
         if not conn.autocommit:
             raise ValueError("bind_many commits by itself: the connection must be in autocommit mode")
-        self._conn, self._keyring, self._tenant_id, self._pool = conn, keyring, tenant_id, pool
+        self._conn, self._keyring, self._tenant_id = conn, keyring, tenant_id
+        self._entitlement = codes if isinstance(codes, Entitlement) else None
+        self._pool = Pool(CodeSet([]) if isinstance(codes, Entitlement) else CodeSet.of(codes))
         self._now, self._quarantine = now, quarantine
         self._results: dict[int, Result] = {}
         self._again: list[Draft] = []
         self._conflicts: list[Draft] = []
         self._replays: dict[int, tuple[int, int]] = {}
         self._failures = 0
+        self._stale: int | None = None  # this version of the rights is old
         self._epoch = likely_epoch(keyring)
 
     async def run(self, items: Sequence[BindItem]) -> list[Result]:
-        pending = []
-        for place, item in enumerate(items):
-            problem = self._pool.check(item)
-            if problem is not None:
-                self._results[place] = problem
-            else:
-                pending.append(Draft(place, item))
+        pending = await self._admit([Draft(place, item) for place, item in enumerate(items)])
         while pending:
             await self._round(pending)
             pending = self._again + await self._after_conflicts()
             self._again = []
+            if self._stale is not None:
+                pending = await self._admit(pending)
         await self._read_replays()
         return [self._results[place] for place in range(len(items))]
+
+    async def _admit(self, drafts: list[Draft]) -> list[Draft]:
+        """Those that nothing stands against; the others have their error now."""
+        if self._entitlement is not None:
+            stale, self._stale = self._stale, None
+            self._pool = Pool(await self._entitlement.codes(self._conn, self._now, not_version=stale))
+        problems = [self._pool.check(draft.item) for draft in drafts]
+        if self._entitlement is not None and any(problems):
+            version = self._pool.codes.version
+            if await read_version(self._conn) != version:  # what refuses may be over
+                self._pool = Pool(await self._entitlement.codes(self._conn, self._now, not_version=version))
+                problems = [self._pool.check(draft.item) for draft in drafts]
+        found = list(zip(drafts, problems, strict=True))
+        await self._refuse([(draft, problem) for draft, problem in found if problem is not None])
+        return [draft for draft, problem in found if problem is None]
+
+    async def _refuse(self, refusals: list[tuple[Draft, QibaiError]]) -> None:
+        """Give each its error, unless the same request was granted earlier."""
+        known = {}
+        keys = [draft.item.idempotency.key for draft, _ in refusals if draft.item.idempotency is not None]
+        if keys:
+            cur = await self._conn.execute(_SQL["replays"], {"tenant": self._tenant_id, "keys": keys})
+            known = {row[0]: row[1:] for row in await cur.fetchall()}
+        for draft, problem in refusals:
+            key = draft.item.idempotency
+            earlier = known.get(key.key) if key is not None else None
+            if key is None or earlier is None:
+                self._results[draft.place] = problem
+            elif earlier[0] == key.request:
+                self._replays[draft.place] = earlier[1:]
+            else:
+                self._results[draft.place] = IdempotencyMismatch()
 
     async def _round(self, pending: list[Draft]) -> None:
         """Send all of ``pending``; while the database works on a chunk, the next one is prepared."""
@@ -97,6 +140,7 @@ class _Binder:
             for start in range(0, len(pending), CHUNK):
                 batch = await self._prepare(pending[start : start + CHUNK])
                 self._again += batch.later
+                self._conflicts += batch.blocked
                 if running is not None:
                     await running
                 running = asyncio.create_task(self._send(batch)) if len(pending) > CHUNK else None
@@ -123,9 +167,9 @@ class _Binder:
     async def _send(self, batch: Batch) -> None:
         if not batch.drafts:
             return
-        parameters = batch.parameters(self._tenant_id, self._now, self._quarantine)
+        statement, parameters = batch.query(self._tenant_id, self._now, self._quarantine)
         try:
-            cur = await self._conn.execute(STATEMENT, parameters, prepare=True, binary=True)
+            cur = await self._conn.execute(statement, parameters, prepare=True, binary=True)
             rows = await cur.fetchall()
         except (errors.DeadlockDetected, errors.SerializationFailure, errors.UniqueViolation):
             self._failures += 1  # a race that an index other than the arbiter decided, or an id drawn twice
@@ -137,8 +181,40 @@ class _Binder:
                 raise StoreUnavailable from exc
             for draft in batch.drafts:
                 self._results[draft.place] = StoreUnavailable()
+        except psycopg.Error as exc:
+            if exc.sqlstate == STALE:
+                self._stale = batch.version
+                self._try_again(batch)
+            elif exc.sqlstate == _FULL:
+                await self._fit(batch, exc.diag.message_detail or "")
+            else:
+                raise
         else:
             self._answer(batch, rows)
+            if batch.counted and rows:
+                await self._give_back(batch, rows)
+
+    async def _fit(self, batch: Batch, said: str) -> None:
+        """A quota is exceeded: leave out what does not fit, and try the others again."""
+        scene, province, left = said.split("|")
+        over = set()
+        room = int(left)
+        for draft in batch.drafts:
+            item = draft.item
+            if scene in ("", item.scene.value) and province in ("", item.province):
+                if room <= 0:
+                    over.add(draft)
+                room -= 1
+        await self._refuse([(draft, QuotaExceeded()) for draft in over])
+        batch.drafts = [draft for draft in batch.drafts if draft not in over]
+        self._try_again(batch)
+
+    async def _give_back(self, batch: Batch, rows: list[Any]) -> None:
+        """Count no more what was not bound. If this is cut off, it counts until its end: never too little."""
+        failed = {row[1] for row in rows}
+        drafts = [draft for draft in batch.drafts if rows[0][0] == _RELOAD or draft.id in failed]
+        with own_errors():
+            await self._conn.execute(GIVE, [self._tenant_id, *counted(drafts)], binary=True)
 
     def _try_again(self, batch: Batch) -> None:
         for draft in batch.drafts:

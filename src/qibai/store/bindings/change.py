@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
+from psycopg import errors
 
 from qibai.core.binding import MAX_GROUP, Parties, Status
 from qibai.core.errors import (
@@ -18,10 +19,12 @@ from qibai.core.errors import (
     GroupSizeWrong,
     ModeMismatch,
     NumberTaken,
+    QibaiError,
     StoreUnavailable,
 )
 from qibai.core.numbering import Msisdn, Number700
 from qibai.store.bindings.arrays import Blobs, Int2s
+from qibai.store.bindings.codeset import Entitlement
 from qibai.store.bindings.model import Binding
 from qibai.store.bindings.query import from_row
 from qibai.store.bindings.session import Connection, Epoch, fetch_epoch, persist
@@ -44,10 +47,20 @@ class BindingEditor:
     """
 
     def __init__(
-        self, conn: Connection, keyring: Keyring, tenant_id: int, *, now: datetime, quarantine: timedelta
+        self,
+        conn: Connection,
+        keyring: Keyring,
+        tenant_id: int,
+        *,
+        now: datetime,
+        quarantine: timedelta,
+        entitlement: Entitlement | None = None,
     ) -> None:
+        """``entitlement``: asked before a binding lasts longer or gets a party: PolicyRefused."""
         self._conn, self._keyring, self._tenant_id = conn, keyring, tenant_id
         self._now, self._quarantine = now, quarantine
+        self._entitlement = entitlement
+        self._stale: int | None = None
 
     async def extend(self, code: int, id: int, expires_at: datetime) -> Binding:
         """Let the binding end at ``expires_at`` (later or earlier than it would have)."""
@@ -78,8 +91,11 @@ class BindingEditor:
         return await persist(self._regroup, code, id, [], list(members))
 
     async def _extend(self, code: int, id: int, expires_at: datetime) -> Binding:
-        async with self._locked(code, id) as row:
+        async with self._locked(code, id) as (row, refusal):
+            if refusal is not None and expires_at > row.binding.expires_at:
+                raise refusal
             await row.run("set_expiry", expires_at=expires_at)
+            await row.run("move_quota", **row.counted, expires_at=expires_at)
             for number, parties in row.callers():
                 await row.run(
                     "extend_routes", serial=number.serial, keys=row.keys(parties), expires_at=expires_at
@@ -89,7 +105,9 @@ class BindingEditor:
     async def _replace(
         self, code: int, id: int, a: Msisdn | None, b: Msisdn | None, member: tuple[Msisdn, Msisdn] | None
     ) -> Binding:
-        async with self._locked(code, id) as row:
+        async with self._locked(code, id) as (row, refusal):
+            if refusal is not None:
+                raise refusal
             old = row.binding.parties
             members = list(old.members)
             if member is not None:
@@ -102,7 +120,9 @@ class BindingEditor:
     async def _regroup(
         self, code: int, id: int, joining: Sequence[Msisdn], leaving: Sequence[Msisdn]
     ) -> Binding:
-        async with self._locked(code, id) as row:
+        async with self._locked(code, id) as (row, refusal):
+            if refusal is not None and joining:
+                raise refusal
             old = row.binding.parties
             if not old.mode.is_group:
                 raise ModeMismatch("members belong to the modes GXB and GXYB", field="members")
@@ -115,9 +135,15 @@ class BindingEditor:
             return await row.become(Parties.of(old.mode, a=None, members=members, b=old.b))
 
     @asynccontextmanager
-    async def _locked(self, code: int, id: int) -> AsyncIterator["_Row"]:
-        """The binding, active and ours to change until the transaction ends."""
+    async def _locked(self, code: int, id: int) -> AsyncIterator[tuple["_Row", QibaiError | None]]:
+        """The binding, active and ours to change until the transaction ends, and what forbids it to grow."""
+        codes = None
+        if self._entitlement is not None:
+            codes = await self._entitlement.codes(self._conn, self._now, not_version=self._stale)
         async with self._conn.transaction():
+            if codes is not None and not await self._is_current(codes.version):
+                self._stale = codes.version
+                raise errors.SerializationFailure  # `persist` begins anew, and reads the rights again
             epoch, by_next = await fetch_epoch(self._conn, self._keyring)
             key = {"code": code, "id": id, "tenant": self._tenant_id}
             cur = await self._conn.execute(_SQL["lock"], key, binary=True)
@@ -128,7 +154,15 @@ class BindingEditor:
             if binding.status(self._now) is not Status.ACTIVE:
                 raise BindingEnded
             common = {**key, "now": self._now, "quarantine": self._quarantine}
-            yield _Row(self._conn, self._keyring, epoch, binding, common, by_next=by_next)
+            serials = {binding.x.serial, binding.far.serial}
+            refusal = None if codes is None else codes.refused_change(code, serials)
+            yield _Row(self._conn, self._keyring, epoch, binding, common, by_next=by_next), refusal
+
+    async def _is_current(self, version: int | None) -> bool:
+        """Whether the rights are of this version, which they remain until the transaction ends."""
+        cur = await self._conn.execute(_SQL["current_version"])
+        row = await cur.fetchone()
+        return row is not None and row[0] == version
 
 
 def _place(members: Sequence[Msisdn], party: Msisdn) -> int:
@@ -163,6 +197,12 @@ class _Row:
         cur = await self._conn.execute(statement, {**self._common, **params}, binary=True)
         row = await cur.fetchone() if cur.description else None
         return cur.rowcount, row[0] if row else None
+
+    @property
+    def counted(self) -> dict[str, Any]:
+        """By what quotas count the binding."""
+        one = self.binding
+        return {"scene": one.scene.value, "province": one.province, "was": one.expires_at}
 
     def key(self, party: Msisdn) -> bytes:
         return self._epoch.keys(self._keyring, party)[0]

@@ -15,8 +15,19 @@ from qibai.store.routes import FROM_GROUP, TO_GROUP
 
 _REDRAWS: Final = 20  # within one batch, until a clashing item waits for the next one
 _ARRAYS: Final = 33
-STATEMENT: Final = f"""SELECT outcome, id, other_code, other_id
-FROM bind_many(%s, %s, %s::integer, %s::integer, %s::integer, {", ".join(["%s"] * _ARRAYS)})"""  # noqa: S608
+
+
+def _statement(tenant: str) -> str:
+    return f"""SELECT outcome, id, other_code, other_id
+FROM bind_many(%s, %s, {tenant}, %s::integer, %s::integer, {", ".join(["%s"] * _ARRAYS)})"""  # noqa: S608
+
+
+_GATE: Final = "standing_gate(%s::integer, %s::bigint)"
+STATEMENT: Final = _statement("%s::integer")
+#: The same, if no right has changed since it was read; and for tenants with quotas.
+GATED: Final = _statement(_GATE)
+COUNTED: Final = _statement(f"quota_take({_GATE}, %s, %s, %s, %s)")
+GIVE: Final = "SELECT quota_give(%s::integer, %s, %s, %s)"
 _SCENES: Final = {scene: scene.value for scene in Scene}
 
 
@@ -27,6 +38,7 @@ class Batch:
         self.epoch = epoch
         self.drafts: list[Draft] = []
         self.later: list[Draft] = []
+        self.blocked: list[Draft] = []  #: drew nothing but locked numbers
         self._pool = pool
         self._codes: dict[str | None, int] = {}
         self._pairs: set[tuple[int, int, bytes]] = set()
@@ -39,9 +51,14 @@ class Batch:
         if idempotency is not None and idempotency.key in self._idempotency:
             self.later.append(draft)
             return
-        for _ in range(_REDRAWS):
+        for left in range(_REDRAWS - 1, -1, -1):
             searched = draft.ready
             self._pool.draw(draft, self._codes)
+            if self._pool.locked(draft):
+                if not left:
+                    self.blocked.append(draft)
+                    return
+                continue
             if self._claim(draft):
                 break
             if searched or draft.item.expected is not None:
@@ -74,12 +91,29 @@ class Batch:
             if id not in self._ids:
                 return id
 
-    def parameters(self, tenant_id: int, now: datetime, quarantine: timedelta) -> list[Any]:
-        """What ``STATEMENT`` takes."""
-        return [
+    @property
+    def version(self) -> int | None:
+        """Of the rights by which the numbers were drawn."""
+        return self._pool.codes.version
+
+    @property
+    def counted(self) -> bool:
+        """Whether quotas count these."""
+        return self._pool.codes.quotas
+
+    def query(self, tenant_id: int, now: datetime, quarantine: timedelta) -> tuple[str, list[Any]]:
+        """The statement that binds, and what it takes."""
+        codes = self._pool.codes
+        statement = STATEMENT
+        tenant: list[Any] = [tenant_id]
+        if codes.version is not None:
+            statement, tenant = GATED, [tenant_id, codes.version]
+        if codes.quotas:
+            statement, tenant = COUNTED, [*tenant, now, *counted(self.drafts)]
+        return statement, [
             now,
             quarantine,
-            tenant_id,
+            *tenant,
             self.epoch.write,
             self.epoch.extra,
             *_bindings(self.drafts),
@@ -87,6 +121,16 @@ class Batch:
             *_checks(self.drafts),
             *_idempotency(self.drafts),
         ]
+
+
+def counted(drafts: Sequence[Draft]) -> list[PgArray]:
+    """What quotas look at: scenes, provinces, ends."""
+    items = [draft.item for draft in drafts]
+    return [
+        Texts.of_strings([_SCENES[item.scene] for item in items]),
+        Texts.of_strings([item.province for item in items]),
+        Instants.of_times([item.expires_at for item in items]),
+    ]
 
 
 def _bindings(drafts: Sequence[Draft]) -> list[PgArray]:

@@ -238,6 +238,14 @@ BEGIN
     RETURN tenant;
 END $$;
 
+-- The version, which stays until the transaction ends.
+CREATE FUNCTION standing_now() RETURNS bigint
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(7004);
+    RETURN (SELECT version FROM standing);
+END $$;
+
 -- A live binding ends at another time from now on.
 CREATE FUNCTION quota_moved(tenant integer, scene_ text, province_ text, old_end timestamptz, new_end timestamptz)
 RETURNS void

@@ -97,5 +97,15 @@ SET caller_key = excluded.caller_key, next_key = excluded.next_key, binding_id =
 WHERE r.free_at <= %(now)s OR r.binding_id = excluded.binding_id;
 
 -- name: release_many
-SELECT release_many(%(now)s, %(quarantine)s, %(tenant)s::integer, %(write)s::integer, %(extra)s::integer,
-                    %(codes)s, %(ids)s, %(near)s, %(route_codes)s, %(route_serials)s, %(route_keys)s, %(route_ids)s);
+SELECT quota_released(%(tenant)s::integer, %(codes)s, %(ids)s,
+    release_many(%(now)s, %(quarantine)s, release_gate(%(tenant)s::integer), %(write)s::integer, %(extra)s::integer,
+                 %(codes)s, %(ids)s, %(near)s, %(route_codes)s, %(route_serials)s, %(route_keys)s, %(route_ids)s));
+
+-- name: replays
+SELECT key, request, code, binding_id FROM idempotency WHERE tenant_id = %(tenant)s AND key = ANY(%(keys)s);
+
+-- name: current_version
+SELECT standing_now();
+
+-- name: move_quota
+SELECT quota_moved(%(tenant)s::integer, %(scene)s, %(province)s, %(was)s, %(expires_at)s);
