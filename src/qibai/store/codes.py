@@ -26,8 +26,12 @@ class CodeRow:
     tenant_id: int | None
     tenant: str | None
     province: str | None
-    enabled: bool
+    enabled: bool  #: False: set aside
     created_at: datetime
+    state: str
+    provinces: list[str]  #: where its carrier has opened it
+    platform: str | None
+    certificate: str | None
 
     def __str__(self) -> str:
         return str(Code(self.code))

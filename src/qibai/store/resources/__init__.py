@@ -1,0 +1,88 @@
+"""Carriers, application platforms, papers, the lives of codes, locks and quotas, as operators change them.
+
+Every change is one transaction on the connection given, all or nothing, and counts up `standing.version`.
+"""
+
+from qibai.store.resources.applications import (
+    Application,
+    Step,
+    draft,
+    history,
+    list_applications,
+    move,
+)
+from qibai.store.resources.codes import (
+    assign,
+    choose,
+    close,
+    drain,
+    give,
+    open_,
+    restore,
+    resume,
+    return_,
+    set_aside,
+)
+from qibai.store.resources.locks import NumberLock, list_locks, lock, unlock
+from qibai.store.resources.papers import (
+    Kind,
+    Paper,
+    PaperRow,
+    add_paper,
+    leave_early,
+    list_papers,
+    renew,
+    revoke,
+)
+from qibai.store.resources.platforms import (
+    Carrier,
+    Platform,
+    add_platform,
+    list_carriers,
+    list_platforms,
+    place_tenant,
+    set_carrier,
+)
+from qibai.store.resources.quotas import Quota, drop_quota, list_quotas, set_quota
+
+__all__ = [
+    "Application",
+    "Carrier",
+    "Kind",
+    "NumberLock",
+    "Paper",
+    "PaperRow",
+    "Platform",
+    "Quota",
+    "Step",
+    "add_paper",
+    "add_platform",
+    "assign",
+    "choose",
+    "close",
+    "draft",
+    "drain",
+    "drop_quota",
+    "give",
+    "history",
+    "leave_early",
+    "list_applications",
+    "list_carriers",
+    "list_locks",
+    "list_papers",
+    "list_platforms",
+    "list_quotas",
+    "lock",
+    "move",
+    "open_",
+    "place_tenant",
+    "renew",
+    "restore",
+    "resume",
+    "return_",
+    "revoke",
+    "set_aside",
+    "set_carrier",
+    "set_quota",
+    "unlock",
+]

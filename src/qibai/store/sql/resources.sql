@@ -1,0 +1,178 @@
+-- name: lock
+SELECT pg_advisory_xact_lock(7004);
+
+-- name: set_carrier
+INSERT INTO carrier (digit, name) VALUES (%(digit)s, %(name)s)
+ON CONFLICT (digit) DO UPDATE SET name = excluded.name;
+
+-- name: list_carriers
+SELECT k.digit, k.name, count(c.code) AS codes, count(c.code) FILTER (WHERE NOT c.enabled) AS set_aside
+FROM carrier k LEFT JOIN code c ON c.code / 10000000 = k.digit
+GROUP BY k.digit, k.name ORDER BY k.digit;
+
+-- name: add_platform
+INSERT INTO platform (name) VALUES (%(name)s) RETURNING id;
+
+-- name: find_platform
+SELECT id FROM platform WHERE name = %(name)s;
+
+-- name: list_platforms
+SELECT p.id, p.name, s.approval, s.provinces, s.first_day, s.last_day, s.revoked_at, s.exit_at, s.applied_at,
+       (SELECT count(*) FROM code WHERE platform_id = p.id) AS codes,
+       (SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM tenant WHERE platform_id = p.id) AS tenants
+FROM platform p JOIN platform_standing s ON s.platform_id = p.id
+WHERE %(name)s::text IS NULL OR p.name = %(name)s
+ORDER BY p.name;
+
+-- name: draft
+INSERT INTO application (platform_id, kind, note) VALUES (%(platform)s, %(kind)s, %(note)s) RETURNING id;
+
+-- name: lock_application
+SELECT platform_id, kind, state FROM application WHERE id = %(id)s FOR UPDATE;
+
+-- name: move_application
+UPDATE application SET state = %(state)s,
+       submitted_at = CASE WHEN %(state)s = 'submitted' THEN coalesce(submitted_at, %(at)s) ELSE submitted_at END
+WHERE id = %(id)s;
+
+-- name: add_step
+INSERT INTO application_step (application_id, step, state, at, reason)
+SELECT %(id)s, coalesce(max(step), 0) + 1, %(state)s, %(at)s, %(reason)s FROM application_step WHERE application_id = %(id)s;
+
+-- name: list_applications
+SELECT a.id, p.name AS platform, a.kind, a.state, a.note, a.submitted_at,
+       (SELECT s.reason FROM application_step s WHERE s.application_id = a.id ORDER BY s.step DESC LIMIT 1) AS reason
+FROM application a JOIN platform p ON p.id = a.platform_id
+WHERE (%(platform)s::text IS NULL OR p.name = %(platform)s) AND (%(state)s::text IS NULL OR a.state = %(state)s)
+ORDER BY a.id;
+
+-- name: steps
+SELECT state, at, reason FROM application_step WHERE application_id = %(id)s ORDER BY step;
+
+-- name: add_approval
+INSERT INTO approval (platform_id, number, provinces, first_day, last_day)
+VALUES (%(platform)s, %(number)s, %(provinces)s, %(first_day)s, %(last_day)s);
+
+-- name: add_certificate
+INSERT INTO certificate (platform_id, number, provinces, first_day, last_day)
+VALUES (%(platform)s, %(number)s, %(provinces)s, %(first_day)s, %(last_day)s);
+
+-- name: renew_approval
+UPDATE approval SET last_day = %(last_day)s
+WHERE number = %(number)s AND revoked_at IS NULL AND %(last_day)s > last_day;
+
+-- name: renew_certificate
+UPDATE certificate SET last_day = %(last_day)s
+WHERE number = %(number)s AND revoked_at IS NULL AND %(last_day)s > last_day;
+
+-- name: revoke_approval
+UPDATE approval SET revoked_at = %(at)s, revoked_why = %(why)s WHERE number = %(number)s AND revoked_at IS NULL;
+
+-- name: revoke_certificate
+UPDATE certificate SET revoked_at = %(at)s, revoked_why = %(why)s WHERE number = %(number)s AND revoked_at IS NULL;
+
+-- name: exit_approval
+UPDATE approval SET exit_at = %(at)s WHERE number = %(number)s AND exit_at IS NULL;
+
+-- name: exists_approval
+SELECT FROM approval WHERE number = %(number)s;
+
+-- name: exists_certificate
+SELECT FROM certificate WHERE number = %(number)s;
+
+-- name: list_approvals
+SELECT p.name AS platform, a.number, a.provinces, a.first_day, a.last_day, a.revoked_at, a.revoked_why, a.exit_at
+FROM approval a JOIN platform p ON p.id = a.platform_id
+WHERE %(platform)s::text IS NULL OR p.name = %(platform)s ORDER BY a.id;
+
+-- name: list_certificates
+SELECT p.name AS platform, e.number, e.provinces, e.first_day, e.last_day, e.revoked_at, e.revoked_why,
+       NULL::timestamptz AS exit_at
+FROM certificate e JOIN platform p ON p.id = e.platform_id
+WHERE %(platform)s::text IS NULL OR p.name = %(platform)s ORDER BY e.id;
+
+-- name: find_certificate
+SELECT id, platform_id FROM certificate WHERE number = %(number)s;
+
+-- name: place_tenant
+UPDATE tenant SET platform_id = %(platform)s WHERE id = %(tenant)s AND platform_id IS DISTINCT FROM %(platform)s;
+
+-- name: tenant_platform
+SELECT t.id, t.platform_id FROM tenant t WHERE t.name = %(name)s;
+
+-- name: lock_codes
+SELECT code, state, tenant_id, platform_id, returned_at FROM code WHERE code = ANY(%(codes)s::integer[])
+ORDER BY code FOR UPDATE;
+
+-- name: occupied
+SELECT c FROM unnest(%(codes)s::integer[]) c WHERE EXISTS (
+    SELECT FROM route r WHERE r.code = c AND r.free_at > %(now)s);
+
+-- name: choose_codes
+SELECT c.code FROM code c
+LEFT JOIN tenant t ON t.id = c.tenant_id
+LEFT JOIN certificate e ON e.id = c.certificate_id
+WHERE (%(carrier)s::integer IS NULL OR c.code / 10000000 = %(carrier)s)
+  AND (%(tenant)s::text IS NULL OR t.name = %(tenant)s)
+  AND (%(certificate)s::text IS NULL OR e.number = %(certificate)s)
+ORDER BY c.code;
+
+-- name: set_state
+UPDATE code SET state = %(state)s WHERE code = ANY(%(codes)s::integer[]);
+
+-- name: open_provinces
+UPDATE code SET provinces = ARRAY(SELECT DISTINCT p FROM unnest(provinces || %(provinces)s::text[]) p ORDER BY p)
+WHERE code = ANY(%(codes)s::integer[]);
+
+-- name: close_provinces
+UPDATE code SET provinces = ARRAY(SELECT p FROM unnest(provinces) p WHERE p <> ALL (%(provinces)s::text[]) ORDER BY p)
+WHERE code = ANY(%(codes)s::integer[]);
+
+-- name: return_codes
+UPDATE code SET state = 'returned', returned_at = %(now)s, tenant_id = NULL, provinces = '{}'
+WHERE code = ANY(%(codes)s::integer[]);
+
+-- name: certify
+INSERT INTO code AS c (code, platform_id, certificate_id)
+SELECT u, %(platform)s, %(certificate)s FROM unnest(%(codes)s::integer[]) u
+ON CONFLICT (code) DO UPDATE
+SET platform_id = excluded.platform_id, certificate_id = excluded.certificate_id, returned_at = NULL,
+    state = CASE WHEN c.state = 'returned' THEN 'assigned' ELSE c.state END;
+
+-- name: give_codes
+UPDATE code SET tenant_id = %(tenant)s, platform_id = coalesce(platform_id, %(platform)s),
+                state = CASE state WHEN 'opened' THEN 'in_use' ELSE state END
+WHERE code = ANY(%(codes)s::integer[]);
+
+-- name: set_aside
+UPDATE code SET enabled = false, set_aside_why = %(why)s WHERE code = ANY(%(codes)s::integer[]) RETURNING code;
+
+-- name: take_back
+UPDATE code SET enabled = true, set_aside_why = NULL WHERE code = ANY(%(codes)s::integer[]) RETURNING code;
+
+-- name: lock_number
+INSERT INTO number_lock (code, serial, stops_calls, why, locked_at)
+VALUES (%(code)s, %(serial)s, %(stops_calls)s, %(why)s, %(now)s)
+ON CONFLICT (code, serial) DO UPDATE SET stops_calls = excluded.stops_calls, why = excluded.why;
+
+-- name: unlock_number
+DELETE FROM number_lock WHERE code = %(code)s AND serial = %(serial)s;
+
+-- name: list_locks
+SELECT code, serial, stops_calls, why, locked_at FROM number_lock
+WHERE %(code)s::integer IS NULL OR code = %(code)s ORDER BY code, serial;
+
+-- name: set_quota
+SELECT set_quota(%(tenant)s::integer, %(now)s, %(scene)s, %(province)s, %(most)s::bigint);
+
+-- name: drop_quota
+DELETE FROM quota WHERE tenant_id = %(tenant)s AND scene IS NOT DISTINCT FROM %(scene)s::text
+    AND province IS NOT DISTINCT FROM %(province)s::text;
+
+-- name: list_quotas
+SELECT t.name AS tenant, q.scene, q.province, q.most,
+       (n.used - coalesce((SELECT sum(count) FROM quota_end e WHERE e.quota_id = q.id AND e.minute <= %(now)s), 0))::bigint
+       AS used
+FROM quota q JOIN tenant t ON t.id = q.tenant_id JOIN quota_count n ON n.quota_id = q.id
+WHERE %(tenant)s::text IS NULL OR t.name = %(tenant)s
+ORDER BY t.name, q.scene NULLS FIRST, q.province NULLS FIRST;
