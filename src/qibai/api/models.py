@@ -171,6 +171,7 @@ class Translation(msgspec.Struct, frozen=True, kw_only=True):
     shown: Number | None = None
     max_call_s: int | None = None
     reason: str | None = None
+    rule: Annotated[str, Meta(description="With the reason `policy`: the rule.")] | None = None
     sip_status: int | None = None
     phrase: str | None = None
     q850: int | None = None

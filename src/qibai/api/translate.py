@@ -25,6 +25,7 @@ class Translator:
             config.store.statement_timeout_ms,
             write_dsn=dsn(config),
         )
+        self._policy = self._reader.policy(config.pilot.rules)
 
     async def translate(self, request: models.TranslationRequest) -> models.Translation:
         """The decision. Raise StoreUnavailable."""
@@ -47,7 +48,7 @@ class Translator:
         now = time.time()
         record = self._reader.find(called, caller)
         in_use = record is None and self._reader.number_in_use(called, now)
-        decision = decide(called, caller, record, now, number_in_use=in_use)
+        decision = decide(called, caller, record, now, number_in_use=in_use, policy=self._policy)
         if isinstance(decision, Refusal):
             return _refused(decision)
         if decision.record.from_group:
@@ -65,6 +66,7 @@ def _refused(refusal: Refusal) -> models.Translation:
     return models.Translation(
         decision="refuse",
         reason=refusal.reason.value,
+        rule=refusal.rule,
         sip_status=sip.status,
         phrase=sip.phrase,
         q850=sip.q850,

@@ -117,6 +117,7 @@ class Translation(msgspec.Struct, frozen=True, kw_only=True):
     shown: str | None = None
     max_call_s: int | None = None
     reason: str | None = None
+    rule: str | None = None  #: with the reason ``policy``
     sip_status: int | None = None
     phrase: str | None = None
     q850: int | None = None

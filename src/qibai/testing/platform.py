@@ -16,6 +16,7 @@ import msgspec
 
 from qibai.config import Config
 from qibai.core.errors import Unavailable
+from qibai.testing.clock import into_kamailio
 from qibai.voice import engine
 
 START_S = 15.0
@@ -57,8 +58,10 @@ def _entries(table: dict[str, object]) -> list[str]:
 class Platform:
     """Kamailio and, if media is anchored, rtpengine; a context manager. The database is somebody else's."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, clock: Path | None = None) -> None:
+        """``clock``: the file of a simulated time for the pilot's rules, see ``qibai.testing.clock``."""
         self.config = config
+        self._clock = clock
         self._rtpengine: subprocess.Popen[bytes] | None = None
         self._kamailio: subprocess.Popen[bytes] | None = None
 
@@ -71,6 +74,8 @@ class Platform:
         self.config.log_dir.mkdir(parents=True, exist_ok=True)
         write_config(self.config)
         engine.render(self.config)
+        if self._clock is not None:
+            into_kamailio(self.config.run_dir, self._clock)
         try:
             if self.config.voice.media:
                 self._rtpengine = self._start(engine.rtpengine_command(self.config), "rtpengine.log")

@@ -21,6 +21,7 @@ from qibai.core.errors import ConfigError
 from qibai.voice.peers import uri_of
 
 _VERSION = re.compile(r"version: kamailio ([0-9]+)\.([0-9]+)\.")
+SCRIPT: Final = "route.py"  #: in the run directory
 _ANSWER_TIMEOUT_MS: Final = 5_000  # no reply at all: the peer is not there
 _SHARED_MB: Final = 128
 _PACKAGE_MB: Final = 16
@@ -38,7 +39,7 @@ def render(config: Config) -> None:
     """Write kamailio.cfg, its routing script and TLS profile into the run directory."""
     voice, run = config.voice, config.run_dir
     run.mkdir(parents=True, exist_ok=True, mode=0o700)
-    script = run / "route.py"
+    script = run / SCRIPT
     _write(script, _script(config))
     if voice.tls_port:
         _write(run / "tls.cfg", _template("tls.cfg.j2").render(voice=voice))

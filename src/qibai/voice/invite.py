@@ -90,9 +90,10 @@ def _decide(worker: Worker, attempt: _Attempt) -> tuple[Decision, RouteRecord | 
     try:
         record = worker.routes.find(called, caller)
         in_use = record is None and worker.routes.number_in_use(called, attempt.at)
+        policy = worker.policy
+        return decide(called, caller, record, attempt.at, number_in_use=in_use, policy=policy), record
     except StoreUnavailable:
         return Refusal(RefusalReason.STORE_UNAVAILABLE), None
-    return decide(called, caller, record, attempt.at, number_in_use=in_use), record
 
 
 def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:

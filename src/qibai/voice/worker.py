@@ -34,6 +34,7 @@ class Worker:
         self.routes = RouteReader(
             read_dsn(config), self.keys, config.store.statement_timeout_ms, write_dsn=dsn(config)
         )
+        self.policy = self.routes.policy(config.pilot.rules)
         self.ledger = Ledger(SpoolWriter(config.spool_dir, "voice"), self.keys, config.node)
         self.media = Media(ksr, voice.host, anchored=voice.media)
         self.peers = Peers(voice)
