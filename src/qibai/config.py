@@ -8,12 +8,15 @@ import socket
 import tomllib
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from qibai.core.errors import ConfigError
 from qibai.core.pilot import Calendar, Rules
+
+#: What is said wherever the pilot's rules are switched off by an empty date.
+UNRULED: Final = "pilot.notice is not set: approvals, certificates and the calendar are NOT asked at binds and calls"
 
 Transport = Literal["udp", "tcp", "tls"]
 NumberFormat = Literal["e164", "national", "tel"]

@@ -38,6 +38,8 @@ def test_status_and_doctor_of_a_healthy_platform(cli: Cli) -> None:
     status = cli.json("status")
     assert set(status["parts"]) == {"postgres", "recorder", "api", "rtpengine", "kamailio"}
     report = cli.json("doctor")
+    (pilot,) = (one for one in report["checks"] if one["name"] == "pilot")
+    assert pilot["state"] == "warn" and "NOT asked" in pilot["says"]
     assert report["ok"]
     assert {one["name"] for one in report["checks"]} >= {
         *("versions", "key file", "disk", "store", "clock", "schema", "api", "voice", "media", "spool")

@@ -4,12 +4,15 @@ import os
 import shutil
 from functools import partial
 
+import structlog
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from qibai.config import Config
+from qibai.config import UNRULED, Config
 from qibai.core.errors import ConfigError
 from qibai.store.keys import Keyring
+
+_log = structlog.get_logger("qibai.api")
 
 
 def run(config: Config) -> None:
@@ -22,6 +25,8 @@ def run(config: Config) -> None:
     if bool(api.tls_cert) != bool(api.tls_key):
         raise ConfigError("api.tls_cert and api.tls_key belong together")
     Keyring.load(config.key_file)
+    if config.pilot.rules.calendar is None:
+        _log.warning("rules_off", reason=UNRULED)
     shared = config.run_dir / "metrics"
     shutil.rmtree(shared, ignore_errors=True)
     shared.mkdir(parents=True)

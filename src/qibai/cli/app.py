@@ -18,6 +18,7 @@ from qibai.cli import (
     platform,
     processes,
     release,
+    resources,
     route,
     settings,
     show,
@@ -62,3 +63,5 @@ for _panel, _modules in {
             app.command(_name, rich_help_panel=_panel)(_command)
 for _module, _name in ((tenant, "tenant"), (code, "code"), (keys, "keys")):
     app.add_typer(_module.app, name=_name, rich_help_panel="Administer")
+for _name, _app in resources.APPS.items():
+    app.add_typer(_app, name=_name, rich_help_panel="Resources")

@@ -1,6 +1,5 @@
 """``qibai code …``."""
 
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -8,7 +7,8 @@ import typer
 from qibai.cli.database import Connection, Record, act, with_store
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, table
-from qibai.core.errors import BadCode
+from qibai.cli.resources import codes as life
+from qibai.cli.resources.common import names_of, ranges
 from qibai.core.numbering import Code, parse_province
 from qibai.core.roles import Action
 from qibai.store import codes, tenants
@@ -16,7 +16,8 @@ from qibai.store.codes import CodeRow
 
 app = typer.Typer(help="Codes (the first 11 digits of 700 numbers).", no_args_is_help=True)
 
-MAX_RANGE = 100_000
+for _name, _command in life.COMMANDS.items():
+    app.command(_name)(_command)
 
 
 @app.command()
@@ -33,7 +34,7 @@ def add(
 
     Example: qibai code add 70010000001 70010000010-70010000019 --tenant acme --province Guangdong
     """
-    wanted = [code for text in which for code in _codes(text)]
+    wanted = ranges(which)
     where = parse_province(province) if province else None
 
     async def work(conn: Connection, record: Record) -> list[Code]:
@@ -72,23 +73,40 @@ def list_(
 
     found = with_store(config_of(ctx), work)
     if json:
-        as_json(
-            [
-                {"code": str(row), "tenant": row.tenant, "province": row.province, "enabled": row.enabled}
-                for row in found
-            ]
-        )
-    else:
-        table(
-            ("code", "tenant", "province", "state"),
-            ((row, row.tenant, row.province, "open" if row.enabled else "closed") for row in found),
-        )
+        as_json([_row(row) for row in found])
+        return
+    table(
+        ("code", "tenant", "state", "opened in", "platform", "certificate"),
+        (
+            (
+                row,
+                row.tenant,
+                _state(row),
+                _where(row),
+                row.platform,
+                row.certificate,
+            )
+            for row in found
+        ),
+    )
 
 
-def _codes(text: str) -> Iterator[Code]:
-    first, dash, last = text.partition("-")
-    begin = Code.parse(first)
-    end = Code.parse(last) if dash else begin
-    if not begin.value <= end.value < begin.value + MAX_RANGE:
-        raise BadCode(f"a range goes upwards and holds at most {MAX_RANGE} codes")
-    return (Code(value) for value in range(begin.value, end.value + 1))
+def _where(row: CodeRow) -> str | None:
+    return names_of(row.provinces or ([row.province] if row.province else []))
+
+
+def _state(row: CodeRow) -> str:
+    return row.state.replace("_", " ") + ("" if row.enabled else ", set aside")
+
+
+def _row(row: CodeRow) -> dict[str, object]:
+    return {
+        "code": str(row),
+        "tenant": row.tenant,
+        "province": row.province,
+        "enabled": row.enabled,
+        "state": row.state,
+        "provinces": row.provinces,
+        "platform": row.platform,
+        "certificate": row.certificate,
+    }

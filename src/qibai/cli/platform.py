@@ -14,7 +14,7 @@ from rich.text import Text
 
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, note, out, table
-from qibai.config import Config
+from qibai.config import UNRULED, Config
 from qibai.core.errors import QibaiError, Unavailable
 from qibai.supervise import state, supervisor
 from qibai.supervise.parts import parts
@@ -42,6 +42,8 @@ def up(
     config = config_of(ctx)
     if detach:
         started = start(config)
+        if config.pilot.rules.calendar is None:
+            note(f"WARNING: {UNRULED}")
         if json:
             as_json({"running": True, "started": started, "parts": state.read(config)})
         else:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from qibai.config import Config
+from qibai.config import UNRULED, Config
 from qibai.core.errors import QibaiError
 from qibai.core.masking import mask_numbers
 from qibai.store import dsn
@@ -182,6 +182,8 @@ def run(config: Config, say: Say) -> None:
         left = child.end_leftovers(config.home)
         if left:
             say("qibai", f"ended {left} processes that a killed supervisor had left")
+        if config.pilot.rules.calendar is None:
+            say("qibai", f"WARNING: {UNRULED}")
         Keyring.load_or_create(config.key_file)
         config.spool_dir.mkdir(parents=True, exist_ok=True)
         config.log_dir.mkdir(parents=True, exist_ok=True)

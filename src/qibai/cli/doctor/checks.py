@@ -15,6 +15,7 @@ import psycopg
 
 from qibai import __version__
 from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
+from qibai.cli.doctor.pilot import check_pilot
 from qibai.cli.doctor.spool import check_recorder
 from qibai.config import Config
 from qibai.core.errors import ConfigError, KeyFileError, QibaiError
@@ -33,6 +34,7 @@ def run_checks(config: Config) -> list[Finding]:
     running = state.supervisor_pid(config) is not None
     found = [_versions(), _home(config), _key_file(config), _disk(config), _supervisor(config)]
     found += _store(config)
+    found += check_pilot(config)
     found.append(_api(config, running))
     if config.voice.enabled:
         found += [_kamailio_version(), _voice(config, running), _media(config, running), _peers(config)]

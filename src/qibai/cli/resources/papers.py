@@ -1,0 +1,126 @@
+"""``qibai approval …`` (试点批文) and ``qibai certificate …`` (码号资源使用证书)."""
+
+from typing import Annotated
+
+import typer
+
+from qibai.cli.options import JsonOut
+from qibai.cli.output import as_json, done, table
+from qibai.cli.resources.common import At, Provinces, change, day, instant, names_of, provinces_of, read, when
+from qibai.core.roles import Action
+from qibai.store import resources
+from qibai.store.resources import Kind, Paper, PaperRow
+
+approvals = typer.Typer(help="Pilot approvals (试点批文).", no_args_is_help=True)
+certificates = typer.Typer(help="Code-resource certificates (码号资源使用证书).", no_args_is_help=True)
+
+Number = Annotated[str, typer.Argument(help="The number that the paper bears.")]
+LastDay = Annotated[str, typer.Option("--to", help="Its last day, YYYY-MM-DD, Beijing time.")]
+
+
+def _commands(kind: Kind, app: typer.Typer) -> None:
+    @app.command()
+    def add(  # noqa: PLR0917  # options
+        ctx: typer.Context,
+        platform: Annotated[str, typer.Argument(help="Whose it is.")],
+        number: Number,
+        first: Annotated[str, typer.Option("--from", help="Its first day, YYYY-MM-DD, Beijing time.")],
+        last: LastDay,
+        province: Provinces,
+        json: JsonOut = False,
+    ) -> None:
+        """Enter a paper of an application platform."""
+        paper = Paper(number, provinces_of(province), day(first, "from"), day(last, "to"))
+        change(
+            ctx,
+            "add",
+            f"{kind}:{number}",
+            lambda conn: resources.add_paper(conn, kind, platform, paper),
+            platform=platform,
+            first_day=first,
+            last_day=last,
+            provinces=[one.code for one in paper.provinces],
+        )
+        _say(json, number, f"{kind} {number} of {platform} entered")
+
+    @app.command()
+    def renew(ctx: typer.Context, number: Number, last: LastDay, json: JsonOut = False) -> None:
+        """Let it hold until a later day."""
+        until = day(last, "to")
+        change(
+            ctx,
+            "renew",
+            f"{kind}:{number}",
+            lambda conn: resources.renew(conn, kind, number, until),
+            last_day=last,
+        )
+        _say(json, number, f"{kind} {number} holds until {until}")
+
+    @app.command()
+    def revoke(
+        ctx: typer.Context,
+        number: Number,
+        why: Annotated[str, typer.Option(help="Why.")],
+        at: At = None,
+        json: JsonOut = False,
+    ) -> None:
+        """Revoke it: new binds stop at once, calls after the grace (pilot.grace_s)."""
+        time = instant(at)
+        change(
+            ctx,
+            "revoke",
+            f"{kind}:{number}",
+            lambda conn: resources.revoke(conn, kind, number, at=time, why=why),
+            action=Action.PAPER_REVOKE,
+            why=why,
+        )
+        _say(json, number, f"{kind} {number} is revoked from {when(time)} UTC")
+
+    @app.command("list")
+    def list_(
+        ctx: typer.Context,
+        platform: Annotated[str | None, typer.Option(help="Only this application platform's.")] = None,
+        json: JsonOut = False,
+    ) -> None:
+        """List them in the order in which they were entered."""
+        found = read(ctx, lambda conn: resources.list_papers(conn, kind, platform=platform))
+        if json:
+            as_json(found)
+            return
+        rows = (
+            (
+                p.number,
+                p.platform,
+                p.first_day,
+                p.last_day,
+                names_of(p.provinces),
+                _state(p),
+            )
+            for p in found
+        )
+        table(("number", "platform", "from", "to", "provinces", "state"), rows)
+
+
+def _state(paper: PaperRow) -> str | None:
+    if paper.revoked_at is not None:
+        return f"revoked {when(paper.revoked_at)}: {paper.revoked_why}"
+    return None if paper.exit_at is None else f"early exit {when(paper.exit_at)}"
+
+
+def _say(json: bool, number: str, text: str) -> None:
+    if json:
+        as_json({"number": number})
+    else:
+        done(text)
+
+
+_commands("approval", approvals)
+_commands("certificate", certificates)
+
+
+@approvals.command("exit")
+def exit_(ctx: typer.Context, number: Number, at: At = None, json: JsonOut = False) -> None:
+    """Enter an early exit: from then on nothing new is bound, what is bound runs out."""
+    time = instant(at)
+    change(ctx, "exit", f"approval:{number}", lambda conn: resources.leave_early(conn, number, at=time))
+    _say(json, number, f"the holder of {number} leaves the pilot from {when(time)} UTC")

@@ -1,0 +1,85 @@
+"""``qibai platform …``: application-platform providers (应用平台提供方)."""
+
+from typing import Annotated
+
+import typer
+
+from qibai.cli.options import JsonOut
+from qibai.cli.output import as_json, done, table
+from qibai.cli.resources.common import change, names_of, read, when
+from qibai.store import resources
+from qibai.store.resources import Platform
+
+app = typer.Typer(help="Application-platform providers.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="The application platform's name.")]
+
+
+@app.command()
+def add(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
+    """Add an application platform.
+
+    Example: qibai platform add east
+    """
+    id = change(ctx, "add", f"platform:{name}", lambda conn: resources.add_platform(conn, name))
+    if json:
+        as_json({"id": id, "name": name})
+    else:
+        done(f"application platform {name} added")
+
+
+@app.command()
+def place(
+    ctx: typer.Context,
+    name: Name,
+    tenant: Annotated[str, typer.Argument(help="The tenant that goes under it.")],
+    json: JsonOut = False,
+) -> None:
+    """Put a tenant under an application platform; with codes it cannot go to another.
+
+    Example: qibai platform place east acme
+    """
+    change(
+        ctx,
+        "place",
+        f"tenant:{tenant}",
+        lambda conn: resources.place_tenant(conn, tenant, name),
+        platform=name,
+    )
+    if json:
+        as_json({"tenant": tenant, "platform": name})
+    else:
+        done(f"tenant {tenant} is under {name}")
+
+
+@app.command("list")
+def list_(ctx: typer.Context, json: JsonOut = False) -> None:
+    """List application platforms with their latest approval."""
+    found = read(ctx, resources.list_platforms)
+    if json:
+        as_json(found)
+        return
+    table(
+        ("platform", "applied", "approval", "from", "to", "state", "provinces", "codes", "tenants"),
+        (
+            (
+                p.name,
+                when(p.applied_at),
+                p.approval,
+                p.first_day,
+                p.last_day,
+                _state(p),
+                names_of(p.provinces),
+                p.codes,
+                ", ".join(p.tenants),
+            )
+            for p in found
+        ),
+    )
+
+
+def _state(one: Platform) -> str | None:
+    if one.revoked_at is not None:
+        return f"revoked {when(one.revoked_at)}"
+    if one.exit_at is not None:
+        return f"leaves {when(one.exit_at)}"
+    return "approved" if one.approval else None
