@@ -16,7 +16,7 @@ from qibai.core.errors import ConfigError
 from qibai.core.pilot import Calendar, Rules
 
 #: What is said wherever the pilot's rules are switched off by an empty date.
-UNRULED: Final = "pilot.notice is not set: approvals, certificates and the calendar are NOT asked at binds and calls"
+UNRULED: Final = "pilot.notice is not set: approvals, certificates and the calendar are NOT asked"
 
 Transport = Literal["udp", "tcp", "tls"]
 NumberFormat = Literal["e164", "national", "tel"]
