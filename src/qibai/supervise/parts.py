@@ -43,13 +43,7 @@ def parts(config: Config) -> list[Part]:
     if config.voice.enabled:
         media: tuple[str, ...] = ()
         if config.voice.media:
-            made.append(
-                Part(
-                    "rtpengine",
-                    lambda: engine.rtpengine_command(config),
-                    lambda: probes.media_answers(config),
-                )
-            )
+            made.append(_rtpengine(config))
             media = ("rtpengine",)
         made.append(
             Part(

@@ -78,9 +78,7 @@ class Platform:
             into_kamailio(self.config.run_dir, self._clock)
         try:
             if self.config.voice.media:
-                self._rtpengine = self._start(engine.rtpengine_command(self.config), "rtpengine.log")
-                port = self.config.voice.media_ng_port
-                wait_for(lambda: answers(b"0 d7:command4:pinge", ("127.0.0.1", port)), "rtpengine")
+                self.start_rtpengine()
             self.start_kamailio()
         except BaseException:
             self.stop()
@@ -91,6 +89,19 @@ class Platform:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def start_rtpengine(self) -> None:
+        """Start rtpengine and wait until it answers."""
+        self._rtpengine = self._start(engine.rtpengine_command(self.config), "rtpengine.log")
+        port = self.config.voice.media_ng_port
+        wait_for(lambda: answers(b"0 d7:command4:pinge", ("127.0.0.1", port)), "rtpengine")
+
+    def signal_rtpengine(self, how: signal.Signals) -> None:
+        """Halt it, let it go on, or kill it."""
+        if self._rtpengine is not None:
+            self._rtpengine.send_signal(how)
+            if how is signal.SIGKILL:
+                self._rtpengine.wait()
 
     def start_kamailio(self) -> None:
         """Start Kamailio and wait until its workers answer."""
