@@ -1,5 +1,7 @@
 """Calls through a platform of the test's own: numbers, routes in the store, agents, the check for leaks."""
 
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -189,6 +191,44 @@ class Seen:
 
     caller: list[str]
     callee: list[str]
+
+
+class UdpPeer:
+    """A peer that answers OPTIONS and BYE, and is always busy."""
+
+    def __init__(self, at: tuple[str, int]) -> None:
+        self.methods: list[bytes] = []
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(at)
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> "UdpPeer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"END", self._socket.getsockname())
+        self._thread.join()
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            data, sender = self._socket.recvfrom(65_536)
+            method = data.partition(b" ")[0]
+            if method == b"END":
+                return
+            self.methods.append(method)
+            status = {b"OPTIONS": b"200 OK", b"BYE": b"200 OK", b"INVITE": b"486 Busy"}.get(method)
+            if status is not None:
+                kept = (b"Via", b"From", b"To", b"Call-ID", b"CSeq")
+                lines = [line for line in data.split(b"\r\n") if line.partition(b":")[0] in kept]
+                lines = [
+                    line + b";tag=busy" if line[:3] == b"To:" and b";tag=" not in line else line
+                    for line in lines
+                ]
+                text = b"\r\n".join([b"SIP/2.0 " + status, *lines, b"Content-Length: 0", b"", b""])
+                self._socket.sendto(text, sender)
 
 
 def listening(at: tuple[str, int], transport: str = "u1") -> bool:

@@ -1,16 +1,31 @@
 """Calls between two SIP user agents through the platform: all modes, both ways, and how they end."""
 
+import re
 import socket
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from qibai.core.events import CallEventKind
+from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.numbering import Msisdn, Number700
 from qibai.records.hangup import bye, new_branch, read_legs, reply_of
 from qibai.store.keys import binding_aad
+from qibai.testing.platform import free_port, wait_for
 from qibai.testing.sipp import Scenario
-from voice_tools import FROM_GROUP, TO_GROUP, A, B, Bench, C, answering, bench, calling
+from voice_tools import (
+    CALLEE_AT,
+    CALLER_AT,
+    FROM_GROUP,
+    TO_GROUP,
+    A,
+    B,
+    Bench,
+    C,
+    UdpPeer,
+    answering,
+    bench,
+    calling,
+)
 
 pytestmark = pytest.mark.voice
 
@@ -251,6 +266,69 @@ def test_prack(voice: Bench) -> None:
     assert any("RAck: 1 1 INVITE" in text for text in seen.callee)
 
 
+def test_offer_in_a_reply(voice: Bench) -> None:
+    """An INVITE without offer: the reliable 183 makes it, PRACK answers (RFC 3262 §5)."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    caller = Scenario(A.national)
+    caller.invite(str(x), headers=("Supported: 100rel",), sdp=False).expect(100, optional=True).expect(183)
+    caller.request("PRACK", headers=("RAck: 1 1 INVITE",), body=caller.sdp()).expect(200).expect(200)
+    caller.ack(cseq=1).request("BYE").expect(200)
+    callee = Scenario(B.national, port=18_000).expect_request("INVITE", first=True)
+    callee.reply(183, sdp=True, headers=("Require: 100rel", "RSeq: 1"))
+    callee.expect_request("PRACK").reply(200, contact=False).reply_to_invite(200).expect_request("ACK")
+    seen = voice.call(caller, callee.expect_request("BYE").reply(200))
+    offer = next(text for text in seen.caller if text.startswith("SIP/2.0 183"))
+    answer = next(text for text in seen.callee if text.startswith("PRACK "))
+    assert "\nc=IN IP4 127.0.0.10\n" in offer
+    assert "\nc=IN IP4 127.0.0.10\n" in answer
+    assert media_port(offer) != media_port(answer)
+
+
+def test_offer_in_prack(voice: Bench) -> None:
+    """Once the 183 has answered the INVITE's offer, PRACK may make another, which its 200 answers."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    caller = Scenario(A.national)
+    caller.invite(str(x), headers=("Supported: 100rel",)).expect(100, optional=True).expect(183)
+    held = caller.sdp("sendonly")
+    caller.request("PRACK", headers=("RAck: 1 1 INVITE",), body=held).expect(200).expect(200)
+    caller.ack(cseq=1).request("BYE").expect(200)
+    callee = Scenario(B.national, port=18_000).expect_request("INVITE", first=True)
+    callee.reply(183, sdp=True, headers=("Require: 100rel", "RSeq: 1")).expect_request("PRACK")
+    callee.reply(200, sdp=True, direction="recvonly", contact=False).reply_to_invite(200)
+    seen = voice.call(caller, callee.expect_request("ACK").expect_request("BYE").reply(200))
+    early = next(text for text in seen.caller if text.startswith("SIP/2.0 183"))
+    answer = next(text for text in seen.caller if "PRACK\n" in text)
+    invite, offer = (next(t for t in seen.callee if t.startswith(m)) for m in ("INVITE ", "PRACK "))
+    assert "\na=sendonly\n" in offer
+    assert "\na=recvonly\n" in answer
+    assert media_port(answer) == media_port(early), "each side keeps its place at rtpengine"
+    assert media_port(offer) == media_port(invite)
+
+
+def test_offer_in_the_answer(voice: Bench) -> None:
+    """An INVITE without offer: the 200 makes it, ACK answers."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    caller = Scenario(A.national)
+    caller.invite(str(x), sdp=False).expect(100, optional=True).expect(180).expect(200)
+    caller.request("ACK", cseq=1, body=caller.sdp()).pause(30).request("BYE").expect(200)
+    seen = voice.call(caller, answering(B).expect_request("BYE").reply(200))
+    offer = next(text for text in seen.caller if text.startswith("SIP/2.0 200"))
+    answer = next(text for text in seen.callee if text.startswith("ACK "))
+    assert "\nc=IN IP4 127.0.0.10\n" in offer
+    assert "\nc=IN IP4 127.0.0.10\n" in answer
+    assert media_port(offer) != media_port(answer)
+
+
+def media_port(text: str) -> str:
+    """Where a message's description wants the audio."""
+    found = re.search(r"^m=audio (\d+) ", text, re.MULTILINE)
+    assert found, text
+    return found[1]
+
+
 def test_tcp(voice: Bench) -> None:
     """A caller over TCP reaches a callee over UDP."""
     x = voice.number()
@@ -279,30 +357,56 @@ def test_bye_after_a_crash(voice: Bench) -> None:
     assert [e.ended_by for e in voice.events(CallEventKind.ENDED, x)] == ["caller"]
 
 
+def hang_up(voice: Bench, event: CallEvent) -> None:
+    """Two BYEs from loopback, as the event describes them; both are answered."""
+    assert event.legs
+    legs = read_legs(voice.keyring.open(event.legs, binding_aad(event.code, event.call_id)))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+        ours.bind(("127.0.0.1", 0))
+        ours.settimeout(10)
+        for leg in (legs.caller, legs.callee):
+            branch = new_branch()
+            host, port = ours.getsockname()
+            ours.sendto(bye(leg, transport="UDP", host=host, port=port, branch=branch), voice.here)
+            assert reply_of(ours.recv(65_536)) == (branch, 200)
+
+
 def test_ended_by_the_platform(voice: Bench) -> None:
-    """Two BYEs from loopback, as the answer's event describes them, end the call on both sides."""
+    """The platform's BYEs end the call on both sides."""
     x = voice.number()
     voice.bind(x, A, B)
-
-    def hang_up() -> None:
-        voice.wait_set_up()
-        event = voice.events(CallEventKind.ANSWERED, x)[0]
-        assert event.legs
-        legs = read_legs(voice.keyring.open(event.legs, binding_aad(event.code, event.call_id)))
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
-            ours.bind(("127.0.0.1", 0))
-            ours.settimeout(10)
-            for leg in (legs.caller, legs.callee):
-                branch = new_branch()
-                host, port = ours.getsockname()
-                ours.sendto(bye(leg, transport="UDP", host=host, port=port, branch=branch), voice.here)
-                assert reply_of(ours.recv(65_536)) == (branch, 200)
-
     voice.call(
         calling(A, x).expect_request("BYE").reply(200),
         answering(B).expect_request("BYE").reply(200),
-        meanwhile=hang_up,
+        meanwhile=lambda: (voice.wait_set_up(), hang_up(voice, voice.events(CallEventKind.ANSWERED, x)[0])),
     )
+
+
+@pytest.mark.parametrize("by_caller", [True, False], ids=["caller", "callee"])
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_a_side_that_moved_is_found(voice: Bench, method: str, by_caller: bool) -> None:
+    """After a new Contact (RFC 3261 §12.2) the platform's BYE goes there, and not where the call began."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    at = CALLER_AT if by_caller else CALLEE_AT
+    port = free_port(at)
+    caller, callee = calling(A, x), answering(B)
+    mover, other = (caller, callee) if by_caller else (callee, caller)
+    body = mover.sdp() if method == "INVITE" else ""
+    mover.pause(50).request(method, body=body, contact_port=port).expect(100, optional=True).expect(200)
+    other.expect_request(method).reply(200, sdp=method == "INVITE")
+    if method == "INVITE":
+        mover.ack()
+        other.expect_request("ACK")
+    other.expect_request("BYE").reply(200)
+
+    def end() -> None:
+        wait_for(lambda: voice.events(CallEventKind.REFRESHED, x), "the refresh")
+        hang_up(voice, voice.events(CallEventKind.REFRESHED, x)[0])
+
+    with UdpPeer((at, port)) as moved:
+        voice.call(caller, callee, meanwhile=end)
+        assert moved.methods == [b"BYE"]
 
 
 def test_refused_change_leaves_the_call_as_it_was(voice: Bench) -> None:

@@ -1,9 +1,7 @@
 """Calls and messages that the platform refuses, answers itself, or sends another way."""
 
 import re
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -23,6 +21,7 @@ from voice_tools import (
     B,
     Bench,
     C,
+    UdpPeer,
     answering,
     bench,
     calling,
@@ -33,41 +32,6 @@ pytestmark = pytest.mark.voice
 
 DEAD_AT = "127.0.32.1"
 NOWHERE = "host=127.0.0.1 port=9 dbname=none"
-
-
-class UdpPeer:
-    """A peer that answers OPTIONS, and is always busy."""
-
-    def __init__(self, at: tuple[str, int]) -> None:
-        self.methods: list[bytes] = []
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(at)
-        self._thread = threading.Thread(target=self._serve)
-
-    def __enter__(self) -> "UdpPeer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
-            last.sendto(b"END", self._socket.getsockname())
-        self._thread.join()
-        self._socket.close()
-
-    def _serve(self) -> None:
-        while True:
-            data, sender = self._socket.recvfrom(65_536)
-            method = data.partition(b" ")[0]
-            if method == b"END":
-                return
-            self.methods.append(method)
-            status = {b"OPTIONS": b"200 OK", b"INVITE": b"486 Busy"}.get(method)
-            if status is not None:
-                kept = (b"Via", b"From", b"To", b"Call-ID", b"CSeq")
-                lines = [line for line in data.split(b"\r\n") if line.partition(b":")[0] in kept]
-                lines = [line + b";tag=busy" if line.startswith(b"To:") else line for line in lines]
-                text = b"\r\n".join([b"SIP/2.0 " + status, *lines, b"Content-Length: 0", b"", b""])
-                self._socket.sendto(text, sender)
 
 
 def flags(command: list[str]) -> list[str]:

@@ -2,7 +2,8 @@
 
 Folding is commutative, associative and idempotent: events may come late, twice and in any order, in any
 split over batches, and the record comes out the same. So each field has a rule that asks for no order: the
-earliest time, the smallest value (where two differ at all), the latest refresh, the end that ranks first.
+earliest time, the smallest value (where two differ at all), the latest refresh and what came with it, the end
+that ranks first.
 ``store/sql/calls.sql`` has the same rules for rows that meet a row already stored.
 
 An end that was seen ranks before one that was assumed (``lost``), and of two that were seen the earlier one
@@ -55,7 +56,7 @@ class CallRow(msgspec.Struct, kw_only=True):
     session_expires: int = 0  #: seconds, as last agreed; 0 when no session timer runs
     max_call_s: int | None = None
     media_id: str | None = None
-    legs: bytes | None = None  #: kept while the call runs
+    legs: bytes | None = None  #: of the latest refresh; kept while the call runs
     end: End | None = None
 
     @property
@@ -88,6 +89,7 @@ def row_of(event: CallEvent) -> CallRow:
             row.legs = event.legs
             row.refreshed_at, row.session_expires = at, event.session_expires or 0
         case CallEventKind.REFRESHED:
+            row.legs = event.legs
             row.refreshed_at, row.session_expires = at, event.session_expires or 0
         case CallEventKind.ENDED:
             row.end = _end_of(event, at)
@@ -111,11 +113,14 @@ def merge(one: CallRow, other: CallRow) -> CallRow:
     if other.media_id is not None and (one.media_id is None or other.media_id < one.media_id):
         one.media_id = other.media_id
     if other.refreshed_at is not None:
-        mine = (one.refreshed_at or 0, one.session_expires)
-        one.refreshed_at, one.session_expires = max(mine, (other.refreshed_at, other.session_expires))
+        one.refreshed_at, one.session_expires, _, one.legs = max(
+            (row.refreshed_at or 0, row.session_expires, row.legs is not None, row.legs)
+            for row in (one, other)
+        )
     if other.end is not None:
         one.end = other.end if one.end is None else min(one.end, other.end)
-    one.legs = None if one.end is not None else _least_bytes(one.legs, other.legs)
+    if one.end is not None:
+        one.legs = None
     return one
 
 

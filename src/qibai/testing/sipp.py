@@ -71,8 +71,9 @@ class Scenario:
         body: str = "",
         kind: str = "application/sdp",
         cseq: int | None = None,
+        contact_port: int | None = None,
     ) -> "Scenario":
-        """A request within the call."""
+        """A request within the call; after it this side is reached at ``contact_port``, if given."""
         if self._late:
             ends = ("From: [$to];tag=[pid]B[call_number]", "To: [$from]")
         else:
@@ -81,6 +82,11 @@ class Scenario:
                 "To: <[$remote]>[peer_tag_param]",
             )
         head = self._head("[next_url]", method, *ends, cseq=cseq)
+        if contact_port is not None:
+            head = [
+                line.replace("[local_port]", str(contact_port)) if line.startswith("Contact:") else line
+                for line in head
+            ]
         head.append("[routes]")
         return self._send([*head, *headers], body, retrans=method != "ACK", kind=kind)
 

@@ -13,6 +13,7 @@ from qibai.voice.token import DialogState, seal_state
 from qibai.voice.worker import ALLOW, Worker
 
 REQUEST_STATE: Final = "$avp(qr)"  #: the token that the request at hand came with
+OTHER_STATE: Final = "$avp(qo)"  #: the token that the other side gets with it
 
 
 def state_of(worker: Worker, request: Message) -> DialogState | None:
@@ -54,6 +55,8 @@ def on_request(worker: Worker, request: Message, state: DialogState) -> None:
         worker.ledger.ended(state, by=by, reason="answered", status=None, q850=16)
     if method != "ACK":
         ksr.pv.sets(REQUEST_STATE, token_in(request.uri))
+        if token is not None:
+            ksr.pv.sets(OTHER_STATE, token)
         ksr.tm.t_on_reply("ksr_reply_dialog")
     original = ksr.pv.get("$mb")
     worker.send(text, here, _destination(hop))
@@ -74,7 +77,8 @@ def _description(worker: Worker, request: Message, state: DialogState) -> CleanS
     text = sdp_of(request)
     if text is None:
         return None
-    if request.method in ("ACK", "PRACK"):  # the answer to an offer in a reply, which the other side made
+    if request.method == "ACK" or (request.method == "PRACK" and state.offer_in_reply):
+        # the answer to an offer that the other side made in a reply
         return worker.media.answer(
             text, state.media_id, offered_by_caller=not state.from_caller, salt=request.call_id
         )

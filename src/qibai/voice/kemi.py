@@ -61,7 +61,12 @@ class Router:
             if get("$rm") != "ACK":
                 worker.refuse(400, "Bad Request")
             return _OK
-        self._route(worker, request, peer)
+        try:
+            self._route(worker, request, peer)
+        except Exception as exc:
+            KSR.err(f"a request was not handled: {type(exc).__name__}\n")
+            if request.method != "ACK":
+                worker.refuse(500, "Server Internal Error", q850=41)
         return _OK
 
     def _from_us(self, address: str) -> Peer | None:
@@ -137,9 +142,10 @@ class Router:
             return -255
         try:
             handle(self._worker, KSR.pv.get("$mb"))
-        except (BadMessage, TokenBroken, UnicodeError):
-            KSR.x.drop()  # unwritten it must not pass; the other side sends again or gives up
-            return -255
+        except Exception as exc:  # whatever it was: as it came, the reply must not pass
+            if not isinstance(exc, BadMessage | TokenBroken | UnicodeError):
+                KSR.err(f"a reply was not written: {type(exc).__name__}\n")
+            replies.put_bare(self._worker)
         return _OK
 
     def ksr_failure_invite(self, msg: Any) -> int:

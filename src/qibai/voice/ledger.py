@@ -128,9 +128,6 @@ class Ledger:
         self._append(self._event(CallEventKind.RINGING, state))
 
     def answered(self, state: DialogState, legs: Legs, session_expires: int | None) -> None:
-        sealed = self._keyring.seal(
-            msgspec.json.encode(legs).decode(), binding_aad(state.code, state.call_id)
-        )
         self._append(
             CallEvent(
                 kind=CallEventKind.ANSWERED,
@@ -138,14 +135,15 @@ class Ledger:
                 call_id=state.call_id,
                 at=time.time(),
                 node=self._node,
-                legs=sealed,
+                legs=self._sealed(state, legs),
                 session_expires=session_expires,
                 media_id=state.media_id or None,
                 max_call_s=state.max_call_s,
             )
         )
 
-    def refreshed(self, state: DialogState, session_expires: int) -> None:
+    def refreshed(self, state: DialogState, legs: Legs, session_expires: int | None) -> None:
+        """The session goes on, and its parties may be reached elsewhere than before."""
         self._append(
             CallEvent(
                 kind=CallEventKind.REFRESHED,
@@ -153,6 +151,7 @@ class Ledger:
                 call_id=state.call_id,
                 at=time.time(),
                 node=self._node,
+                legs=self._sealed(state, legs),
                 session_expires=session_expires,
             )
         )
@@ -174,6 +173,10 @@ class Ledger:
 
     def _event(self, kind: CallEventKind, state: DialogState) -> CallEvent:
         return CallEvent(kind=kind, code=state.code, call_id=state.call_id, at=time.time(), node=self._node)
+
+    def _sealed(self, state: DialogState, legs: Legs) -> bytes:
+        text = msgspec.json.encode(legs).decode()
+        return self._keyring.seal(text, binding_aad(state.code, state.call_id))
 
     def _append(self, event: CallEvent) -> None:
         self._spool.append(event)

@@ -5,19 +5,26 @@ from typing import Final
 import msgspec
 
 from qibai.core.errors import BadMessage
-from qibai.core.sip import CleanSdp, Leg, Message, leg_of_response, mapped, parse, sdp_of, write_response
-from qibai.voice import ledger
-from qibai.voice.dialog import REQUEST_STATE
+from qibai.core.sip import (
+    CleanSdp,
+    Message,
+    leg_of_response,
+    parse,
+    sdp_of,
+    write_bare_response,
+    write_response,
+)
+from qibai.voice.dialog import OTHER_STATE, REQUEST_STATE
 from qibai.voice.invite import RETRY_HEADER, hand_on
+from qibai.voice.legs import legs_of
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.token import DialogState, seal_state
 from qibai.voice.worker import STATE, Worker, end_unanswered, parse_request
 
+_BAD_GATEWAY: Final = 502
 _TRYING: Final = "SIP/2.0 100 "
 #: A peer that answers so cannot serve the call, but another may.
 _UNREACHABLE: Final = frozenset({500, 502, 503, 504})
-#: In a BYE made by the platform: above anything a side has sent, and below 2^31 (RFC 3261 §8.1.1.5).
-_LAST_CSEQ: Final = 2_147_000_000
 
 
 def on_invite_reply(worker: Worker, text: str) -> None:
@@ -38,13 +45,19 @@ def on_invite_reply(worker: Worker, text: str) -> None:
     token, sdp = None, None
     if response.status < 300 and response.to_tag and response.first("contact") is not None:
         leg = leg_of_response(response)
-        caller_state = msgspec.structs.replace(state, from_caller=True, leg=leg, near_routes=state.leg.routes)
+        caller_state = msgspec.structs.replace(
+            state,
+            from_caller=True,
+            leg=leg,
+            near_routes=state.leg.routes,
+            offer_in_reply=sdp_of(request) is None,
+        )
         token = seal_state(caller_state, worker.keys)
         sdp = _answer(worker, response, request, state, asked_by_caller=True)
     ksr.textopsx.msg_set_buffer(
         write_response(response, request, here=here, token=token, sdp=sdp, source=_source(worker, request))
     )
-    _note(worker, response, state, (callee_token, token))
+    _note(worker, request, response, state, (token, callee_token))
 
 
 def on_dialog_reply(worker: Worker, text: str) -> None:
@@ -56,21 +69,41 @@ def on_dialog_reply(worker: Worker, text: str) -> None:
     if response.status == 100:
         return
     request = parse_request(ksr.pv.get("$T_req($mb)"))
-    state = worker.state(ksr.pv.get(REQUEST_STATE))
+    held = ksr.pv.get(REQUEST_STATE)
+    state = worker.state(held)
     here = worker.here(_arrival(worker))
+    refreshing = response.status < 300 and request.method in ("INVITE", "UPDATE")
     token, sdp = None, None
-    if response.status < 300 and request.method in ("INVITE", "UPDATE") and response.first("contact"):
+    if refreshing and response.first("contact"):
         leg = leg_of_response(response, routes=state.leg.routes)
-        token = seal_state(msgspec.structs.replace(state, leg=leg), worker.keys)
+        renewed = msgspec.structs.replace(state, leg=leg, offer_in_reply=sdp_of(request) is None)
+        token = seal_state(renewed, worker.keys)
     if response.status < 300 and request.method != "BYE":
         sdp = _answer(worker, response, request, state, asked_by_caller=state.from_caller)
     ksr.textopsx.msg_set_buffer(
         write_response(response, request, here=here, token=token, sdp=sdp, source=_source(worker, request))
     )
-    if response.status == 200 and request.method in ("INVITE", "UPDATE"):
-        seconds = session_seconds(response)
-        if seconds:
-            worker.ledger.refreshed(state, seconds)
+    if refreshing and response.status >= 200:
+        tokens = (token or held, ksr.pv.get(OTHER_STATE))
+        legs = legs_of(worker, request, response, state, asked_by_caller=state.from_caller, tokens=tokens)
+        worker.ledger.refreshed(state, legs, session_seconds(response))
+
+
+def put_bare(worker: Worker) -> None:
+    """In the place of a reply that could not be read or written anew: a failure, or that it is on its way.
+
+    (Kamailio cannot be told to drop it: let be, it passes as it came.)
+    """
+    ksr = worker.ksr
+    request = parse_request(ksr.pv.get("$T_req($mb)"))
+    status = int(ksr.pv.get("$rs"))
+    bare = write_bare_response(
+        request,
+        here=worker.here(_arrival(worker)),
+        status=status if status < 200 else _BAD_GATEWAY,
+        source=_source(worker, request),
+    )
+    ksr.textopsx.msg_set_buffer(bare)
 
 
 def on_invite_failure(worker: Worker) -> None:
@@ -106,41 +139,21 @@ def session_seconds(response: Message) -> int | None:
     return int(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) <= 6 else None
 
 
-def _note(worker: Worker, response: Message, state: DialogState, tokens: tuple[str, str | None]) -> None:
-    """``tokens``: the callee's and the caller's."""
+def _note(
+    worker: Worker, request: Message, response: Message, state: DialogState, tokens: tuple[str | None, str]
+) -> None:
+    """``tokens``: the caller's and the callee's."""
     status = response.status
     if status < 200:
         if status in (180, 183):
             worker.ledger.ringing(state)
     elif status < 300:
-        callee_token, caller_token = tokens
+        caller_token, callee_token = tokens
         if caller_token is not None:
-            legs = _legs(worker, response, state, callee_token, caller_token)
+            legs = legs_of(
+                worker, request, response, state, asked_by_caller=True, tokens=(caller_token, callee_token)
+            )
             worker.ledger.answered(state, legs, session_seconds(response))
-
-
-def _legs(
-    worker: Worker, response: Message, state: DialogState, callee_token: str, caller_token: str
-) -> ledger.Legs:
-    caller: Leg = state.leg
-    near = worker.peers.by_name.get(state.caller_peer)
-    far = worker.peers.by_name.get(state.callee_peer)
-    return ledger.Legs(
-        caller=ledger.Leg(
-            uri=worker.here(near.transport if near else "udp").contact_uri(caller_token),
-            from_=f"<{caller.remote_uri}>;tag={caller.remote_tag}",
-            to=f"<{caller.local_uri}>;tag={mapped(response.call_id, response.to_tag)}",
-            call_id=caller.call_id,
-            cseq=_LAST_CSEQ,
-        ),
-        callee=ledger.Leg(
-            uri=worker.here(far.transport if far else "udp").contact_uri(callee_token),
-            from_=f"<{response.to_uri}>;tag={response.to_tag}",
-            to=f"<{response.from_uri}>;tag={response.from_tag}",
-            call_id=response.call_id,
-            cseq=_LAST_CSEQ,
-        ),
-    )
 
 
 def _answer(

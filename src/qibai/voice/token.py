@@ -38,6 +38,7 @@ class DialogState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     media_id: str  #: rtpengine's call-id; "" when media is not anchored
     caller_peer: str  #: name of the peer that the caller is at
     callee_peer: str
+    offer_in_reply: bool = False  #: the holder's INVITE made no offer: its PRACK may answer one
 
 
 class TokenKeys(Protocol):

@@ -6,7 +6,14 @@ from qibai.core.sip.dialog import Leg, leg_of_request, leg_of_response, mapped, 
 from qibai.core.sip.identity import called_number, callee_uri, caller_identity, shown_uri
 from qibai.core.sip.message import Message, parse
 from qibai.core.sip.sdp import CleanSdp, clean_sdp, sdp_of
-from qibai.core.sip.write import Endpoint, token_in, write_in_dialog, write_invite, write_response
+from qibai.core.sip.write import (
+    Endpoint,
+    token_in,
+    write_bare_response,
+    write_in_dialog,
+    write_invite,
+    write_response,
+)
 
 __all__ = [
     "BadMessage",
@@ -29,6 +36,7 @@ __all__ = [
     "shown_uri",
     "token_in",
     "unsupported",
+    "write_bare_response",
     "write_in_dialog",
     "write_invite",
     "write_response",

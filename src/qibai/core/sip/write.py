@@ -202,6 +202,31 @@ def write_response(
     return _finish(lines, sdp)
 
 
+def write_bare_response(
+    request: Message, *, here: Endpoint, status: int, source: tuple[str, int] | None = None
+) -> str:
+    """A response to ``request`` made of the request alone, for where the real one must not pass.
+
+    Its first Via, which tm takes off, is ours.
+    """
+    branch = mapped(request.call_id, request.branch)
+    vias = request.vias
+    if source is not None:
+        vias = [_with_source(vias[0], *source), *vias[1:]]
+    to = request.fields["to"][0]
+    if not request.to_tag:
+        to = f"{_tagless(to)};tag={branch}"
+    code = relayed_status(status)
+    lines = [f"SIP/2.0 {code} {phrase(code)}", here.via(branch), *(f"Via: {via}" for via in vias)]
+    lines += [
+        f"From: {request.fields['from'][0]}",
+        f"To: {to}",
+        f"Call-ID: {request.call_id}",
+        f"CSeq: {request.cseq} {request.method}",
+    ]
+    return _finish(lines, None)
+
+
 def _hops(request: Message) -> int:
     left = request.max_forwards
     if left <= 0:

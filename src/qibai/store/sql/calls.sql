@@ -44,7 +44,9 @@ ON CONFLICT (code, id) DO UPDATE SET
     end_seen = CASE WHEN call_end_wins(excluded.end_seen, excluded.ended_at, excluded.ended_by, excluded.reason,
                                        c.end_seen, c.ended_at, c.ended_by, c.reason)
                THEN excluded.end_seen ELSE c.end_seen END,
-    legs = CASE WHEN c.ended_at IS NULL AND excluded.ended_at IS NULL THEN coalesce(c.legs, excluded.legs) END;
+    legs = CASE WHEN c.ended_at IS NOT NULL OR excluded.ended_at IS NOT NULL THEN NULL
+                WHEN c.refreshed_at IS NULL OR excluded.refreshed_at > c.refreshed_at THEN excluded.legs
+                ELSE c.legs END;
 
 -- name: open_calls
 SELECT code, id, node, started_at, answered_at, refreshed_at, session_expires, max_call_s, media_id, legs

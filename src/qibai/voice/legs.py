@@ -1,0 +1,48 @@
+"""What the recorder needs to end a running call: a BYE on behalf of each side, to our own two Contacts."""
+
+from typing import Final
+
+from qibai.core.sip import Message, mapped
+from qibai.voice.ledger import Leg, Legs
+from qibai.voice.token import DialogState
+from qibai.voice.worker import Worker
+
+#: In a BYE made by the platform: above anything a side has sent, and below 2^31 (RFC 3261 §8.1.1.5).
+_LAST_CSEQ: Final = 2_147_000_000
+
+
+def legs_of(
+    worker: Worker,
+    request: Message,
+    response: Message,
+    state: DialogState,
+    *,
+    asked_by_caller: bool,
+    tokens: tuple[str, str],
+) -> Legs:
+    """From an INVITE or UPDATE and its 2xx, each as it came in; ``tokens``: what each side now has of us,
+    the asker first."""
+    asking, asked = state.caller_peer, state.callee_peer
+    if not asked_by_caller:
+        asking, asked = asked, asking
+    to_tag = request.to_tag or mapped(response.call_id, response.to_tag)
+    asker = Leg(
+        uri=_contact(worker, asking, tokens[0]),
+        from_=f"<{request.from_uri}>;tag={request.from_tag}",
+        to=f"<{request.to_uri}>;tag={to_tag}",
+        call_id=request.call_id,
+        cseq=_LAST_CSEQ,
+    )
+    other = Leg(
+        uri=_contact(worker, asked, tokens[1]),
+        from_=f"<{response.to_uri}>;tag={response.to_tag}",
+        to=f"<{response.from_uri}>;tag={response.from_tag}",
+        call_id=response.call_id,
+        cseq=_LAST_CSEQ,
+    )
+    return Legs(asker, other) if asked_by_caller else Legs(other, asker)
+
+
+def _contact(worker: Worker, peer: str, token: str) -> str:
+    known = worker.peers.by_name.get(peer)
+    return worker.here(known.transport if known else "udp").contact_uri(token)
