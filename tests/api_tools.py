@@ -18,6 +18,7 @@ import msgspec
 import niquests
 import psycopg
 
+from database_tools import as_platform
 from qibai.api.serve import run
 from qibai.config import ApiConfig, BindingConfig, Config, StoreConfig
 from qibai.core.numbering import Code
@@ -65,7 +66,7 @@ class Api:
         self.config = Config(
             home=home,
             node="test",
-            store=StoreConfig(dsn=dsn),
+            store=StoreConfig(dsn=as_platform(dsn)),
             api=ApiConfig(port=free_port(), workers=workers, **api),
             binding=BindingConfig(),
         )

@@ -12,22 +12,22 @@ import pytest
 from psycopg import sql
 
 from qibai.config import Config
-from qibai.store.embedded import EmbeddedPostgres, embedded_dsn
+from qibai.store.embedded import OWNER, EmbeddedPostgres, embedded_dsn
 from qibai.store.keys import Keyring
-from qibai.store.migrate import migrate
+from qibai.store.upgrade import upgrade
 
 _COUNT = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
 def database() -> Iterator[Callable[[], str]]:
-    """Starts PostgreSQL once; each call makes a migrated, empty database and returns its DSN."""
+    """Starts PostgreSQL once; each call makes a migrated, empty database and returns its owner's DSN."""
     home = Path(tempfile.mkdtemp(prefix="qibai-test-"))
     config = Config(home=home)
     server = EmbeddedPostgres(config)
     server.start()
-    admin = embedded_dsn(config, "postgres")
-    migrate(server.dsn)
+    admin = embedded_dsn(config, "postgres", role=OWNER)
+    upgrade(config)
 
     def make() -> str:
         name = f"test_{os.getpid()}_{next(_COUNT)}"
@@ -35,7 +35,7 @@ def database() -> Iterator[Callable[[], str]]:
             conn.execute(
                 sql.SQL("CREATE DATABASE {} TEMPLATE qibai STRATEGY file_copy").format(sql.Identifier(name))
             )
-        return embedded_dsn(config, name)
+        return embedded_dsn(config, name, role=OWNER)
 
     try:
         yield make
@@ -46,7 +46,7 @@ def database() -> Iterator[Callable[[], str]]:
 
 @pytest.fixture
 def dsn(database: Callable[[], str]) -> Iterator[str]:
-    """The DSN of a migrated, empty database of this test's own."""
+    """The owner's DSN of a migrated, empty database of this test's own."""
     made = database()
     yield made
     info = psycopg.conninfo.conninfo_to_dict(made)

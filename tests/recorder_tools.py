@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from database_tools import as_platform
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.ids import new_id
 
@@ -62,6 +63,8 @@ class RecorderProcess:
 
     def __init__(self, home: Path, **env: str) -> None:
         self._home = home
+        if "QIBAI_STORE_DSN" in env:
+            env["QIBAI_STORE_DSN"] = as_platform(env["QIBAI_STORE_DSN"])
         self._env = os.environ | {"QIBAI_NODE": "n1", "QIBAI_VOICE_MEDIA": "false"} | env
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from database_tools import as_platform
 from qibai.config import Config, Peer, StoreConfig, VoiceConfig
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.ids import new_id
@@ -52,7 +53,10 @@ def voice_config(home: Path, dsn: str, peers: list[Peer], **changes: Any) -> Con
         peers=peers,
     )
     return Config(
-        home=home, node="test", store=StoreConfig(dsn=dsn), voice=msgspec.structs.replace(voice, **changes)
+        home=home,
+        node="test",
+        store=StoreConfig(dsn=as_platform(dsn)),
+        voice=msgspec.structs.replace(voice, **changes),
     )
 
 
@@ -247,10 +251,11 @@ def bench(
     home = folder / "home"
     home.mkdir()
     port = free_port(CALLEE_AT)
-    config = voice_config(home, make_dsn(), make_peers(port), **changes)
+    dsn = make_dsn()
+    config = voice_config(home, dsn, make_peers(port), **changes)
     keyring = Keyring.load_or_create(config.key_file)
     with Platform(config) as platform:
-        made = Bench(platform, config.store.dsn, folder, (CALLEE_AT, port), keyring)
+        made = Bench(platform, dsn, folder, (CALLEE_AT, port), keyring)
         try:
             yield made
         finally:

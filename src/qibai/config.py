@@ -23,7 +23,8 @@ NumberFormat = Literal["e164", "national", "tel"]
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    dsn: str = ""  #: empty: the embedded server
+    dsn: str = ""  #: as the platform's role; empty: the embedded server
+    owner_dsn: str = ""  #: as the schema's owner, for `qibai migrate`; empty: the same as dsn
     read_dsn: str = ""  #: hot standbys for routing reads; empty: the same as dsn
     statement_timeout_ms: int = 200  #: of routing reads
     connect_timeout_s: int = 2  #: seconds to wait for a connection

@@ -26,7 +26,7 @@ from qibai.core.errors import Unauthenticated
 from qibai.core.roles import Role
 from qibai.store.embedded import EmbeddedPostgres
 from qibai.store.keys import Keyring
-from qibai.store.migrate import migrate
+from qibai.store.upgrade import upgrade
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_a_database_that_is_away_is_a_503_soon_and_comes_back(tmp_path: Path) ->
     postgres.start()
     server = None
     try:
-        migrate(postgres.dsn)
+        upgrade(Config(home=tmp_path / "pg"))
         server = Api(tmp_path / "api", postgres.dsn)
         server.start()
         who = server.tenant("one", "70012345678")

@@ -12,8 +12,8 @@ from qibai.config import Config
 from qibai.core.events import CallEvent
 from qibai.store.embedded import EmbeddedPostgres
 from qibai.store.keys import Keyring
-from qibai.store.migrate import migrate
 from qibai.store.spool import SUFFIX, SpoolWriter, line_of
+from qibai.store.upgrade import upgrade
 from recorder_tools import RecorderProcess, answered_call, wait_for
 
 WHOLE = """tenant_id = 1 AND binding_id = 77 AND called = 42 AND shown = 43 AND caller = 'sealed-a'
@@ -100,7 +100,7 @@ def test_while_postgresql_is_away_the_spool_holds_all(tmp_path: Path) -> None:
     server = EmbeddedPostgres(config)
     server.start()
     try:
-        migrate(server.dsn)
+        upgrade(config)
         writer = SpoolWriter(home / "spool", "voice")
         events = _shuffled(300)
         with RecorderProcess(home) as recorder:

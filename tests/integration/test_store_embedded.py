@@ -30,23 +30,28 @@ def server(config: Config) -> Iterator[EmbeddedPostgres]:
 
 
 def test_it_listens_on_a_socket_alone_and_wants_the_password(server: EmbeddedPostgres) -> None:
-    with psycopg.connect(server.dsn) as conn:
+    with psycopg.connect(server.owner_dsn) as conn:
         settings = dict(conn.execute("SELECT name, setting FROM pg_settings").fetchall())
     assert settings["listen_addresses"] == ""
     assert settings["data_checksums"] == "on"
     assert settings["password_encryption"] == "scram-sha-256"
     assert settings["jit"] == "off"
-    with pytest.raises(psycopg.OperationalError, match="password"):
-        psycopg.connect(server.dsn, passfile="/dev/null")
+    for dsn in (server.dsn, server.owner_dsn):
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect(dsn, passfile="/dev/null")
 
 
 def test_secrets_are_for_the_owner_alone(server: EmbeddedPostgres, config: Config) -> None:
-    assert stat.S_IMODE((config.home / "pgpass").stat().st_mode) == 0o600
     assert stat.S_IMODE(config.pg_dir.stat().st_mode) == 0o700
-    password = (config.home / "pgpass").read_text().strip().split(":")[-1]
-    assert len(password) >= 32
-    assert password not in server.dsn
-    assert all(password not in word for word in server.command())
+    passwords = set()
+    for name in ("pgpass", "pgpass.platform"):
+        assert stat.S_IMODE((config.home / name).stat().st_mode) == 0o600
+        password = (config.home / name).read_text().strip().split(":")[-1]
+        assert len(password) >= 32
+        assert password not in server.dsn + server.owner_dsn
+        assert all(password not in word for word in server.command())
+        passwords.add(password)
+    assert len(passwords) == 2
 
 
 def test_a_second_start_reuses_the_server(server: EmbeddedPostgres, config: Config) -> None:
@@ -60,12 +65,12 @@ def test_a_second_start_reuses_the_server(server: EmbeddedPostgres, config: Conf
 def test_stopping_cuts_clients_off_and_keeps_data(config: Config) -> None:
     server = EmbeddedPostgres(config)
     server.start()
-    with psycopg.connect(server.dsn, autocommit=True) as conn:
+    with psycopg.connect(server.owner_dsn, autocommit=True) as conn:
         conn.execute("CREATE TABLE kept AS SELECT 7 AS value")
         server.stop()
     assert server.running_pid() is None
     server.start()
-    with psycopg.connect(server.dsn) as conn:
+    with psycopg.connect(server.owner_dsn) as conn:
         assert conn.execute("SELECT value FROM kept").fetchone() == (7,)
     server.stop()
 
@@ -75,7 +80,7 @@ def test_what_a_killed_server_leaves_behind_does_not_matter(config: Config) -> N
     killed.start()
     pid = killed.running_pid()
     assert pid is not None
-    with psycopg.connect(killed.dsn, autocommit=True) as conn:
+    with psycopg.connect(killed.owner_dsn, autocommit=True) as conn:
         conn.execute("CREATE TABLE before_the_kill (x int)")
         os.kill(pid, signal.SIGKILL)
         killed.stop()
@@ -85,7 +90,7 @@ def test_what_a_killed_server_leaves_behind_does_not_matter(config: Config) -> N
         again = EmbeddedPostgres(config)
         assert again.running_pid() is None
         again.start()
-    with psycopg.connect(again.dsn) as conn:
+    with psycopg.connect(again.owner_dsn) as conn:
         assert conn.execute("SELECT count(*) FROM before_the_kill").fetchone() == (0,)
     again.stop()
 

@@ -19,8 +19,8 @@ from qibai.core.numbering import Code
 from qibai.store import routes
 from qibai.store.embedded import EmbeddedPostgres
 from qibai.store.keys import Keyring
-from qibai.store.migrate import migrate
 from qibai.store.routes import FROM_GROUP, TO_GROUP, RouteReader
+from qibai.store.upgrade import upgrade
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_a_stopped_and_a_frozen_server_are_unavailable_and_come_back(
     server = EmbeddedPostgres(Config(home=tmp_path))
     server.start()
     try:
-        migrate(server.dsn)
+        upgrade(Config(home=tmp_path))
         with psycopg.connect(server.dsn, autocommit=True) as conn:
             id = add_route(conn, keyring)
         reader = RouteReader(server.dsn, keyring)

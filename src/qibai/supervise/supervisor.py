@@ -10,9 +10,9 @@ from typing import Any, Final
 from qibai.config import UNRULED, Config
 from qibai.core.errors import QibaiError
 from qibai.core.masking import mask_numbers
-from qibai.store import dsn
+from qibai.store.actors import operator_here
 from qibai.store.keys import Keyring
-from qibai.store.migrate import migrate
+from qibai.store.upgrade import upgrade
 from qibai.supervise import child, state
 from qibai.supervise.parts import Part, parts
 
@@ -188,7 +188,7 @@ def run(config: Config, say: Say) -> None:
         config.spool_dir.mkdir(parents=True, exist_ok=True)
         config.log_dir.mkdir(parents=True, exist_ok=True)
         if config.store.dsn:
-            migrate(dsn(config))
+            upgrade(config, operator_here(config.node))
         asyncio.run(_main(config, say))
 
 

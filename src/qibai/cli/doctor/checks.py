@@ -16,6 +16,7 @@ import psycopg
 from qibai import __version__
 from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
 from qibai.cli.doctor.pilot import check_pilot
+from qibai.cli.doctor.rights import check_rights
 from qibai.cli.doctor.spool import check_recorder
 from qibai.config import Config
 from qibai.core.errors import ConfigError, KeyFileError, QibaiError
@@ -126,6 +127,7 @@ def _store(config: Config) -> list[Finding]:
         )
     except QibaiError as exc:
         found.append(fail("schema", exc.message, "qibai migrate, or install the release that fits"))
+    found.append(check_rights(config))
     if read_dsn(config) != dsn(config):
         try:
             psycopg.connect(read_dsn(config), connect_timeout=config.store.connect_timeout_s).close()

@@ -1,0 +1,28 @@
+"""Whether the platform's database role has too many rights."""
+
+import psycopg
+
+from qibai.cli.doctor.finding import Finding, fail, ok, skip
+from qibai.config import Config
+from qibai.core.errors import QibaiError
+from qibai.store import dsn
+from qibai.store.grants import excess
+
+
+def check_rights(config: Config) -> Finding:
+    """The platform must not be able to change what is in the audit trail."""
+    try:
+        with psycopg.connect(dsn(config), connect_timeout=config.store.connect_timeout_s) as conn:
+            row = conn.execute("SELECT current_user, to_regclass('audit') IS NOT NULL").fetchone()
+            if row is None or not row[1]:
+                return skip("database role", "needs the schema")
+            found = excess(conn)
+    except (psycopg.Error, QibaiError):
+        return skip("database role", "needs the store")
+    if found:
+        return fail(
+            "database role",
+            f"{row[0]} can change the audit trail: {', '.join(found)}",
+            "give the schema to a role of its own, see docs/operations.md, then: qibai migrate",
+        )
+    return ok("database role", f"{row[0]} can add to the audit trail, not change it")
