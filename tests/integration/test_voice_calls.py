@@ -266,6 +266,72 @@ def test_prack(voice: Bench) -> None:
     assert any("RAck: 1 1 INVITE" in text for text in seen.callee)
 
 
+def test_several_phones_ring(voice: Bench) -> None:
+    """A fork beyond us: each phone is a dialog of its own, and the call is with the one that answers."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    callee = Scenario(B.national, port=18_000).expect_request("INVITE", first=True)
+    callee.reply(180, tag="desk").reply(183, sdp=True, tag="pocket").pause(50)
+    callee.reply(200, sdp=True, retrans=True, tag="pocket").expect_request("ACK")
+    seen = voice.call(
+        calling(A, x).pause(30).request("BYE").expect(200), callee.expect_request("BYE").reply(200)
+    )
+    desk, pocket, answer = (
+        next(found[1] for text in seen.caller if (found := to_tag(text, status)))
+        for status in (180, 183, 200)
+    )
+    assert desk != pocket == answer
+    for method in ("ACK ", "BYE "):
+        request = next(text for text in seen.callee if text.startswith(method))
+        assert re.search(r"^To: .*;tag=pocket$", request, re.MULTILINE)
+
+
+def to_tag(text: str, status: int) -> re.Match[str] | None:
+    """The To tag of a reply of that status."""
+    if not text.startswith(f"SIP/2.0 {status} "):
+        return None
+    return re.search(r"^To: .*;tag=(\w+)$", text, re.MULTILINE)
+
+
+def test_large_invite(voice: Bench) -> None:
+    """Eight kilobytes in one UDP packet, half of them a description that has to come through."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    formats = range(96, 97 + 30)
+    caller = Scenario(A.national).invite(str(x), headers=tuple(f"X-Pad: {n:0100d}" for n in range(40)))
+    media = " ".join(map(str, formats))
+    lines = "".join(f"a=rtpmap:{n} opus/48000/2\na=fmtp:{n} {'stereo=1;' * 10}\n" for n in formats)
+    caller.steps[0] = caller.steps[0].replace("RTP/AVP 8 101", f"RTP/AVP 8 101 {media}")
+    caller.steps[0] = caller.steps[0].replace("a=sendrecv", f"{lines}a=sendrecv")
+    assert len(caller.steps[0]) > 8_000
+    caller.expect(100, optional=True).expect(180).expect(200).ack()
+    seen = voice.call(caller.request("BYE").expect(200), answering(B).expect_request("BYE").reply(200))
+    assert all(f"\na=rtpmap:{n} opus/48000/2\n" in seen.callee[0] for n in formats)
+
+
+def test_oversize_invite(voice: Bench) -> None:
+    """More than a SIP message may hold (64 KiB): refused, or the connection is closed; others go on."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    host, port = voice.here
+    with socket.create_connection((host, port), 10, (CALLER_AT, 0)) as caller:
+        body = "v=0\r\n" + "a=pad\r\n" * 10_000
+        head = (
+            f"INVITE sip:{x}@{host}:{port} SIP/2.0\r\nVia: SIP/2.0/TCP {CALLER_AT};branch=z9hG4bKbig\r\n"
+            f"From: <sip:{A}@{CALLER_AT}>;tag=big\r\nTo: <sip:{x}@{host}>\r\nCall-ID: big\r\n"
+            f"CSeq: 1 INVITE\r\nContact: <sip:{CALLER_AT}>\r\nMax-Forwards: 70\r\n"
+            f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            caller.sendall((head + body).encode())
+            answer = caller.recv(65_536)
+        except ConnectionError:
+            answer = b""
+    assert answer == b"" or re.match(rb"SIP/2\.0 [45]", answer)
+    assert not voice.events(CallEventKind.DECIDED, x)
+    short_call(voice, A, B, x, x)
+
+
 def test_offer_in_a_reply(voice: Bench) -> None:
     """An INVITE without offer: the reliable 183 makes it, PRACK answers (RFC 3262 §5)."""
     x = voice.number()

@@ -1,5 +1,6 @@
 """Peers over TLS and TCP, and in another number format."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,16 +8,21 @@ import pytest
 from msgspec import structs
 
 from qibai.config import Peer
+from qibai.core.events import CallEventKind
+from qibai.core.numbering import Number700
+from qibai.records.hangup import Hangup, read_legs
+from qibai.store.keys import binding_aad
 from qibai.testing.leaks import LeakChecker
 from qibai.testing.platform import free_port, wait_for
 from qibai.testing.sipp import Scenario
-from tls_caller import TlsCaller, make_certificate
+from tls_tools import TlsCallee, TlsCaller, make_certificate
 from voice_tools import (
     CALLEE_AT,
     CALLER_AT,
     HERE,
     A,
     B,
+    Bench,
     answering,
     bench,
     calling,
@@ -46,10 +52,50 @@ def test_caller_over_tls(tmp_path: Path, database: Callable[[], str]) -> None:
         agent = voice.agent(callee, "callee", voice.callee)
         wait_for(lambda: listening(voice.callee), "the callee")
         caller = TlsCaller(CALLER_AT, (HERE, port), certificate, A)
-        caller.call_and_hang_up(x, (HERE, port))
+        caller.hang_up(*caller.call(x))
         agent.wait()
     assert not LeakChecker({"callee": B}, {"callee": CALLEE_AT}).scan_text(*caller.received)
     assert not LeakChecker({"caller": A}, {"caller": CALLER_AT}).scan_text(*agent.received)
+
+
+def tls_peers(callee_port: int) -> list[Peer]:
+    west, east = peers(callee_port)
+    return [structs.replace(west, transport="tls"), structs.replace(east, transport="tls")]
+
+
+@pytest.mark.parametrize("by_platform", [False, True], ids=["by the caller", "by the platform"])
+def test_tls_and_nothing_else(tmp_path: Path, database: Callable[[], str], by_platform: bool) -> None:
+    """Both sides over TLS, each proving who it is; the call is ended by the caller, or by the platform."""
+    certificate, key = make_certificate(tmp_path)
+    tls = {"tls_cert": str(certificate), "tls_key": str(key), "tls_ca": str(certificate)}
+    port = free_port(HERE)
+    with bench(
+        tmp_path, database, tls_peers, udp_port=0, tcp_port=0, tls_port=port, media=False, **tls
+    ) as voice:
+        x = voice.number()
+        voice.bind(x, A, B)
+        caller = TlsCaller(CALLER_AT, (HERE, port), certificate, A, key)
+        with TlsCallee(voice.callee, certificate, key, B) as callee:
+            call = caller.call(x)
+            assert callee.set_up.wait(10)
+            if by_platform:
+                asyncio.run(hang_up(voice, x))
+                caller.wait_for_bye()
+            else:
+                caller.hang_up(*call)
+    assert not LeakChecker({"callee": B}, {"callee": CALLEE_AT}).scan_text(*caller.received)
+    assert not LeakChecker({"caller": A}, {"caller": CALLER_AT}).scan_text(*callee.received)
+    assert callee.received[-1].startswith("BYE ")
+
+
+async def hang_up(voice: Bench, called: Number700) -> None:
+    """End the call as the recorder does."""
+    (event,) = voice.events(CallEventKind.ANSWERED, called)
+    assert event.legs
+    hangup = Hangup(voice.platform.config.voice)
+    legs = read_legs(voice.keyring.open(event.legs, binding_aad(event.code, event.call_id)))
+    assert await hangup.end(legs)
+    hangup.close()
 
 
 def test_callee_over_tcp_as_tel_uri(tmp_path: Path, database: Callable[[], str]) -> None:

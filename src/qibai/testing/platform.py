@@ -16,6 +16,7 @@ import msgspec
 
 from qibai.config import Config
 from qibai.core.errors import Unavailable
+from qibai.supervise import probes
 from qibai.testing.clock import into_kamailio
 from qibai.voice import engine
 
@@ -106,9 +107,7 @@ class Platform:
     def start_kamailio(self) -> None:
         """Start Kamailio and wait until its workers answer."""
         self._kamailio = self._start(engine.kamailio_command(self.config), "kamailio.log")
-        voice = self.config.voice
-        probe = _options(voice.host, voice.udp_port)
-        wait_for(lambda: answers(probe, (voice.host, voice.udp_port)), f"Kamailio, see {self.log}")
+        wait_for(lambda: probes.voice_answers(self.config), f"Kamailio, see {self.log}")
 
     def kill_kamailio(self) -> None:
         """Kill Kamailio and its workers at once, as a crash would."""
@@ -143,15 +142,6 @@ def answers(packet: bytes, address: tuple[str, int]) -> bool:
             return bool(probe.recv(65_536))
         except OSError:
             return False
-
-
-def _options(host: str, port: int) -> bytes:
-    mark = os.urandom(8).hex()
-    return (
-        f"OPTIONS sip:{host}:{port} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;rport;branch=z9hG4bK{mark}\r\n"
-        f"From: <sip:test@127.0.0.1>;tag={mark}\r\nTo: <sip:{host}:{port}>\r\nCall-ID: {mark}\r\n"
-        "CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
-    ).encode()
 
 
 def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:

@@ -182,14 +182,14 @@ class Scenario:
         headers: tuple[str, ...] = (),
         contact: bool = True,
         retrans: bool = False,
+        tag: str = "",
     ) -> "Scenario":
-        """A reply to the last request."""
-        tag = ";tag=[pid]B[call_number]"
+        """A reply to the last request; ``tag``: from one of several phones that ring at once."""
         lines = [
             f"SIP/2.0 {status} {phrase or f'from {self.number}'}",
             "[last_Via:]",
             "[last_From:]",
-            "[last_To:]" if not self._late or not self._first_reply() else f"[last_To:]{tag}",
+            f"[last_To:]{self._tag(tag)}",
             "[last_Call-ID:]",
             "[last_CSeq:]",
             *self._telltales(),
@@ -212,6 +212,12 @@ class Scenario:
         names = dict.fromkeys(re.findall(r'assign_to="(\w+)"', body))
         used = f'\n<Reference variables="{",".join(names)}"/>' if names else ""
         return f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="qibai">\n{body}{used}\n</scenario>\n'
+
+    def _tag(self, tag: str) -> str:
+        """What a reply adds to To."""
+        if tag:
+            return f";tag={tag}"
+        return ";tag=[pid]B[call_number]" if self._late and self._first_reply() else ""
 
     def _first_reply(self) -> bool:
         """Whether the last request was the one that set up the call, so that To has no tag yet."""
