@@ -5,12 +5,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psycopg
+from store_rows import group_ends
 
 from database_tools import as_platform
 from qibai.config import Config, Peer, StoreConfig, VoiceConfig
@@ -96,10 +97,13 @@ class Bench:
         id = new_id() if binding_id is None else binding_id
         aad = binding_aad(dialled.code.value, id)
         with psycopg.connect(self.dsn) as conn:
+            ends = (
+                group_ends(conn, self.keyring, dialled, id, ends_in) if flags else datetime.now(UTC) + ends_in
+            )
             conn.execute(
                 """INSERT INTO route (code, serial, caller_key, binding_id, tenant_id, shown, flags,
                                       max_call_s, ends_at, free_at, callee, caller)
-                   VALUES (%s, %s, %s, %s, 1, %s, %s, 3600, now() + %s, now() + %s, %s, %s)""",
+                   VALUES (%s, %s, %s, %s, 1, %s, %s, 3600, %s, %s, %s, %s)""",
                 [
                     dialled.code.value,
                     dialled.serial,
@@ -107,8 +111,8 @@ class Bench:
                     id,
                     (shown or dialled).serial,
                     flags,
-                    ends_in,
-                    ends_in + timedelta(days=1),
+                    ends,
+                    ends + timedelta(days=1),
                     self.keyring.seal(str(callee), aad),
                     self.keyring.seal(str(caller), aad),
                 ],

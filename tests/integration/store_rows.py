@@ -30,7 +30,7 @@ def add_route(
     """One route row, by the rules that every writer keeps; returns the binding's id."""
     id = new_id() if binding_id is None else binding_id
     aad = binding_aad(dialled.code.value, id)
-    ends = datetime.now(UTC) + ends_in
+    ends = group_ends(conn, keyring, dialled, id, ends_in) if flags else datetime.now(UTC) + ends_in
     with conn.transaction():
         row = conn.execute("SELECT write_id, extra_id FROM route_epoch()").fetchone()
         assert row is not None
@@ -54,3 +54,22 @@ def add_route(
             ],
         )
     return id
+
+
+def group_ends(
+    conn: psycopg.Connection, keyring: Keyring, dialled: Number700, id: int, ends_in: timedelta
+) -> datetime:
+    """The end of a group's binding, which all of its route rows share; the binding is made at the first."""
+    code = dialled.code.value
+    sealed = keyring.seal(str(B), binding_aad(code, id))
+    conn.execute(
+        """INSERT INTO binding (code, id, tenant_id, mode, scene, order_id, x, b, members, max_call_s,
+                                created_at, expires_at)
+           VALUES (%s, %s, 1, 'GXB', 'parcel', 'o-1', %s, %s, '{}', 3600, now(), now() + %s)
+           ON CONFLICT DO NOTHING""",
+        [code, id, dialled.serial, sealed, ends_in],
+    )
+    row = conn.execute("SELECT expires_at FROM binding WHERE code = %s AND id = %s", [code, id]).fetchone()
+    assert row is not None
+    ends: datetime = row[0]
+    return ends

@@ -25,6 +25,9 @@ _REMAINDER: Final = b"""
 SELECT r FROM generate_series(0, 15) r
 WHERE satisfies_hash_partition('route'::regclass, 16, r, $1::integer)"""
 _ROTATION: Final = b"SELECT phase, current_id, coalesce(next_id, 0) FROM hash_rotation"
+_TOUCH: Final = b"""
+SELECT touch_group($1::integer, $2::bigint, $3::smallint, ARRAY[$4::bytea, $5::bytea],
+                   $6::smallint, ARRAY[$7::bytea, $8::bytea], $9::bytea)"""
 _COLUMNS: Final = (
     "binding_id, tenant_id, shown, flags, max_call_s, ends_at, callee, caller, (SELECT version FROM standing)"
 )
@@ -37,14 +40,9 @@ class _Partition:
         key = "code = $1::integer AND serial = $2::smallint"
         find = f"SELECT {_COLUMNS} FROM {name} WHERE {key} AND caller_key"  # noqa: S608  # all constants
         in_use = f"SELECT 1 FROM {name} WHERE {key} AND ends_at > $3::timestamptz LIMIT 1"  # noqa: S608
-        touch = (
-            f"UPDATE {name} SET callee = $6::bytea WHERE {key} AND caller_key IN ($3::bytea, $4::bytea)"  # noqa: S608
-            f" AND binding_id = $5::bigint AND flags & {TO_GROUP} <> 0 AND callee <> $6::bytea"
-        )
         self.find = (f"find_{name}".encode(), f"{find} = $3::bytea".encode())
         self.find_two = (f"find_two_{name}".encode(), f"{find} IN ($3::bytea, $4::bytea)".encode())
         self.in_use = (f"in_use_{name}".encode(), in_use.encode())
-        self.touch = (f"touch_{name}".encode(), touch.encode())
 
 
 _PARTITIONS: Final = tuple(_Partition(f"route_p{i:02d}") for i in range(16))
@@ -87,20 +85,24 @@ class RouteReader:
     def touch_group(self, record: RouteRecord) -> None:
         """A member of a group has called B: from now on B's calls to the group reach that member.
 
-        Does nothing for a record of another kind. Goes to the primary.
+        Does nothing for a record of another kind, nor when the member has left or the binding is over since
+        ``record`` was found. Goes to the primary.
         """
         if not record.from_group:
             return
         keyring = self._keyring
-        aad = binding_aad(record.called.code.value, record.binding_id)
+        code, id = record.called.code.value, record.binding_id
+        aad = binding_aad(code, id)
         callee = record.caller_sealed
+        member, b = keyring.open(callee, aad), self.open_callee(record)
         if sealed_key_id(callee) != keyring.value_id:  # under rotation: bring no old key back
-            callee = keyring.seal(keyring.open(callee, aad), aad)
-        b = self.open_callee(record)
-        keys = self._blind(self._rotation_keys(self._writer), b)
-        name, statement = self._part(record.called.code.value).touch
-        id = _ID.pack(record.binding_id)
-        self._writer.query(name, statement, [*_number(record.shown), keys[0], keys[-1], id, callee])
+            callee = keyring.seal(member, aad)
+        wanted = self._rotation_keys(self._writer)
+        members, bs = self._blind(wanted, Msisdn(member)), self._blind(wanted, b)
+        near = [_SERIAL.pack(record.called.serial), members[0], members[-1]]
+        far = [_SERIAL.pack(record.shown.serial), bs[0], bs[-1]]
+        params = [_CODE.pack(code), _ID.pack(id), *near, *far, callee]
+        self._writer.query(b"touch_group", _TOUCH, params)
 
     def open_callee(self, record: RouteRecord) -> Msisdn:
         """The real number to connect to. Raise SealBroken when the key file is not this database's."""
