@@ -1,6 +1,8 @@
 -- What happens to many bindings at once. The functions pin their plans to index look-ups, as a plan made while the
 -- tables were empty must not scan them once they are full: no plans but nested loops, the arrays outside (a LIMIT that
--- is not known beforehand makes the planner expect one row of them), no condition on a table but the key's.
+-- is not known beforehand makes the planner expect one row of them), no condition on a table but the key's. And the
+-- first column's condition is an ANY of one value: an equality there makes a scan of the whole index, filtered, look
+-- as cheap as a look-up in it while a partition is empty, for the order that it would come in.
 
 -- Binds. p_* arrays hold a binding each, r_* arrays a route row each (sorted by code, serial, key, so that
 -- concurrent calls cannot deadlock), c_* arrays a pair each that must be free although the binding does not
@@ -66,14 +68,14 @@ BEGIN
                 SELECT w.id
                 FROM (SELECT unnest(c_code) AS code, unnest(c_serial) AS serial, unnest(c_key) AS key,
                              unnest(c_id) AS id LIMIT cardinality(c_id)) w
-                WHERE EXISTS (SELECT FROM route r WHERE r.code = w.code AND r.serial = w.serial
+                WHERE EXISTS (SELECT FROM route r WHERE r.code = ANY (ARRAY[w.code]) AND r.serial = w.serial
                                  AND r.next_key = w.key AND r.free_at > now_));
         ELSE
             taken := ARRAY(
                 SELECT w.id
                 FROM (SELECT unnest(c_code) AS code, unnest(c_serial) AS serial, unnest(c_key) AS key,
                              unnest(c_id) AS id LIMIT cardinality(c_id)) w
-                WHERE EXISTS (SELECT FROM route r WHERE r.code = w.code AND r.serial = w.serial
+                WHERE EXISTS (SELECT FROM route r WHERE r.code = ANY (ARRAY[w.code]) AND r.serial = w.serial
                                  AND r.caller_key = w.key AND r.free_at > now_));
         END IF;
     END IF;
@@ -120,12 +122,12 @@ BEGIN
             FROM (SELECT unnest(r_code) AS code, unnest(r_serial) AS serial, unnest(r_key) AS key,
                          unnest(r_id) AS id LIMIT cardinality(r_id)) w
             WHERE w.id <> ALL (known)
-              AND NOT EXISTS (SELECT FROM route r WHERE r.code = w.code AND r.serial = w.serial
+              AND NOT EXISTS (SELECT FROM route r WHERE r.code = ANY (ARRAY[w.code]) AND r.serial = w.serial
                                  AND r.caller_key = w.key AND r.binding_id = w.id));
         DELETE FROM route r
         USING (SELECT unnest(r_code) AS code, unnest(r_serial) AS serial, unnest(r_key) AS key,
                       unnest(r_id) AS id LIMIT cardinality(r_id)) w
-        WHERE w.id = ANY (taken) AND r.code = w.code AND r.serial = w.serial AND r.caller_key = w.key
+        WHERE w.id = ANY (taken) AND r.code = ANY (ARRAY[w.code]) AND r.serial = w.serial AND r.caller_key = w.key
           AND r.binding_id = w.id;
         DELETE FROM idempotency i
         USING (SELECT tenant AS tenant, unnest(i_key) AS key, unnest(i_id) AS id LIMIT cardinality(i_id)) w
@@ -174,7 +176,7 @@ AS $$
 BEGIN
     RETURN QUERY SELECT b.*
         FROM (SELECT unnest(codes) AS code, unnest(ids) AS id LIMIT cardinality(ids)) w
-        JOIN binding b ON b.code = w.code AND b.id = w.id
+        JOIN binding b ON b.code = ANY (ARRAY[w.code]) AND b.id = w.id
         WHERE b.tenant_id + 0 = tenant;
 END $$;
 
@@ -201,7 +203,7 @@ BEGIN
     UPDATE binding b SET released_at = now_
     FROM (SELECT unnest(p_code) AS code, unnest(p_id) AS id, unnest(p_near) AS near
           LIMIT cardinality(p_id)) w
-    WHERE b.code = w.code AND b.id = w.id AND b.tenant_id + 0 = tenant AND b.released_at IS NULL
+    WHERE b.code = ANY (ARRAY[w.code]) AND b.id = w.id AND b.tenant_id + 0 = tenant AND b.released_at IS NULL
       AND b.expires_at > now_ AND coalesce(cardinality(b.members), 1) = w.near;
     GET DIAGNOSTICS done = ROW_COUNT;
     IF done < cardinality(p_id) THEN
@@ -211,13 +213,13 @@ BEGIN
         UPDATE route r SET ends_at = now_, free_at = now_ + quarantine
         FROM (SELECT unnest(r_code) AS code, unnest(r_serial) AS serial, unnest(r_key) AS key,
                      unnest(r_id) AS id LIMIT cardinality(r_id)) w
-        WHERE r.code = w.code AND r.serial = w.serial AND r.next_key = w.key AND r.binding_id = w.id
+        WHERE r.code = ANY (ARRAY[w.code]) AND r.serial = w.serial AND r.next_key = w.key AND r.binding_id = w.id
           AND r.ends_at > now_;
     ELSE
         UPDATE route r SET ends_at = now_, free_at = now_ + quarantine
         FROM (SELECT unnest(r_code) AS code, unnest(r_serial) AS serial, unnest(r_key) AS key,
                      unnest(r_id) AS id LIMIT cardinality(r_id)) w
-        WHERE r.code = w.code AND r.serial = w.serial AND r.caller_key = w.key AND r.binding_id = w.id
+        WHERE r.code = ANY (ARRAY[w.code]) AND r.serial = w.serial AND r.caller_key = w.key AND r.binding_id = w.id
           AND r.ends_at > now_;
     END IF;
     GET DIAGNOSTICS done = ROW_COUNT;
