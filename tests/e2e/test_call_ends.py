@@ -1,0 +1,153 @@
+"""How the platform itself ends calls, through ``qibai up``: both sides hear of it, one record says why."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from cli_tools import Cli, cli_in
+
+from qibai.client import BindRequest, Call, Client
+from qibai.core.numbering import Code, Number700
+from qibai.store import codes, dsn, tenants
+from qibai.store.keys import Keyring
+from qibai.testing.leaks import LeakChecker
+from qibai.testing.platform import free_port, wait_for
+from qibai.testing.sipp import Scenario, run
+from voice_tools import CALLEE_AT, CALLER_AT, A, B, answering, calling, listening
+
+pytestmark = pytest.mark.voice
+
+
+@pytest.fixture(scope="module")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    home = tmp_path_factory.mktemp("ends") / "home"
+    times = {"QIBAI_VOICE_RING_TIMEOUT_S": "2", "QIBAI_VOICE_MEDIA_TIMEOUT_S": "4"}
+    with cli_in(home, **times) as made:
+        home.mkdir()
+        made.config.file.write_text(
+            f'[[voice.peers]]\nname = "callees"\nhost = "{CALLEE_AT}"\nport = {free_port(CALLEE_AT)}\n'
+            f'[[voice.peers]]\nname = "callers"\nhost = "{CALLER_AT}"\npriority = -1\n'
+        )
+        made.start()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def key(cli: Cli) -> str:
+    """The bearer key of a tenant with a code."""
+
+    async def make() -> str:
+        keyring = Keyring.load(cli.config.key_file)
+        async with await psycopg.AsyncConnection.connect(dsn(cli.config), autocommit=True) as conn:
+            tenant = await tenants.add_tenant(conn, "ends")
+            await codes.add_codes(conn, [Code(12345678)], tenant_id=tenant.id)
+            return (await tenants.add_key(conn, keyring, tenant.id)).bearer
+
+    return asyncio.run(make())
+
+
+@pytest.fixture
+def client(cli: Cli, key: str) -> Iterator[Client]:
+    with Client(f"http://127.0.0.1:{cli.config.api.port}", key) as made:
+        yield made
+
+
+class Both:
+    """One call of A to B, to its end."""
+
+    def __init__(self, cli: Cli, client: Client, folder: Path, **more: int) -> None:
+        self._cli, self._client, self._folder = cli, client, folder
+        item = BindRequest(mode="AXB", a=A.e164, b=B.e164, order_id="o1", **more)
+        self.binding = client.bind(item)
+        self.x = Number700.parse(self.binding.x)
+
+    def call(
+        self, caller: Scenario, callee: Scenario, meanwhile: Callable[[Call], object] | None = None
+    ) -> Call:
+        """Run both sides, and return the one record; ``meanwhile`` gets it while the call runs."""
+        voice = self._cli.config.voice
+        at = (CALLEE_AT, voice.peers[0].port)
+        far = run(callee, self._folder, "callee", local=at)
+        try:
+            wait_for(lambda: listening(at), "the callee")
+            near = run(
+                caller,
+                self._folder,
+                "caller",
+                local=(CALLER_AT, free_port(CALLER_AT)),
+                remote=(voice.host, voice.udp_port),
+            )
+            try:
+                if meanwhile is not None:
+                    wait_for(
+                        lambda: self._records() and self._records()[0].answered_at, "the answer's record"
+                    )
+                    meanwhile(self._records()[0])
+                near.wait()
+                far.wait()
+            finally:
+                near.stop()
+        finally:
+            far.stop()
+        assert not LeakChecker({"callee": B}, {"callee": CALLEE_AT}).scan_text(*near.received)
+        assert not LeakChecker({"caller": A}, {"caller": CALLER_AT}).scan_text(*far.received)
+        wait_for(lambda: any(one.ended_at for one in self._records()), "the end's record")
+        (record,) = self._records()
+        return record
+
+    def _records(self) -> list[Call]:
+        return list(self._client.calls(binding=self.binding.id))
+
+
+@pytest.fixture
+def both(cli: Cli, client: Client, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Both]:
+    made = Both(cli, client, tmp_path, **getattr(request, "param", {}))
+    yield made
+    client.release(made.binding.id)
+
+
+def hung_up_on(both: Both) -> tuple[Scenario, Scenario]:
+    """Two sides that talk until the platform ends the call."""
+    return calling(A, both.x).expect_request("BYE").reply(200), answering(B).expect_request("BYE").reply(200)
+
+
+@pytest.mark.parametrize("both", [{"max_call_s": 1}], indirect=True, ids=["1 s"])
+def test_the_longest_call(both: Both) -> None:
+    record = both.call(*hung_up_on(both))
+    assert (record.reason, record.ended_by) == ("max_duration", "platform")
+    assert record.duration_ms is not None
+    assert record.duration_ms >= 1_000
+
+
+def test_terminated_through_the_api(both: Both, client: Client) -> None:
+    record = both.call(*hung_up_on(both), lambda call: client.terminate(call.id))
+    assert (record.reason, record.ended_by) == ("terminated", "platform")
+
+
+def test_terminated_on_the_command_line(both: Both, cli: Cli, key: str) -> None:
+    record = both.call(
+        *hung_up_on(both),
+        lambda call: cli.run(
+            *("terminate", call.id),
+            QIBAI_API_KEY=key,
+            QIBAI_API_URL=f"http://127.0.0.1:{cli.config.api.port}",
+        ),
+    )
+    assert (record.reason, record.ended_by) == ("terminated", "platform")
+
+
+def test_no_media(both: Both) -> None:
+    """Neither side sends a packet of sound for as long as is allowed."""
+    record = both.call(*hung_up_on(both))
+    assert (record.reason, record.ended_by) == ("media_timeout", "platform")
+
+
+def test_ringing_too_long(both: Both) -> None:
+    caller = Scenario(A.national).invite(str(both.x)).expect(100, optional=True).expect(180).expect(408)
+    callee = Scenario(B.national).expect_request("INVITE", first=True).reply(180)
+    callee.expect_request("CANCEL").reply(200, contact=False).reply_to_invite(487).expect_request("ACK")
+    record = both.call(caller.fail_ack(str(both.x)), callee)
+    assert (record.reason, record.ended_by, record.answered_at) == ("no_answer", "platform", None)
+    assert record.ringing_at is not None
