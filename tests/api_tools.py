@@ -23,7 +23,7 @@ from qibai.api.serve import run
 from qibai.config import ApiConfig, BindingConfig, Config, StoreConfig
 from qibai.core.numbering import Code
 from qibai.core.roles import Role
-from qibai.store import codes, tenants
+from qibai.store import codes, resources, tenants
 from qibai.store.keys import Keyring
 
 A, B, C = "+8613800138001", "+8613900139002", "+8613700137003"
@@ -113,6 +113,28 @@ class Api:
                     first = Code.parse(code).value
                     await codes.add_codes(conn, [Code(first + i) for i in range(codes_)], tenant_id=made.id)
                 return Tenant(name, made.id, await tenants.add_key(conn, self.keyring, made.id, kind))
+
+        return asyncio.run(make())
+
+    def operator(self, person: str = "wang") -> Tenant:
+        """An operator's key."""
+
+        async def make() -> Tenant:
+            async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as conn:
+                return Tenant(
+                    person, 0, await tenants.add_key(conn, self.keyring, kind=Role.OPERATOR, person=person)
+                )
+
+        return asyncio.run(make())
+
+    def platform_key(self, name: str) -> Tenant:
+        """A key of an application platform that is there already."""
+
+        async def make() -> Tenant:
+            async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as conn:
+                (found,) = await resources.list_platforms(conn, name)
+                key = await tenants.add_key(conn, self.keyring, kind=Role.PLATFORM, platform_id=found.id)
+                return Tenant(name, 0, key)
 
         return asyncio.run(make())
 

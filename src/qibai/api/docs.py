@@ -8,7 +8,7 @@ import jinja2
 from qibai.api.problems import STATUS
 from qibai.core.errors import QibaiError
 
-_METHODS: Final = ("get", "post", "patch", "delete")
+_METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 
 def page(doc: dict[str, Any]) -> str:

@@ -95,7 +95,9 @@ def _complete(operation: dict[str, Any], path: str, body: type | None) -> None:
                 },
             }
     for status in sorted(set(STATUS.values()) - {405}):
-        if status in (404, 409) and "{" not in path and status == 404:
+        if (
+            status == 404 and "{" not in path and not path.startswith("/v1/admin/")
+        ):  # bodies there name things
             continue
         responses[str(status)] = {"description": _DESCRIPTIONS[status], "content": _PROBLEM}
     responses["503"]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}

@@ -66,11 +66,19 @@ async def add_codes(
     return [Code(value) for (value,) in sorted(rows)]
 
 
-async def list_codes(conn: Connection, *, tenant_id: int | None = None) -> list[CodeRow]:
-    """All codes in order, or one tenant's."""
+async def list_codes(
+    conn: Connection,
+    *,
+    tenant_id: int | None = None,
+    platform: str | None = None,
+    after: int = -1,
+    limit: int | None = None,
+) -> list[CodeRow]:
+    """All codes in order, one tenant's, or one platform's; those with values greater than ``after``."""
+    params = {"tenant_id": tenant_id, "platform": platform, "after": after, "limit": limit}
     with own_errors():
         async with conn.cursor(row_factory=class_row(CodeRow)) as cur:
-            return await (await cur.execute(_SQL["list_codes"], {"tenant_id": tenant_id})).fetchall()
+            return await (await cur.execute(_SQL["list_codes"], params)).fetchall()
 
 
 async def codes_of_tenant(conn: Connection, tenant_id: int) -> list[TenantCode]:

@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 from qibai.core.errors import BadRequest, NotHere, StepRefused
 from qibai.core.pilot import ApplicationState, after_application
 from qibai.store.resources.platforms import platform_id
-from qibai.store.resources.session import Connection, changing, row, rows, run
+from qibai.store.resources.session import Connection, changing, plausible, row, rows, run
 
 ApplicationKind = Literal["initial", "supplement", "return", "early_exit", "renewal"]
 KINDS: Final[tuple[str, ...]] = get_args(ApplicationKind)
@@ -37,6 +37,7 @@ class Step:
 
 async def draft(conn: Connection, platform: str, kind: str, *, at: datetime, note: str = "") -> int:
     """Draft an application and return its id. Raise NotHere, BadRequest."""
+    plausible(at, "at")
     if kind not in KINDS:
         raise BadRequest(f"an application is one of {', '.join(KINDS)}", field="kind")
     async with changing(conn):
@@ -51,6 +52,7 @@ async def move(
     conn: Connection, id: int, to: ApplicationState, *, at: datetime, reason: str | None = None
 ) -> None:
     """Take the next step. Raise NotHere, StepRefused, BadRequest (a refusal without its reason)."""
+    plausible(at, "at")
     if (to is ApplicationState.REFUSED) != (reason is not None):
         raise BadRequest("a refusal has a reason, and nothing else has", field="reason")
     async with changing(conn):
@@ -73,6 +75,6 @@ async def list_applications(
     )
 
 
-async def history(conn: Connection, id: int) -> list[Step]:
-    """Every step that the application took."""
-    return await rows(conn, Step, "steps", id=id)
+async def history(conn: Connection, id: int, *, platform: str | None = None) -> list[Step]:
+    """Every step that the application took; none if it is not that of ``platform``, where one is given."""
+    return await rows(conn, Step, "steps", id=id, platform=platform)

@@ -10,7 +10,7 @@ import psycopg
 from qibai.core.errors import BadRequest, Conflict, NotHere, StepRefused
 from qibai.core.numbering import Province
 from qibai.store.resources.platforms import platform_id
-from qibai.store.resources.session import Connection, changing, row, rows, run
+from qibai.store.resources.session import Connection, changing, plausible, row, rows, run
 
 Kind = Literal["approval", "certificate"]
 
@@ -44,6 +44,8 @@ async def add_paper(conn: Connection, kind: Kind, platform: str, paper: Paper) -
 
     Raise NotHere, Conflict (the number is taken), BadRequest.
     """
+    plausible(paper.first_day, "first_day")
+    plausible(paper.last_day, "last_day")
     if paper.last_day < paper.first_day:
         raise BadRequest("the last day is before the first", field="last_day")
     if not paper.provinces:
@@ -65,16 +67,19 @@ async def add_paper(conn: Connection, kind: Kind, platform: str, paper: Paper) -
 
 async def renew(conn: Connection, kind: Kind, number: str, last_day: date) -> None:
     """Let a paper that was not revoked hold until a later day. Raise NotHere, StepRefused."""
+    plausible(last_day, "last_day")
     await _change(conn, kind, "renew", number, "it was revoked, or holds as long already", last_day=last_day)
 
 
 async def revoke(conn: Connection, kind: Kind, number: str, *, at: datetime, why: str) -> None:
     """Revoke a paper: no new binds from ``at``, calls end after the grace. Raise NotHere, StepRefused."""
+    plausible(at, "at")
     await _change(conn, kind, "revoke", number, "it was revoked already", at=at, why=why)
 
 
 async def leave_early(conn: Connection, number: str, *, at: datetime) -> None:
     """Let an early exit take effect at ``at``: nothing new is bound, what is bound runs out."""
+    plausible(at, "at")
     await _change(conn, "approval", "exit", number, "an early exit was entered already", at=at)
 
 

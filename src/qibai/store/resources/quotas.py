@@ -53,9 +53,11 @@ async def drop_quota(
             raise NotHere("the tenant has no such quota")
 
 
-async def list_quotas(conn: Connection, *, now: datetime, tenant: str | None = None) -> list[Quota]:
-    """All quotas, or one tenant's, and how much of them is used."""
-    return await rows(conn, Quota, "list_quotas", tenant=tenant, now=now)
+async def list_quotas(
+    conn: Connection, *, now: datetime, tenant: str | None = None, platform: str | None = None
+) -> list[Quota]:
+    """All quotas, one tenant's, or those under one platform, and how much of them is used."""
+    return await rows(conn, Quota, "list_quotas", tenant=tenant, platform=platform, now=now)
 
 
 def _place(scene: Scene | None, province: Province | None) -> dict[str, str | None]:

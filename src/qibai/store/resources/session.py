@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import date
 from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.rows import class_row
 
-from qibai.core.errors import SubLease
+from qibai.core.errors import BadRequest, SubLease
 from qibai.store.failures import own_errors
 from qibai.store.statements import load
 
@@ -34,6 +35,12 @@ async def changing(conn: Connection) -> AsyncIterator[None]:
         if exc.diag.constraint_name in _HANDED_ON:
             raise SubLease from None
         raise
+
+
+def plausible(at: date, field: str) -> None:
+    """Raise BadRequest for a day or time that no paper of ours can bear; calendars end somewhere."""
+    if not 2000 <= at.year <= 2999:
+        raise BadRequest("give a time between the years 2000 and 2999", field=field)
 
 
 async def run(conn: Connection, name: str, /, **params: Any) -> int:

@@ -13,8 +13,10 @@ FROM code c
 LEFT JOIN tenant t ON t.id = c.tenant_id
 LEFT JOIN platform p ON p.id = c.platform_id
 LEFT JOIN certificate e ON e.id = c.certificate_id
-WHERE %(tenant_id)s::integer IS NULL OR c.tenant_id = %(tenant_id)s
-ORDER BY c.code;
+WHERE c.code > %(after)s AND (%(tenant_id)s::integer IS NULL OR c.tenant_id = %(tenant_id)s)
+  AND (%(platform)s::text IS NULL OR p.name = %(platform)s)
+ORDER BY c.code
+LIMIT %(limit)s::bigint;
 
 -- name: codes_of_tenant
 SELECT code, province, enabled FROM code WHERE tenant_id = %(tenant_id)s ORDER BY code;

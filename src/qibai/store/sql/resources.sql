@@ -47,7 +47,9 @@ WHERE (%(platform)s::text IS NULL OR p.name = %(platform)s) AND (%(state)s::text
 ORDER BY a.id;
 
 -- name: steps
-SELECT state, at, reason FROM application_step WHERE application_id = %(id)s ORDER BY step;
+SELECT s.state, s.at, s.reason FROM application_step s
+JOIN application a ON a.id = s.application_id JOIN platform p ON p.id = a.platform_id
+WHERE s.application_id = %(id)s AND (%(platform)s::text IS NULL OR p.name = %(platform)s) ORDER BY s.step;
 
 -- name: add_approval
 INSERT INTO approval (platform_id, number, provinces, first_day, last_day)
@@ -174,5 +176,6 @@ SELECT t.name AS tenant, q.scene, q.province, q.most,
        (n.used - coalesce((SELECT sum(count) FROM quota_end e WHERE e.quota_id = q.id AND e.minute <= %(now)s), 0))::bigint
        AS used
 FROM quota q JOIN tenant t ON t.id = q.tenant_id JOIN quota_count n ON n.quota_id = q.id
-WHERE %(tenant)s::text IS NULL OR t.name = %(tenant)s
+LEFT JOIN platform p ON p.id = t.platform_id
+WHERE (%(tenant)s::text IS NULL OR t.name = %(tenant)s) AND (%(platform)s::text IS NULL OR p.name = %(platform)s)
 ORDER BY t.name, q.scene NULLS FIRST, q.province NULLS FIRST;
