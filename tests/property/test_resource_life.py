@@ -5,6 +5,7 @@ a number bound by a platform that does not hold it, or bound while the number or
 """
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -22,11 +23,11 @@ from qibai.core.numbering import Code, Number700, parse_province
 from qibai.core.pilot import ApplicationState, CodeState
 from qibai.core.routing import Route, decide
 from qibai.store import resources, tenants
-from qibai.store.bindings import Bound, Entitlement, release
+from qibai.store.bindings import Bound, Entitlement, bind_many, release
 from qibai.store.keys import Keyring
 from qibai.store.resources import Paper
 from qibai.store.routes import RouteReader
-from resource_tools import GRACE, RULES, Enterprise, try_bind
+from resource_tools import GRACE, RULES, Enterprise
 
 START = datetime(2025, 7, 1, tzinfo=UTC)  # before the notice
 MIDWAY = datetime(2026, 3, 1, tzinfo=UTC)
@@ -83,6 +84,7 @@ class Resources(RuleBasedStateMachine):
         self.reader = RouteReader(self.shared_dsn, self.keyring)
         self.policy = self.reader.policy(RULES)
         self.now = START
+        self.people = itertools.count(100)
         self.holders = {name: Holder() for name in NAMES}
         self.held = {code: Held() for code in CODES}
         self.enterprises = {}
@@ -239,11 +241,7 @@ class Resources(RuleBasedStateMachine):
     def release(self, code: Code) -> None:
         held = self.held[code]
         if held.binding is not None and self.now < held.bound_until:
-            one = held.binding
-            work = release(
-                self.conn, self.keyring, one.tenant_id, one.code, one.id, now=self.now, quarantine=DAY
-            )
-            self.do(work)
+            self.end(held.binding, DAY)
             held.bound_until, held.free_from = self.now, self.now + DAY
 
     @rule(hours=st.integers(1, 60))
@@ -281,16 +279,41 @@ class Resources(RuleBasedStateMachine):
             return
         for name, enterprise in self.enterprises.items():
             for code, held in self.held.items():
-                number = code.number(SERIAL)
-                one = item(1, 2, expected=number, expires_at=self.now + DAY)
-                (answer,) = self.do(try_bind(self.conn, self.keyring, enterprise, one, now=self.now))
-                free = self.now >= held.free_from
-                wanted = self.entitled(name, code) and not held.locked and free
-                assert isinstance(answer, Bound) == wanted, (name, code, answer, held, self.holders[name])
-                if wanted:
-                    held.binding = answer.binding
-                    held.bound_until = self.now + DAY
-                    held.free_from = self.now + DAY + timedelta(hours=1)
+                may = self.entitled(name, code) and not held.locked
+                self.try_strangers(enterprise, code, may)
+                self.try_the_same_parties(enterprise, held, code, may and self.now >= held.free_from)
+
+    def try_strangers(self, enterprise: Enterprise, code: Code, may: bool) -> None:
+        """Parties that nobody else has: only rights can stand against them. Nothing is left of it."""
+        one = item(
+            next(self.people), next(self.people), expected=code.number(SERIAL), expires_at=self.now + DAY
+        )
+        (answer,) = self.do(self.binding(enterprise, one, timedelta()))
+        assert isinstance(answer, Bound) == may, (answer, self.held[code], self.holders[enterprise.name])
+        if may:
+            self.end(answer.binding, timedelta())
+
+    def try_the_same_parties(self, enterprise: Enterprise, held: Held, code: Code, may: bool) -> None:
+        """Bound or in quarantine they cannot be bound again, whoever holds the code by now."""
+        one = item(1, 2, expected=code.number(SERIAL), expires_at=self.now + DAY)
+        (answer,) = self.do(self.binding(enterprise, one, timedelta(hours=1)))
+        assert isinstance(answer, Bound) == may, (answer, held)
+        if may:
+            held.binding = answer.binding
+            held.bound_until = self.now + DAY
+            held.free_from = self.now + DAY + timedelta(hours=1)
+
+    def binding(self, who: Enterprise, one: Any, quarantine: timedelta) -> Any:
+        rights = who.entitlement
+        return bind_many(
+            self.conn, self.keyring, who.tenant_id, rights, [one], now=self.now, quarantine=quarantine
+        )
+
+    def end(self, one: Any, quarantine: timedelta) -> None:
+        work = release(
+            self.conn, self.keyring, one.tenant_id, one.code, one.id, now=self.now, quarantine=quarantine
+        )
+        self.do(work)
 
     @invariant()
     def calls_reach_only_whom_the_rules_let(self) -> None:
