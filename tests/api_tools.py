@@ -25,6 +25,7 @@ from qibai.core.numbering import Code
 from qibai.core.roles import Role
 from qibai.store import codes, resources, tenants
 from qibai.store.keys import Keyring
+from qibai.testing.clock import follow
 
 A, B, C = "+8613800138001", "+8613900139002", "+8613700137003"
 BIND = {"mode": "AXYB", "a": A, "b": B, "order_id": "order-1", "scene": "food"}
@@ -51,7 +52,9 @@ class Tenant:
     key: tenants.NewApiKey
 
 
-def _child(config: Config, log: Path) -> None:
+def _child(config: Config, log: Path, clock: Path | None) -> None:
+    if clock is not None:
+        follow(str(clock))
     descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -61,7 +64,11 @@ def _child(config: Config, log: Path) -> None:
 class Api:
     """The server, and what a test needs to talk to it."""
 
-    def __init__(self, home: Path, dsn: str, *, workers: int = 1, **api: Any) -> None:
+    def __init__(
+        self, home: Path, dsn: str, *, workers: int = 1, clock: Path | None = None, **api: Any
+    ) -> None:
+        """``clock``: the file of a simulated time for the pilot's rules, see ``qibai.testing.clock``."""
+        self.clock = clock
         self.dsn = dsn
         self.config = Config(
             home=home,
@@ -82,7 +89,7 @@ class Api:
 
     def start(self) -> "Api":
         spawn = multiprocessing.get_context("spawn")
-        self.process = spawn.Process(target=_child, args=(self.config, self.log))
+        self.process = spawn.Process(target=_child, args=(self.config, self.log, self.clock))
         self.process.start()
         wait_for(self.healthy)
         return self

@@ -14,7 +14,7 @@ import psycopg
 from store_rows import group_ends
 
 from database_tools import as_platform
-from qibai.config import Config, Peer, StoreConfig, VoiceConfig
+from qibai.config import Config, Peer, PilotConfig, StoreConfig, VoiceConfig
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.ids import new_id
 from qibai.core.numbering import Code, Msisdn, Number700
@@ -249,16 +249,23 @@ def listening(at: tuple[str, int], transport: str = "u1") -> bool:
 
 @contextmanager
 def bench(
-    folder: Path, make_dsn: Callable[[], str], make_peers: Callable[[int], list[Peer]] = peers, **changes: Any
+    folder: Path,
+    make_dsn: Callable[[], str],
+    make_peers: Callable[[int], list[Peer]] = peers,
+    *,
+    pilot: PilotConfig | None = None,
+    clock: Path | None = None,
+    **changes: Any,
 ) -> Iterator[Bench]:
-    """A running platform with an empty database and new keys."""
+    """A running platform with an empty database and new keys; ``clock``: see ``qibai.testing.clock``."""
     home = folder / "home"
     home.mkdir()
     port = free_port(CALLEE_AT)
     dsn = make_dsn()
     config = voice_config(home, dsn, make_peers(port), **changes)
+    config = msgspec.structs.replace(config, pilot=pilot or config.pilot)
     keyring = Keyring.load_or_create(config.key_file)
-    with Platform(config) as platform:
+    with Platform(config, clock=clock) as platform:
         made = Bench(platform, dsn, folder, (CALLEE_AT, port), keyring)
         try:
             yield made

@@ -9,7 +9,7 @@ from litestar import get, post
 from litestar.params import Parameter
 
 from qibai.api.admin import models
-from qibai.api.admin.common import body, change, own_platform, ranges, read
+from qibai.api.admin.common import body, change, own_platform, ranges, read, rules_now
 from qibai.api.connections import Connection
 from qibai.api.decode import no_nulls
 from qibai.api.handlers import Asking, services_of
@@ -82,7 +82,7 @@ async def assign(request: Asking) -> models.Changed:
     quarantine = timedelta(days=services_of(request).config.pilot.code_quarantine_days)
 
     def work(conn: Connection, codes: list[Code]) -> Awaitable[int]:
-        return resources.assign(conn, codes, said.certificate, now=datetime.now(UTC), quarantine=quarantine)
+        return resources.assign(conn, codes, said.certificate, now=rules_now(None), quarantine=quarantine)
 
     return await _do(request, "assign", said.codes, work, certificate=said.certificate)
 
@@ -133,7 +133,7 @@ async def return_(request: Asking) -> models.Changed:
     """Once nothing is bound on them or in quarantine."""
 
     def work(conn: Connection, codes: list[Code]) -> Awaitable[int]:
-        return resources.return_(conn, codes, now=datetime.now(UTC))
+        return resources.return_(conn, codes, now=datetime.now(UTC), at=rules_now(None))
 
     return await _do(request, "return", body(request, _CODES).codes, work)
 

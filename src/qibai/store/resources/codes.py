@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from qibai.core.errors import NotHere, StepRefused, SubLease
 from qibai.core.numbering import Code, Province
-from qibai.core.pilot import CodeEvent, CodeState, after_code
+from qibai.core.pilot import BEIJING, CodeEvent, CodeState, after_code
 from qibai.store.resources.platforms import tenant_of
 from qibai.store.resources.session import SQL, Connection, changing, row, rows, run
 
@@ -40,9 +40,9 @@ async def assign(
         for held in await rows(conn, _Held, "lock_codes", codes=values):
             if held.state == CodeState.RETURNED and held.returned_at is not None:
                 if now < held.returned_at + quarantine:
-                    free = held.returned_at + quarantine
+                    free = (held.returned_at + quarantine).astimezone(BEIJING)
                     raise StepRefused(
-                        f"{Code(held.code)} was returned; it may be used again from {free:%Y-%m-%d}"
+                        f"{Code(held.code)} was returned; it may be used again from {free:%Y-%m-%d %H:%M}"
                     )
             elif held.platform_id not in (None, paper[1]):
                 raise SubLease(
@@ -109,13 +109,18 @@ async def resume(conn: Connection, codes: Iterable[Code]) -> int:
         return len(await _step(conn, codes, _event(CodeEvent.RESUME), "be taken into use again"))
 
 
-async def return_(conn: Connection, codes: Iterable[Code], *, now: datetime) -> int:
-    """Give codes back: only once nothing is bound on them and every quarantine is over."""
+async def return_(
+    conn: Connection, codes: Iterable[Code], *, now: datetime, at: datetime | None = None
+) -> int:
+    """Give codes back: only once nothing is bound on them and every quarantine is over.
+
+    ``at``: the time of the return for ``assign``, else ``now``. Raise NotHere, StepRefused.
+    """
     async with changing(conn):
         held = await _locked(conn, codes)
         await _not_occupied(conn, [one.code for one in held], now)
         values = await _step(conn, codes, _event(CodeEvent.RETURN), "be returned")
-        await run(conn, "return_codes", codes=values, now=now)
+        await run(conn, "return_codes", codes=values, at=at or now)
     return len(values)
 
 

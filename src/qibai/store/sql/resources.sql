@@ -131,7 +131,7 @@ UPDATE code SET provinces = ARRAY(SELECT p FROM unnest(provinces) p WHERE p <> A
 WHERE code = ANY(%(codes)s::integer[]);
 
 -- name: return_codes
-UPDATE code SET state = 'returned', returned_at = %(now)s, tenant_id = NULL, provinces = '{}'
+UPDATE code SET state = 'returned', returned_at = %(at)s, tenant_id = NULL, provinces = '{}'
 WHERE code = ANY(%(codes)s::integer[]);
 
 -- name: certify
