@@ -1,6 +1,7 @@
 """Group commit: what queued while the previous batch was running becomes the next batch.
 
-No request waits for company: when a lane is idle, a batch starts at the end of the event loop's current turn.
+No request waits for company: when nothing of its group is under way, a batch starts at the end of the event
+loop's current turn. A group never has two batches under way: half as many of twice the size cost less.
 """
 
 import asyncio
@@ -27,9 +28,13 @@ class GroupCommit(Generic[GroupT, Item, Result]):
         max_batch: int = 256,
         max_waiting: int = 4_096,
     ) -> None:
-        """``run`` answers each item of a batch at its place; what it raises, all of the batch get."""
+        """``run`` answers each item of a batch at its place; what it raises, all of the batch get.
+
+        ``lanes``: how many groups have a batch under way at once.
+        """
         self._run, self._lanes, self._max_batch, self._max_waiting = run, lanes, max_batch, max_waiting
         self._queues: OrderedDict[GroupT, deque[tuple[Item, asyncio.Future[Result]]]] = OrderedDict()
+        self._running: set[GroupT] = set()
         self._waiting = 0
         self._workers: set[asyncio.Task[None]] = set()
 
@@ -45,7 +50,7 @@ class GroupCommit(Generic[GroupT, Item, Result]):
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(group, deque()).append((item, future))
         self._waiting += 1
-        if len(self._workers) < self._lanes:
+        if group not in self._running and len(self._workers) < self._lanes:
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
@@ -57,13 +62,18 @@ class GroupCommit(Generic[GroupT, Item, Result]):
             await asyncio.wait(self._workers)
 
     async def _work(self) -> None:
-        while self._queues:
-            group, queue = self._queues.popitem(last=False)
+        while found := next(((group,) for group in self._queues if group not in self._running), None):
+            (group,) = found
+            queue = self._queues.pop(group)
             batch = [queue.popleft() for _ in range(min(len(queue), self._max_batch))]
             if queue:
                 self._queues[group] = queue
             self._waiting -= len(batch)
-            await self._answer(group, batch)
+            self._running.add(group)
+            try:
+                await self._answer(group, batch)
+            finally:
+                self._running.discard(group)
 
     async def _answer(self, group: GroupT, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:

@@ -14,7 +14,8 @@ from qibai.core.roles import Action
 OPTION = "action"
 
 
-def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+# a plain function would be run in a thread
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Before anything else of a request is looked at. Raise Forbidden."""
     action = handler.opt.get(OPTION)
     if action is not None:

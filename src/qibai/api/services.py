@@ -27,7 +27,7 @@ from qibai.store.codes import codes_of_tenant
 from qibai.store.keys import Keyring
 from qibai.store.migrate import pending
 
-LANES: Final = 2  #: batches of group commit at once
+LANES: Final = 2  #: tenants whose batches are under way at once
 BULKS: Final = 2  #: bulk requests at once
 BULKS_WAITING: Final = 16  #: beyond them; more are refused
 CONNECTIONS: Final = 8

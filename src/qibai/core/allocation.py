@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from qibai.core.entropy import Entropy
 from qibai.core.numbering import SERIALS_PER_CODE
 
 SAME_CODE_DRAWS: Final = 3  #: draws in the first code before others are tried
@@ -13,11 +14,11 @@ BLIND_DRAWS: Final = 5  #: draws in all before free serials are searched
 _RANDOM: Final = random.SystemRandom()
 
 
-def random_serial(but: int | None = None) -> int:
+def random_serial(entropy: Entropy, but: int | None = None) -> int:
     """Any serial of a code other than ``but``."""
     if but is None:
-        return _RANDOM.randrange(SERIALS_PER_CODE)
-    serial = _RANDOM.randrange(SERIALS_PER_CODE - 1)
+        return entropy.below(SERIALS_PER_CODE)
+    serial = entropy.below(SERIALS_PER_CODE - 1)
     return serial + (serial >= but)
 
 

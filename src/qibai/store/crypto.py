@@ -36,9 +36,12 @@ def sealed_key_id(blob: bytes) -> int:
     return int(_ID.unpack_from(blob)[0])
 
 
-def seal(key_id: int, key: algorithms.SM4, plain: bytes, aad: bytes) -> bytes:
-    """Encrypt and authenticate ``plain``; ``aad`` is authenticated only and must be given again to open."""
-    nonce = os.urandom(12)
+def seal(key_id: int, key: algorithms.SM4, plain: bytes, aad: bytes, nonce: bytes | None = None) -> bytes:
+    """Encrypt and authenticate ``plain``; ``aad`` is authenticated only and must be given again to open.
+
+    ``nonce``: 12 random bytes that were never used before, where the caller has such at hand.
+    """
+    nonce = nonce or os.urandom(12)
     encryptor = Cipher(key, modes.GCM(nonce)).encryptor()
     encryptor.authenticate_additional_data(aad)
     body = encryptor.update(plain) + encryptor.finalize()

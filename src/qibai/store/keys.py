@@ -89,11 +89,11 @@ class Keyring:
         """The ids of the current and the next hash key."""
         return self.hash_id, self.next_hash_id
 
-    def seal(self, plain: str, aad: bytes) -> bytes:
-        """Encrypt under the current value key, tied to ``aad``."""
+    def seal(self, plain: str, aad: bytes, nonce: bytes | None = None) -> bytes:
+        """Encrypt under the current value key, tied to ``aad``; ``nonce`` as for ``crypto.seal``."""
         if time.monotonic() - self._looked_at > RELOAD_INTERVAL_S:
             self.reload_if_changed()
-        return crypto.seal(self.value_id, self._value, plain.encode(), aad)
+        return crypto.seal(self.value_id, self._value, plain.encode(), aad, nonce)
 
     def open(self, blob: bytes, aad: bytes) -> str:
         """Decrypt what ``seal`` made. Raise SealBroken: another key or ``aad``, or damaged."""

@@ -12,6 +12,7 @@ from qibai.core.allocation import (
     random_serial,
     shuffled,
 )
+from qibai.core.entropy import Entropy
 from qibai.core.errors import NumberTaken, PoolExhausted, QibaiError
 from qibai.core.numbering import SERIALS_PER_CODE
 from qibai.store.bindings.arrays import Blobs, Int2s
@@ -81,14 +82,15 @@ class Draft:
         if self.item.sticky:
             self.sequence = Sequence700.of(tenant_id, self.keys)
 
-    def seal(self, keyring: Keyring) -> None:
+    def seal(self, keyring: Keyring, entropy: Entropy) -> None:
         """Encrypt the parties, unless that was done for the same code and id."""
         if self.sealed_for == (self.code, self.id):
             return
         aad = binding_aad(self.code, self.id)
         parties = self.item.parties
-        self.near_blobs = [keyring.seal(party.e164, aad) for party in parties.near]
-        self.b_blob = keyring.seal(parties.b.e164, aad)
+        seal, take = keyring.seal, entropy.take
+        self.near_blobs = [seal(party.e164, aad, take(12)) for party in parties.near]
+        self.b_blob = seal(parties.b.e164, aad, take(12))
         self.sealed_for = (self.code, self.id)
 
 
@@ -113,7 +115,7 @@ class Pool:
             return [item.expected.code.value]
         return self.codes.all if item.province is None else self.codes.by_province[item.province]
 
-    def draw(self, draft: Draft, batch: dict[str | None, int]) -> None:
+    def draw(self, draft: Draft, batch: dict[str | None, int], entropy: Entropy) -> None:
         """Draw the numbers of one more try; ``batch`` holds the codes that this batch draws from."""
         if draft.ready:
             draft.ready = False
@@ -139,10 +141,12 @@ class Pool:
         if item.expected is not None:
             draft.x = item.expected.serial
         else:
-            draft.x = sequence.serial(draft.draws) if sequence else random_serial()
+            draft.x = sequence.serial(draft.draws) if sequence else random_serial(entropy)
         if item.parties.mode.has_y:
             draft.y = (
-                sequence.serial(draft.draws, y=True, but=draft.x) if sequence else random_serial(but=draft.x)
+                sequence.serial(draft.draws, y=True, but=draft.x)
+                if sequence
+                else random_serial(entropy, draft.x)
             )
         draft.draws += 1
 
@@ -154,7 +158,8 @@ class Pool:
         for code in sequence.ranked(codes) if sequence else shuffled(codes):
             free: list[int] = []
             if sequence is None and item.expected is None:
-                sample = [random_serial() for _ in range(_SAMPLE)]
+                entropy = Entropy()
+                sample = [random_serial(entropy) for _ in range(_SAMPLE)]
                 free = await _free(conn, code, draft.keys, sorted(set(sample)), now)
             locked = self.codes.locked(code)
             free = [serial for serial in free if serial not in locked]

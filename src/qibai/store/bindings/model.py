@@ -61,9 +61,13 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     released_at: datetime | None
     source: Parties | Sealed  #: use ``parties``
 
-    @cached_property
+    @property
     def parties(self) -> Parties:
         """The real numbers. Raise SealBroken when the key file is not this database's."""
+        return self.source if isinstance(self.source, Parties) else self._opened
+
+    @cached_property
+    def _opened(self) -> Parties:
         source = self.source
         if isinstance(source, Parties):
             return source

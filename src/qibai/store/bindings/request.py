@@ -1,12 +1,12 @@
 """One call of the database's ``bind_many``: drafts in, arrays out."""
 
-import secrets
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from qibai.core.binding import Scene
+from qibai.core.entropy import Entropy
 from qibai.store.bindings.allocate import Draft, Pool
 from qibai.store.bindings.arrays import Blobs, Instants, Int2s, Int4s, Int8s, PgArray, Texts
 from qibai.store.bindings.session import Epoch
@@ -40,6 +40,7 @@ class Batch:
         self.later: list[Draft] = []
         self.blocked: list[Draft] = []  #: drew nothing but locked numbers
         self._pool = pool
+        self._entropy = Entropy()
         self._codes: dict[str | None, int] = {}
         self._pairs: set[tuple[int, int, bytes]] = set()
         self._ids: set[int] = set()
@@ -53,7 +54,7 @@ class Batch:
             return
         for left in range(_REDRAWS - 1, -1, -1):
             searched = draft.ready
-            self._pool.draw(draft, self._codes)
+            self._pool.draw(draft, self._codes, self._entropy)
             if self._pool.locked(draft):
                 if not left:
                     self.blocked.append(draft)
@@ -72,7 +73,7 @@ class Batch:
         if not draft.id:
             draft.id = self._new_id()
         self._ids.add(draft.id)
-        draft.seal(keyring)
+        draft.seal(keyring, self._entropy)
         self.drafts.append(draft)
 
     def _claim(self, draft: Draft) -> bool:
@@ -87,7 +88,7 @@ class Batch:
 
     def _new_id(self) -> int:
         while True:
-            id = (time.time_ns() // 1_000_000 & ((1 << 42) - 1)) << 21 | secrets.randbits(21)
+            id = (time.time_ns() // 1_000_000 & ((1 << 42) - 1)) << 21 | self._entropy.below(1 << 21)
             if id not in self._ids:
                 return id
 
