@@ -5,31 +5,31 @@ import os
 import platform
 from pathlib import Path
 
-from bench import binds, lookups, voice
+from bench import binds, lookups, memory, voice
 from bench.figures import Report
 from bench.world import World
 
-PARTS = ("voice", "lookups", "binds")
+PARTS = ("voice", "lookups", "binds", "memory")
 
 
 def main() -> None:
     options = _options()
     report = Report()
     machine = f"{os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}"
-    sizes = [10_000] if options.quick else [10_000, 1_000_000]
-    if options.full:
+    sizes = options.sizes or ([10_000] if options.quick else [10_000, 1_000_000])
+    if options.full and not options.sizes:
         sizes.append(10_000_000)
     rounds = 1 if options.quick else 3
-    parts = options.parts or list(PARTS)
+    parts = options.parts or [part for part in PARTS if part != "memory" or options.full]
     results: list[tuple[int, dict[str, list[float]]]] = []
-    with World.open() as world:
+    with World.open(options.api_workers) as world:
         for size in sizes:
             report.say(f"filling up to {size:,} live bindings")
             world.grow(size)
             if "lookups" in parts:
                 lookups.run(world, report, count=2_000 if options.quick else 20_000)
             if "binds" in parts:
-                bulk_rows = 4_000 if options.quick else 20_000
+                bulk_rows = 4_000 if options.quick else 100_000
                 seconds = 2 if options.quick else 5
                 results.append(
                     (size, binds.run(world, report, seconds=seconds, rounds=rounds, bulk_rows=bulk_rows))
@@ -38,6 +38,8 @@ def main() -> None:
                 calls = options.calls or (300 if options.quick else 3_000)
                 top = 0 if options.quick else 3_000
                 voice.run(world, report, calls=calls, rate=options.rate, rounds=rounds, top_rate=top)
+        if "memory" in parts:
+            memory.run(world, report, requests=20_000 if options.quick else 1_000_000)
         if len(results) > 1:
             binds.compare(report, results[0], results[-1])
     report.show(machine)
@@ -52,7 +54,15 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="one short run of each: does it work at all?")
     parser.add_argument(
-        "--full", action="store_true", help="also with 10,000,000 live bindings (some 10 GB of disk)"
+        "--full",
+        action="store_true",
+        help="also with 10,000,000 live bindings (some 10 GB of disk), and the part memory",
+    )
+    parser.add_argument(
+        "--sizes", type=_sizes, metavar="N,M", help="live bindings, ascending, instead of the usual"
+    )
+    parser.add_argument(
+        "--api-workers", type=int, default=os.cpu_count() or 1, help="API processes (default: one a CPU)"
     )
     parser.add_argument("--calls", type=int, help="calls in one run (default 3000)")
     parser.add_argument("--rate", type=int, default=300, help="calls a second (default 300)")
@@ -62,6 +72,10 @@ def _options() -> argparse.Namespace:
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     return options
+
+
+def _sizes(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
 
 
 if __name__ == "__main__":

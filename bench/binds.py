@@ -7,19 +7,17 @@ import subprocess
 import threading
 import time
 import urllib.request
-from pathlib import Path
 from typing import Final
 
 from bench.figures import Figure, Report
-from bench.world import FIRST_CODE, World, api
+from bench.reference import SCRIPTS, copy, pgbench
+from bench.world import World, api
 
 AT_LEAST_SINGLE: Final = 0.5
 AT_LEAST_BULK: Final = 0.4
 AT_MOST_SLOWER: Final = 1.3
 _BULK_ITEMS: Final = 2_000
 _BULK_CLIENTS: Final = 2
-_SCRIPTS: Final = Path(__file__).parent / "scenarios"
-_TPS: Final = re.compile(r"tps = ([0-9.]+)")
 _DONE: Final = re.compile(r"bound ([0-9]+) refused ([0-9]+) us ([0-9]+)")
 
 
@@ -27,30 +25,31 @@ def run(world: World, report: Report, *, seconds: int, rounds: int, bulk_rows: i
     """Interleaved runs of ours and of the reference; returns ours, for the comparison over sizes."""
     where = f"{world.live:,} live"
     ours: dict[str, list[float]] = {}
-    with api(world) as url:
+    with api(world) as served:
+        url = served.url
         for clients in (16, 64):
             http, bench = [], []
             refused = 0
-            _wrk(world, url, clients, 1)
+            wrk(world, url, clients, 1)
             for number in range(rounds):
                 report.say(f"binds: one at a time, {clients} clients, {where}, run {number + 1} of {rounds}")
-                bound, bad = _wrk(world, url, clients, seconds)
+                bound, bad = wrk(world, url, clients, seconds)
                 refused += bad
                 http.append(bound)
-                bench.append(_pgbench(world, clients, seconds))
+                bench.append(pgbench(world, clients, seconds))
             ours[f"single, {clients} clients"] = http
             name = f"single, {clients} clients, {where}"
             note = f"{refused} requests were refused" if refused else ""
             report.add(
                 Figure("binds", name, "binds/s", http, "pgbench", bench, at_least=AT_LEAST_SINGLE, note=note)
             )
-        bulk, copy = [], []
+        bulk, raw = [], []
         for number in range(rounds):
             report.say(f"binds: bulk of {_BULK_ITEMS}, {where}, run {number + 1} of {rounds}")
             bulk.append(_bulk(world, url, bulk_rows))
-            copy.append(_copy(world, bulk_rows))
+            raw.append(copy(world, bulk_rows))
         ours["bulk"] = bulk
-        report.add(Figure("binds", f"bulk, {where}", "binds/s", bulk, "COPY", copy, at_least=AT_LEAST_BULK))
+        report.add(Figure("binds", f"bulk, {where}", "binds/s", bulk, "COPY", raw, at_least=AT_LEAST_BULK))
     return ours
 
 
@@ -65,8 +64,8 @@ def compare(
         report.add(Figure("binds", label, "µs a bind", now, f"{small[0]:,}", base, at_most=AT_MOST_SLOWER))
 
 
-def _wrk(world: World, url: str, clients: int, seconds: int) -> tuple[float, int]:
-    """(binds a second, requests refused)"""
+def wrk(world: World, url: str, clients: int, seconds: int) -> tuple[float, int]:
+    """(binds a second, requests refused); a client sends its next request after the answer."""
     command = [
         "wrk",
         "-t1",
@@ -75,7 +74,7 @@ def _wrk(world: World, url: str, clients: int, seconds: int) -> tuple[float, int
         "--timeout",
         "10s",
         "-s",
-        str(_SCRIPTS / "bind.lua"),
+        str(SCRIPTS / "bind.lua"),
         url,
     ]
     header, seed = world.home / "bearer", str(random.randrange(10**9))
@@ -91,37 +90,6 @@ def _wrk(world: World, url: str, clients: int, seconds: int) -> tuple[float, int
     if not bound:
         raise RuntimeError(f"no bind went through; {refused} were refused")
     return bound / took * 1e6, refused
-
-
-def _pgbench(world: World, clients: int, seconds: int) -> float:
-    script = world.home / "bind.sql"
-    text = (_SCRIPTS / "bind.sql").read_text()
-    script.write_text(
-        f"\\set code {FIRST_CODE} + random(0, {world.codes - 1})\n"
-        + text.replace("TENANT", str(world.tenant_id))
-    )
-    program = world.postgres_program("pgbench")
-    command = [
-        program,
-        "-n",
-        "-M",
-        "prepared",
-        "-c",
-        str(clients),
-        "-j",
-        "2",
-        "-T",
-        str(seconds),
-        "-f",
-        str(script),
-    ]
-    out = subprocess.run(
-        [*command, world.dsn], capture_output=True, text=True, timeout=seconds + 30, check=True
-    )
-    found = _TPS.search(out.stdout)
-    if found is None:
-        raise RuntimeError(f"pgbench told no rate:\n{out.stdout}{out.stderr}")
-    return float(found[1])
 
 
 def _bulk(world: World, url: str, rows: int) -> float:
@@ -166,45 +134,3 @@ def _bulk(world: World, url: str, rows: int) -> float:
     for thread in threads:
         thread.join()
     return sum(bound) / (time.monotonic() - start)
-
-
-def _copy(world: World, rows: int) -> float:
-    """Server-side COPY of rows that lie ready in files: bindings, routes, idempotency keys."""
-    folder = world.server_folder()
-    with world.connect() as conn:
-        columns = {
-            "binding": "code, id, tenant_id, mode, scene, order_id, x, y, a, b, max_call_s, created_at, "
-            "expires_at",
-            "route": "code, serial, caller_key, binding_id, tenant_id, shown, max_call_s, ends_at, free_at, "
-            "callee, caller",
-        }
-        conn.execute("CREATE TEMP TABLE ready AS SELECT * FROM binding WHERE false")
-        conn.execute("CREATE TEMP TABLE ready_route AS SELECT * FROM route WHERE false")
-        span = {"rows": rows, "code": FIRST_CODE, "codes": world.codes, "tenant": world.tenant_id}
-        conn.execute(_READY, span)
-        conn.execute(_READY_ROUTE, span)
-        for table, source in (("binding", "ready"), ("route", "ready_route")):
-            conn.execute(
-                f"COPY (SELECT {columns[table]} FROM {source}) TO '{folder}/{table}' (FORMAT binary)"
-            )
-        start = time.monotonic()
-        with conn.transaction():
-            for table, names in columns.items():
-                conn.execute(f"COPY {table} ({names}) FROM '{folder}/{table}' (FORMAT binary)")
-        took = time.monotonic() - start
-    return rows / took
-
-
-_SEAL = "sha256(int8send({n})) || substring(sha256(int8send({n} + 1)) for 12)"
-_READY = f"""
-INSERT INTO ready (code, id, tenant_id, mode, scene, order_id, x, y, a, b, max_call_s, created_at, expires_at)
-SELECT %(code)s + random() * (%(codes)s - 1), (random() * 9e18)::bigint, %(tenant)s, 'AXYB', 'parcel',
-       'copy-' || i, i %% 10000, (i + 5000) %% 10000, {_SEAL.format(n="i")}, {_SEAL.format(n="i + 7")}, 3600,
-       now(), now() + interval '1 hour'
-FROM generate_series(1::bigint, %(rows)s::bigint) i"""
-_READY_ROUTE = """
-INSERT INTO ready_route (code, serial, caller_key, binding_id, tenant_id, shown, max_call_s, ends_at, free_at,
-                         callee, caller)
-SELECT code, CASE side WHEN 0 THEN x ELSE y END, substring(sha256(int8send(id + side)) for 16), id, tenant_id,
-       CASE side WHEN 0 THEN y ELSE x END, 3600, expires_at, expires_at + interval '1 day', a, b
-FROM ready, generate_series(0, 1) side"""

@@ -42,8 +42,9 @@ class Pair:
 class World:
     """Use ``World.open()``; everything goes away with it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, api_workers: int) -> None:
         self.home = home
+        self.api_workers = api_workers
         self.ports = free_ports(6)
         self.set_media(False)
         self.server = EmbeddedPostgres(self.config())
@@ -60,6 +61,7 @@ class World:
                     'node = "bench"',
                     "[api]",
                     f"port = {self.ports[0]}",
+                    f"workers = {self.api_workers}",
                     "[voice]",
                     f"udp_port = {self.ports[1]}",
                     "tcp_port = 0",
@@ -78,10 +80,10 @@ class World:
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls) -> Iterator["World"]:
+    def open(cls, api_workers: int = 1) -> Iterator["World"]:
         home = Path(tempfile.mkdtemp(prefix="qibai-bench-"))
         home.chmod(0o755)
-        world = cls(home)
+        world = cls(home, api_workers)
         try:
             world.server.start()
             upgrade(world.config())
@@ -232,9 +234,17 @@ def part(module: str) -> list[str]:
     return [sys.executable, "-c", f"from qibai.config import load; from {module} import run; run(load())"]
 
 
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The API under way: where it is, and the process that its workers come from."""
+
+    url: str
+    pid: int
+
+
 @contextlib.contextmanager
-def api(world: World) -> Iterator[str]:
-    """`qibai api` on this world; yields its URL once it is ready."""
+def api(world: World) -> Iterator[Api]:
+    """`qibai api` on this world, once it is ready."""
     url = f"http://127.0.0.1:{world.ports[0]}"
     command = part("qibai.api.serve")
     env = {**os.environ, "QIBAI_HOME": str(world.home)}
@@ -242,7 +252,7 @@ def api(world: World) -> Iterator[str]:
         wait_until(
             lambda: child.poll() is None and _answers(f"{url}/readyz"), "the API", world.home / "api.log"
         )
-        yield url
+        yield Api(url, child.pid)
 
 
 def wait_until(fact: Callable[[], bool], what: str, log: Path) -> None:
