@@ -8,6 +8,7 @@ from qibai.cli.database import Connection, Record, act, with_store
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, table
 from qibai.cli.resources import codes as life
+from qibai.cli.resources import files
 from qibai.cli.resources.common import names_of, ranges
 from qibai.core.numbering import Code, parse_province
 from qibai.core.roles import Action
@@ -16,7 +17,7 @@ from qibai.store.codes import CodeRow
 
 app = typer.Typer(help="Codes (the first 11 digits of 700 numbers).", no_args_is_help=True)
 
-for _name, _command in life.COMMANDS.items():
+for _name, _command in (life.COMMANDS | files.COMMANDS).items():
     app.command(_name)(_command)
 
 

@@ -75,10 +75,18 @@ async def list_codes(
     limit: int | None = None,
 ) -> list[CodeRow]:
     """All codes in order, one tenant's, or one platform's; those with values greater than ``after``."""
-    params = {"tenant_id": tenant_id, "platform": platform, "after": after, "limit": limit}
+    statement, params = list_statement(tenant_id, platform, after, limit)
     with own_errors():
         async with conn.cursor(row_factory=class_row(CodeRow)) as cur:
-            return await (await cur.execute(_SQL["list_codes"], params)).fetchall()
+            return await (await cur.execute(statement, params)).fetchall()
+
+
+def list_statement(
+    tenant_id: int | None = None, platform: str | None = None, after: int = -1, limit: int | None = None
+) -> tuple[bytes, dict[str, Any]]:
+    """The statement of ``list_codes``, for those who read its rows one by one."""
+    params = {"tenant_id": tenant_id, "platform": platform, "after": after, "limit": limit}
+    return _SQL["list_codes"], params
 
 
 async def codes_of_tenant(conn: Connection, tenant_id: int) -> list[TenantCode]:

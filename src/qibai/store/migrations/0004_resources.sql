@@ -286,10 +286,9 @@ BEGIN
     RETURN live;
 END $$;
 
-CREATE TABLE code_import (                      -- how far the import of a file has come
-    digest       bytea PRIMARY KEY,             -- of the file and what was asked for
-    lines_done   bigint NOT NULL DEFAULT 0,
-    finished_at  timestamptz
+CREATE TABLE code_import (                      -- how far an import has come that is not over
+    digest       bytea PRIMARY KEY,             -- of the file
+    lines_done   bigint NOT NULL
 );
 
 CREATE TABLE pool_figure (                      -- numbers, counted now and then

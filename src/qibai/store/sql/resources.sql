@@ -179,3 +179,63 @@ FROM quota q JOIN tenant t ON t.id = q.tenant_id JOIN quota_count n ON n.quota_i
 LEFT JOIN platform p ON p.id = t.platform_id
 WHERE (%(tenant)s::text IS NULL OR t.name = %(tenant)s) AND (%(platform)s::text IS NULL OR p.name = %(platform)s)
 ORDER BY t.name, q.scene NULLS FIRST, q.province NULLS FIRST;
+
+-- name: check_lines
+SELECT line, reason FROM (
+    SELECT w.line, CASE
+        WHEN w.certificate IS NOT NULL AND e.id IS NULL THEN 'there is no certificate of this number'
+        WHEN w.tenant IS NOT NULL AND t.id IS NULL THEN 'there is no tenant of this name'
+        WHEN c.state = 'returned' AND e.id IS NULL THEN 'it was returned: it needs a certificate'
+        WHEN c.state = 'returned' AND c.returned_at + %(quarantine)s > %(now)s
+            THEN 'it was returned, and may not be used again yet'
+        WHEN c.state = 'draining' THEN 'it is draining'
+        WHEN c.state <> 'returned' AND e.platform_id <> c.platform_id
+            THEN 'it is another application platform''s until it is returned'
+        WHEN coalesce(e.platform_id, c.platform_id) IS DISTINCT FROM t.platform_id
+             AND t.id IS NOT NULL AND coalesce(e.platform_id, c.platform_id) IS NOT NULL
+            THEN 'code and tenant are of different application platforms'
+        WHEN e.id IS NOT NULL AND c.state <> 'returned' AND c.tenant_id IS NOT NULL AND w.tenant IS NULL
+             AND (SELECT platform_id FROM tenant WHERE id = c.tenant_id) IS DISTINCT FROM e.platform_id
+            THEN 'its tenant is of another application platform'
+        WHEN c.tenant_id <> t.id
+             AND EXISTS (SELECT FROM route r WHERE r.code = c.code AND r.free_at > %(now)s)
+            THEN 'its numbers are bound by another tenant, or in quarantine'
+        END AS reason
+    FROM unnest(%(lines)s::bigint[], %(codes)s::integer[], %(certificates)s::text[], %(tenants)s::text[])
+         AS w (line, code, certificate, tenant)
+    LEFT JOIN code c ON c.code = w.code
+    LEFT JOIN certificate e ON e.number = w.certificate
+    LEFT JOIN tenant t ON t.name = w.tenant) checked
+WHERE reason IS NOT NULL ORDER BY line;
+
+-- name: write_lines
+INSERT INTO code AS c (code, platform_id, certificate_id, tenant_id, provinces, state)
+SELECT w.code, coalesce(e.platform_id, t.platform_id), e.id, t.id, p.provinces,
+       CASE WHEN p.provinces = '{}' THEN 'assigned' WHEN t.id IS NULL THEN 'opened' ELSE 'in_use' END
+FROM unnest(%(lines)s::bigint[], %(codes)s::integer[], %(certificates)s::text[], %(tenants)s::text[],
+            %(provinces)s::text[]) AS w (line, code, certificate, tenant, provinces)
+CROSS JOIN LATERAL (SELECT string_to_array(nullif(w.provinces, ''), ' ') AS given) g
+CROSS JOIN LATERAL (SELECT coalesce(g.given, '{}') AS provinces) p
+LEFT JOIN certificate e ON e.number = w.certificate
+LEFT JOIN tenant t ON t.name = w.tenant
+ON CONFLICT (code) DO UPDATE SET
+    platform_id = coalesce(excluded.platform_id, c.platform_id),
+    certificate_id = coalesce(excluded.certificate_id, c.certificate_id),
+    tenant_id = coalesce(excluded.tenant_id, c.tenant_id),
+    provinces = CASE WHEN excluded.provinces = '{}' THEN c.provinces ELSE excluded.provinces END,
+    returned_at = NULL,
+    state = CASE
+        WHEN excluded.provinces = '{}' AND c.provinces = '{}' THEN
+            CASE c.state WHEN 'returned' THEN 'assigned' ELSE c.state END
+        WHEN coalesce(excluded.tenant_id, c.tenant_id) IS NULL THEN 'opened'
+        ELSE 'in_use' END;
+
+-- name: import_so_far
+SELECT lines_done FROM code_import WHERE digest = %(digest)s;
+
+-- name: import_done
+INSERT INTO code_import (digest, lines_done) VALUES (%(digest)s, %(lines)s)
+ON CONFLICT (digest) DO UPDATE SET lines_done = excluded.lines_done;
+
+-- name: import_over
+DELETE FROM code_import WHERE digest = %(digest)s;
