@@ -121,6 +121,13 @@ class PilotConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Rules(Calendar(date.fromisoformat(self.notice), *spans), float(self.grace_s))
 
 
+class DualConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Acts that one person asks for and another approves: revocation, key rotation, traces, persons' keys."""
+
+    two_person: bool = True  #: false: for a deployment of one person, who then does these acts alone
+    valid_s: Annotated[int, msgspec.Meta(ge=60)] = 86_400  #: how long a request can be approved and used
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything; ``home`` is the folder that holds keys, data, spool, sockets and logs."""
 
@@ -133,6 +140,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recorder: RecorderConfig = RecorderConfig()
     retention: RetentionConfig = RetentionConfig()
     pilot: PilotConfig = PilotConfig()
+    dual: DualConfig = DualConfig()
 
     @property
     def key_file(self) -> Path:
@@ -159,7 +167,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.home / "qibai.toml"
 
 
-_SECTIONS = ("store", "api", "binding", "voice", "recorder", "retention", "pilot")
+_SECTIONS = ("store", "api", "binding", "voice", "recorder", "retention", "pilot", "dual")
 
 
 def load(home: Path | str | None = None, environ: dict[str, str] | None = None) -> Config:

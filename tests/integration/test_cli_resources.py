@@ -7,13 +7,20 @@ from pathlib import Path
 import pytest
 from cli_tools import Cli, cli_in
 
+from database_tools import as_platform
+
 TODAY = date.today()  # noqa: DTZ011  # the rules look at the real calendar here
 
 
 @pytest.fixture
 def cli(database: Callable[[], str], tmp_path: Path) -> Iterator[Cli]:
     notice = str(TODAY - timedelta(days=300))
-    variables = {"QIBAI_STORE_DSN": database(), "QIBAI_PILOT_NOTICE": notice, "QIBAI_VOICE_ENABLED": "false"}
+    variables = {
+        "QIBAI_STORE_DSN": as_platform(database()),
+        "QIBAI_PILOT_NOTICE": notice,
+        "QIBAI_VOICE_ENABLED": "false",
+        "QIBAI_DUAL_TWO_PERSON": "false",
+    }
     with cli_in(tmp_path / "home", **variables) as made:
         made.run("init")
         yield made

@@ -32,10 +32,10 @@ TABLE = {
     "audit.read": "O--A-",
     "trace": "O--A-",
     "trace.reveal": "O--A-",
-    "approval.read": "O--A-",
-    "approval.ask": "O--A-",
-    "approval.approve": "O----",
-    "approval.reject": "O--A-",
+    "dual.read": "O--A-",
+    "dual.ask": "O--A-",
+    "dual.approve": "O----",
+    "dual.reject": "O--A-",
 }
 
 

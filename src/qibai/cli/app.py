@@ -7,11 +7,14 @@ import typer
 
 from qibai.cli import (
     access,
+    api_keys,
+    audit,
     bind,
     calls,
     code,
     demo,
     doctor,
+    dual,
     init,
     keys,
     migrate,
@@ -61,7 +64,15 @@ for _panel, _modules in {
     for _module in _modules:
         for _name, _command in _module.COMMANDS.items():
             app.command(_name, rich_help_panel=_panel)(_command)
-for _module, _name in ((tenant, "tenant"), (code, "code"), (keys, "keys")):
+for _module, _name in (
+    (tenant, "tenant"),
+    (code, "code"),
+    (api_keys, "access"),
+    (keys, "keys"),
+    (dual, "dual"),
+    (audit, "audit"),
+):
     app.add_typer(_module.app, name=_name, rich_help_panel="Administer")
+app.add_typer(dual.app, name="approvals", hidden=True)
 for _name, _app in resources.APPS.items():
     app.add_typer(_app, name=_name, rich_help_panel="Resources")

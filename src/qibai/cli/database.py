@@ -10,11 +10,13 @@ import typer
 
 from qibai.cli.actor import actor_of
 from qibai.cli.options import config_of
+from qibai.cli.output import note
 from qibai.config import Config
-from qibai.core.errors import SchemaError, StoreUnavailable
+from qibai.core.errors import QibaiError, SchemaError, StoreUnavailable
 from qibai.core.roles import Action
 from qibai.core.trail import Point
 from qibai.store import audit, dsn
+from qibai.store.anchors import anchor_now
 from qibai.store.audit import Actor
 from qibai.store.keys import Keyring
 
@@ -39,7 +41,17 @@ def act(ctx: typer.Context, work: Callable[[Connection, Record], Awaitable[T]]) 
 def act_as(config: Config, actor: Actor, work: Callable[[Connection, Record], Awaitable[T]]) -> T:
     """``act`` for a known actor."""
     keyring = Keyring.load(config.key_file)
-    return with_store(config, lambda conn: work(conn, partial(audit.record, conn, keyring, actor)))
+    result = with_store(config, lambda conn: work(conn, partial(audit.record, conn, keyring, actor)))
+    note_anchor(config, keyring)
+    return result
+
+
+def note_anchor(config: Config, keyring: Keyring) -> None:
+    """Note where the trail is now. What keeps it from being noted does not undo the act: it is said aloud."""
+    try:
+        anchor_now(config, keyring)
+    except (QibaiError, OSError) as exc:
+        note(f"warning: the audit trail could not be anchored: {exc}")
 
 
 def with_store(config: Config, work: Callable[[Connection], Awaitable[T]]) -> T:

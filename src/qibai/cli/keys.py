@@ -1,19 +1,23 @@
 """``qibai keys rotate``."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
+from qibai.cli.database import Connection, Record, act
+from qibai.cli.identity import PersonKey, Why, twofold
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, err
 from qibai.core.errors import BadRequest
+from qibai.core.roles import Action
 from qibai.store import dsn
+from qibai.store.dual import Permit, Wanted
 from qibai.store.keys import Keyring
 from qibai.store.rotate_hash import rotate_hash
 from qibai.store.rotate_values import rotate_values
 from qibai.store.rotating import RotationStep
-from qibai.store.rotation import rotate_token
+from qibai.store.rotation import rotate_token, unfinished
 
 app = typer.Typer(help="Keys of encryption and look-up.", no_args_is_help=True)
 
@@ -24,20 +28,25 @@ def group() -> None:
 
 
 @app.command()
-def rotate(
+def rotate(  # noqa: PLR0917  # options
     ctx: typer.Context,
     hash_key: Annotated[bool, typer.Option("--hash", help="The key of look-ups.")] = False,
     token_key: Annotated[bool, typer.Option("--token", help="The key of dialog tokens.")] = False,
+    why: Why = "",
+    api_key: PersonKey = None,
     json: JsonOut = False,
 ) -> None:
     """Make a new key and move all data to it while everything runs; run again, it goes on where it stopped.
 
-    Without an option: the key that encrypts numbers. Example: qibai keys rotate --hash
+    Takes two persons (`qibai dual`), but for going on. Without an option: the key that encrypts numbers.
+    Example: qibai keys rotate --hash
     """
     if hash_key and token_key:
         raise BadRequest("rotate one key at a time: --hash or --token")
     config = config_of(ctx)
     keyring = Keyring.load(config.key_file)
+    kind = "token" if token_key else "hash" if hash_key else "value"
+    _begin(ctx, keyring, kind, why, api_key)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rows]} rows"))
     with Progress(*columns, console=err, disable=json or token_key) as bar:
         tasks = {}
@@ -48,16 +57,30 @@ def rotate(
                 tasks[step.job] = bar.add_task(name, total=step.parts, rows=0)
             bar.update(tasks[step.job], completed=step.parts_done, rows=step.rows)
 
+        result: dict[str, Any] = {"key": kind}
         if token_key:
-            result = {"key": "token", "id": rotate_token(keyring)}
+            result["id"] = rotate_token(keyring)
         elif hash_key:
-            result = {"key": "hash", "id": rotate_hash(dsn(config), keyring, progress)}
+            result["id"] = rotate_hash(dsn(config), keyring, progress)
         else:
             values = rotate_values(dsn(config), keyring, progress)
-            result = {"key": "value", "id": values.key_id, "rows": values.rows, "broken": values.broken}
+            result |= {"id": values.key_id, "rows": values.rows, "broken": values.broken}
+    act(ctx, lambda _, record: record(Action.KEYS_ROTATE, f"keys:{kind}", state="done", id=result["id"]))
     if json:
         as_json(result)
     else:
         done(f"the {result['key']} key is now number {result['id']}")
     if result.get("broken"):
         raise typer.Exit(1)
+
+
+def _begin(ctx: typer.Context, keyring: Keyring, kind: str, why: str, api_key: str | None) -> None:
+    """A new rotation takes two persons; one that was interrupted was approved then."""
+    if unfinished(dsn(config_of(ctx)), keyring, kind):
+        act(ctx, lambda _, record: record(Action.KEYS_ROTATE, f"keys:{kind}", state="resumed"))
+        return
+
+    async def begin(_: Connection, record: Record, permit: Permit) -> None:
+        await record(Action.KEYS_ROTATE, f"keys:{kind}", state="begun", **permit.details)
+
+    twofold(ctx, api_key, Wanted(Action.KEYS_ROTATE, {"key": kind}, why), begin)

@@ -265,22 +265,22 @@ class AuditBroken(QibaiError):
         self.seq = seq
 
 
-class ApprovalRequired(QibaiError):
+class SecondPersonRequired(QibaiError):
     """Another person has to approve this first."""
 
-    code = "approval_required"
+    code = "second_person_required"
 
 
-class ApprovalNotFound(QibaiError):
-    """No such request for approval."""
+class RequestNotFound(QibaiError):
+    """No such request for approval by a second person."""
 
-    code = "approval_not_found"
+    code = "request_not_found"
 
 
-class ApprovalOver(QibaiError):
-    """This request was decided, used or has expired already."""
+class RequestOver(QibaiError):
+    """This request was decided or used, or has expired; ask anew."""
 
-    code = "approval_over"
+    code = "request_over"
 
 
 class SamePerson(QibaiError):

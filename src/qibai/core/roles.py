@@ -60,10 +60,10 @@ class Action(StrEnum):
     AUDIT_READ = "audit.read"
     TRACE = "trace"
     TRACE_REVEAL = "trace.reveal"  #: with real numbers
-    DUAL_READ = "approval.read"
-    DUAL_ASK = "approval.ask"
-    DUAL_APPROVE = "approval.approve"
-    DUAL_REJECT = "approval.reject"
+    DUAL_READ = "dual.read"
+    DUAL_ASK = "dual.ask"
+    DUAL_APPROVE = "dual.approve"
+    DUAL_REJECT = "dual.reject"
 
 
 _O, _P, _T, _A, _N = Role.OPERATOR, Role.PLATFORM, Role.TENANT, Role.AUDITOR, Role.NETWORK
@@ -100,8 +100,8 @@ PERMITTED: Final[dict[Action, frozenset[Role]]] = {
     Action.DUAL_REJECT: frozenset({_O, _A}),
 }
 
-#: Acts that one person asks for and another approves.
-DUAL: Final = frozenset({Action.PAPER_REVOKE, Action.KEYS_ROTATE, Action.TRACE_REVEAL})
+#: Acts that one person asks for and another approves; KEY_ADD: keys of persons, once there are two operators.
+DUAL: Final = frozenset({Action.PAPER_REVOKE, Action.KEYS_ROTATE, Action.TRACE_REVEAL, Action.KEY_ADD})
 
 
 def allowed(role: Role, action: Action) -> bool:

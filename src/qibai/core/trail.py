@@ -92,8 +92,6 @@ def check(entries: Iterable[Entry], anchors: Iterable[Point] = ()) -> Iterator[E
     last = Point(0, START)
     trusted = 0
     for entry in entries:
-        while anchor is not None and anchor.seq < entry.seq:
-            anchor = next(known, None)
         wanted = last.seq + 1
         if entry.seq != wanted:
             raise AuditBroken(wanted, f"entry {wanted} is missing: {entry.seq} follows {last.seq}")
@@ -102,20 +100,17 @@ def check(entries: Iterable[Entry], anchors: Iterable[Point] = ()) -> Iterator[E
         if entry.prev != last.hash:
             bad = max(last.seq, 1)
             raise AuditBroken(bad, f"entry {bad} was replaced: entry {wanted} was written after another one")
-        if anchor is not None and anchor.seq == entry.seq:
-            if anchor.hash != entry.hash:
-                raise AuditBroken(
-                    trusted + 1,
-                    f"the chain was written anew somewhere from entry {trusted + 1} to {entry.seq}:"
-                    " it does not fit the anchor",
-                )
-            trusted = entry.seq
+        while anchor is not None and anchor.seq <= entry.seq:
+            if anchor.seq == entry.seq and anchor.hash != entry.hash:
+                first = trusted + 1
+                which = f"entry {first}" if first == entry.seq else f"an entry from {first} to {entry.seq} on"
+                raise AuditBroken(first, f"the trail was written anew, {which}: it does not fit an anchor")
+            trusted = anchor.seq
+            anchor = next(known, None)
         last = Point(entry.seq, entry.hash)
         yield entry
-    rest = [anchor, *known] if anchor is not None else []
-    beyond = next((point for point in rest if point.seq > last.seq), None)
-    if beyond is not None:
+    if anchor is not None and anchor.seq > last.seq:
         raise AuditBroken(
             last.seq + 1,
-            f"entry {last.seq + 1} is missing: the trail ends at {last.seq}, it had {beyond.seq}",
+            f"entry {last.seq + 1} is missing: the trail ends at {last.seq}, it had {anchor.seq}",
         )

@@ -12,6 +12,7 @@ from qibai.records.ender import Ender
 from qibai.records.keeper import Keeper
 from qibai.records.pump import Pump
 from qibai.store import dsn
+from qibai.store.anchors import Anchorer
 from qibai.store.keys import Keyring
 from qibai.store.sweep import Sweeper
 
@@ -69,6 +70,8 @@ class Recorder:
             loop.add_signal_handler(number, stop.set)
         sweeper = Sweeper(dsn(self._config), self._config.retention)
         sweeper.start()
+        anchorer = Anchorer(self._config)
+        anchorer.start()
         telling = asyncio.create_task(self._tell())
         parts = [asyncio.create_task(self._pump.run(stop)), asyncio.create_task(self._ender.run(stop))]
         _log.info("recorder runs", node=self._config.node)
@@ -80,6 +83,7 @@ class Recorder:
             telling.cancel()
             self._write_stats()
             await asyncio.to_thread(sweeper.stop)
+            await asyncio.to_thread(anchorer.stop)
 
     async def _tell(self) -> None:
         while True:

@@ -5,7 +5,8 @@ last in that transaction, as whoever records waits for whoever did before to com
 """
 
 import hmac as compare
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
 
-__all__ = ["Actor", "entries", "head", "page", "record", "record_sync", "sealed_head"]
+__all__ = ["Actor", "entries", "head", "page", "record", "record_sync", "sealed_head", "verify"]
 
 Connection = psycopg.AsyncConnection[Any]
 SyncConnection = psycopg.Connection[Any]
@@ -109,7 +110,7 @@ async def head(conn: Connection) -> Point:
     return Point(row[0], bytes(row[1]))
 
 
-def entries(conn: SyncConnection) -> Iterator[Entry]:
+def entries(conn: SyncConnection) -> Generator[Entry]:
     """All entries in order, read in batches. Raise StoreUnavailable."""
     with own_errors(), conn.transaction(), conn.cursor("audit", row_factory=class_row(Entry)) as cur:
         cur.itersize = _BATCH
@@ -131,6 +132,26 @@ def sealed_head(conn: SyncConnection, keyring: Keyring) -> Point:
             point.seq, f"the trail's head (entry {point.seq}) was not sealed with this key file"
         )
     return point
+
+
+def verify(conn: SyncConnection, keyring: Keyring, anchors: Iterable[Point] = ()) -> Point:
+    """Read the whole trail and check it against its sealed head and ``anchors``; memory does not grow.
+
+    Returns where it ends. Raise AuditBroken, naming the first bad entry, StoreUnavailable.
+    """
+    unsealed: AuditBroken | None = None
+    known = list(anchors)
+    try:
+        known.append(sealed_head(conn, keyring))
+    except AuditBroken as exc:
+        unsealed = exc  # what is wrong with the entries themselves says more
+    last = Point(0, trail.START)
+    with closing(entries(conn)) as found:
+        for entry in trail.check(found, sorted(known, key=lambda point: point.seq)):
+            last = Point(entry.seq, entry.hash)
+    if unsealed is not None:
+        raise unsealed
+    return last
 
 
 def _content(actor: Actor, action: Action, subject: str, details: Mapping[str, Any]) -> dict[str, str]:

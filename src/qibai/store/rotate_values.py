@@ -17,7 +17,7 @@ from qibai.store.tenants import api_key_aad
 
 #: Longer than a process may go on sealing with the key it knows, and its transaction may take.
 SETTLE_S: Final = RELOAD_INTERVAL_S + 2.0
-_JOB: Final = "values"
+VALUES_JOB: Final = "values"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def rotate_values(
         made = time.monotonic()
         work = _Resealing(rotation, keyring)
         parts = [part for table in _TABLES.values() for part in table.parts]
-        job = f"{_JOB}:{keyring.value_id}"
+        job = f"{VALUES_JOB}:{keyring.value_id}"
         rows = rotation.run(job, parts, work.batch)
         while True:
             time.sleep(max(0.0, made + settle_s - time.monotonic()))
@@ -109,13 +109,13 @@ def rotate_values(
             if not moved:
                 break
         rotation.forget(job)
-        rotation.forget(_JOB)
+        rotation.forget(VALUES_JOB)
         return ValuesRotated(keyring.value_id, rows, work.broken)
 
 
 def _unfinished(rotation: Rotation, current: int) -> bool:
     found = rotation.conn.execute(
-        "SELECT 1 FROM rotation_progress WHERE job = %s AND part = %s", [_JOB, str(current)]
+        "SELECT 1 FROM rotation_progress WHERE job = %s AND part = %s", [VALUES_JOB, str(current)]
     )
     return found.fetchone() is not None
 
@@ -126,9 +126,9 @@ def _new_key(rotation: Rotation, keyring: Keyring) -> None:
 
     keyfile.update(keyring.path, change)
     keyring.reload_if_changed()
-    rotation.forget(_JOB)
+    rotation.forget(VALUES_JOB)
     rotation.conn.execute(
-        "INSERT INTO rotation_progress (job, part) VALUES (%s, %s)", [_JOB, str(keyring.value_id)]
+        "INSERT INTO rotation_progress (job, part) VALUES (%s, %s)", [VALUES_JOB, str(keyring.value_id)]
     )
 
 

@@ -1,6 +1,6 @@
-"""``/v1/admin``: what operators do with carriers, platforms, papers, codes, locks and quotas."""
+"""``/v1/admin``: what operators do with resources, what takes two of them, and the audit trail of it all."""
 
-from qibai.api.admin import applications, codes, limits, papers, platforms
+from qibai.api.admin import applications, audit, codes, dual, limits, papers, platforms
 
 HANDLERS = (
     *platforms.HANDLERS,
@@ -8,6 +8,8 @@ HANDLERS = (
     *papers.HANDLERS,
     *codes.HANDLERS,
     *limits.HANDLERS,
+    *dual.HANDLERS,
+    *audit.HANDLERS,
 )
 
 __all__ = ["HANDLERS"]

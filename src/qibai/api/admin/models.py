@@ -1,7 +1,7 @@
 """Requests and answers of ``/v1/admin``."""
 
 from datetime import date, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -259,3 +259,43 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
     province: str | None
     most: int
     used: int
+
+
+class DualRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that takes two persons: who asked for what exactly, and what became of it."""
+
+    id: Annotated[str, Meta(examples=["k3m9x2wq7p"])]
+    action: Annotated[str, Meta(examples=["trace.reveal"])]
+    params: Annotated[dict[str, Any], Meta(description="What would be done, exactly.")]
+    reason: str
+    state: Literal["pending", "approved", "rejected", "used"]
+    asked_by: str
+    asked_at: datetime
+    expires_at: datetime
+    decided_by: str | None
+    decided_at: datetime | None
+    used_at: datetime | None
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the audit trail; digests are SM3, in hexadecimal."""
+
+    seq: int
+    at: datetime
+    at_us: Annotated[int, Meta(description="The same in microseconds since 1970, as the digest covers it.")]
+    actor: str
+    role: str
+    via: Annotated[str, Meta(description="How the actor was known: `key:ID` or `os:USER@NODE`.")]
+    action: str
+    subject: str
+    details: Annotated[str, Meta(description="JSON; no real number stands in it in clear.")]
+    prev: str
+    hash: str
+
+
+class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries, the latest first. Give `next_cursor` as `cursor` to go on; null at the end."""
+
+    items: list[AuditEntry]
+    head: Annotated[str, Meta(description="Where the trail ends, `SEQ:HASH`: note it down as an anchor.")]
+    next_cursor: int | None

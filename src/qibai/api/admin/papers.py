@@ -8,10 +8,14 @@ from litestar.handlers import HTTPRouteHandler
 
 from qibai.api.admin import models
 from qibai.api.admin.common import body, change, own_platform, read, rules_now, to_model
-from qibai.api.handlers import Asking
+from qibai.api.admin.dual import twofold
+from qibai.api.connections import Connection
+from qibai.api.gate import asked
+from qibai.api.handlers import Asking, services_of
 from qibai.core.numbering import parse_province
 from qibai.core.roles import Action
-from qibai.store import resources
+from qibai.store import audit, resources
+from qibai.store.dual import Permit, Wanted
 from qibai.store.resources import Kind, Paper
 
 _PAPER: Final = msgspec.json.Decoder(models.PaperRequest)
@@ -92,17 +96,19 @@ def _handlers(kind: Kind) -> tuple[HTTPRouteHandler, ...]:
         **common,
     )
     async def revoke(request: Asking) -> models.Paper:
-        """New binds stop at once, calls after the grace."""
+        """New binds stop at once, calls after the grace. Takes two persons."""
         said = body(request, _REVOKE)
-        at = rules_now(said.at)
-        await change(
-            request,
-            "revoke",
-            f"{kind}:{said.number}",
-            lambda conn: resources.revoke(conn, kind, said.number, at=at, why=said.why),
-            action=Action.PAPER_REVOKE,
-            why=said.why,
-        )
+        exactly = {"kind": kind, "number": said.number, "why": said.why, "at": said.at}
+
+        async def work(conn: Connection, permit: Permit) -> None:
+            at = rules_now(said.at)
+            await resources.revoke(conn, kind, said.number, at=at, why=said.why)
+            told = permit.details | {"what": "revoke", "why": said.why, "at": at}
+            actor = asked(request.scope).principal.actor
+            keyring = services_of(request).keyring
+            await audit.record(conn, keyring, actor, Action.PAPER_REVOKE, f"{kind}:{said.number}", **told)
+
+        await twofold(request, Wanted(Action.PAPER_REVOKE, exactly, said.why), work)
         return await _one(request, kind, said.number)
 
     return list_, add, renew, revoke

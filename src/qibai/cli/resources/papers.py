@@ -4,11 +4,14 @@ from typing import Annotated
 
 import typer
 
+from qibai.cli.database import Connection, Record
+from qibai.cli.identity import PersonKey, twofold
 from qibai.cli.options import JsonOut
 from qibai.cli.output import as_json, done, table
 from qibai.cli.resources.common import At, Provinces, change, day, instant, names_of, provinces_of, read, when
 from qibai.core.roles import Action
 from qibai.store import resources
+from qibai.store.dual import Permit, Wanted
 from qibai.store.resources import Kind, Paper, PaperRow
 
 approvals = typer.Typer(help="Pilot approvals (试点批文).", no_args_is_help=True)
@@ -57,23 +60,27 @@ def _commands(kind: Kind, app: typer.Typer) -> None:
         _say(json, number, f"{kind} {number} holds until {until}")
 
     @app.command()
-    def revoke(
+    def revoke(  # noqa: PLR0917  # options
         ctx: typer.Context,
         number: Number,
         why: Annotated[str, typer.Option(help="Why.")],
         at: At = None,
+        api_key: PersonKey = None,
         json: JsonOut = False,
     ) -> None:
-        """Revoke it: new binds stop at once, calls after the grace (pilot.grace_s)."""
+        """Revoke it: new binds stop at once, calls after the grace (pilot.grace_s).
+
+        Takes two persons (`qibai dual`).
+        """
         time = instant(at)
-        change(
-            ctx,
-            "revoke",
-            f"{kind}:{number}",
-            lambda conn: resources.revoke(conn, kind, number, at=time, why=why),
-            action=Action.PAPER_REVOKE,
-            why=why,
-        )
+        exactly = {"kind": kind, "number": number, "why": why, "at": None if at is None else time}
+
+        async def work(conn: Connection, record: Record, permit: Permit) -> None:
+            await resources.revoke(conn, kind, number, at=time, why=why)
+            told = permit.details | {"why": why, "at": time}
+            await record(Action.PAPER_REVOKE, f"{kind}:{number}", **told)
+
+        twofold(ctx, api_key, Wanted(Action.PAPER_REVOKE, exactly, why), work)
         _say(json, number, f"{kind} {number} is revoked from {when(time)} UTC")
 
     @app.command("list")

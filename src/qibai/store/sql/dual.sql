@@ -1,0 +1,42 @@
+-- name: open
+SELECT id, action, params, reason, state, asked_by, asked_via, asked_at, expires_at, decided_by, decided_via, decided_at,
+       used_at
+FROM dual_request
+WHERE action = %(action)s AND asked_by = %(asked_by)s AND params = %(params)s AND state IN ('pending', 'approved')
+  AND expires_at > now()
+ORDER BY state, asked_at
+LIMIT 1
+FOR UPDATE;
+
+-- name: ask
+INSERT INTO dual_request (id, action, params, reason, asked_by, asked_via, asked_at, expires_at)
+VALUES (%(id)s, %(action)s, %(params)s, %(reason)s, %(asked_by)s, %(asked_via)s, now(),
+        now() + make_interval(secs => %(valid_s)s))
+RETURNING id, action, params, reason, state, asked_by, asked_via, asked_at, expires_at, decided_by, decided_via,
+          decided_at, used_at;
+
+-- name: lock
+SELECT id, action, params, reason, state, asked_by, asked_via, asked_at, expires_at, decided_by, decided_via, decided_at,
+       used_at
+FROM dual_request WHERE id = %(id)s
+FOR UPDATE;
+
+-- name: decide
+UPDATE dual_request SET state = %(state)s, decided_by = %(by)s, decided_via = %(via)s, decided_at = now()
+WHERE id = %(id)s AND expires_at > now()
+RETURNING id, action, params, reason, state, asked_by, asked_via, asked_at, expires_at, decided_by, decided_via,
+          decided_at, used_at;
+
+-- name: use
+UPDATE dual_request SET state = 'used', used_at = now() WHERE id = %(id)s AND expires_at > now();
+
+-- name: list
+SELECT id, action, params, reason, state, asked_by, asked_via, asked_at, expires_at, decided_by, decided_via, decided_at,
+       used_at
+FROM dual_request
+WHERE NOT %(open_only)s OR (state IN ('pending', 'approved') AND expires_at > now())
+ORDER BY asked_at DESC, id
+LIMIT %(limit)s;
+
+-- name: operators
+SELECT count(DISTINCT person) FROM api_key WHERE kind = 'operator';

@@ -1,0 +1,173 @@
+"""One person asks, another approves, then it is done once and just so."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from audit_tools import ALICE, BOB
+from database_tools import as_platform
+from qibai.config import DualConfig
+from qibai.core.errors import Forbidden, RequestNotFound, RequestOver, SamePerson
+from qibai.core.roles import Action, Role
+from qibai.store import audit, dual
+from qibai.store.actors import Actor, operator_here
+from qibai.store.dual import Permit, Request, Wanted
+from qibai.store.keys import Keyring
+
+TWO = DualConfig()
+HASH = Wanted(Action.KEYS_ROTATE, {"key": "hash"}, "yearly")
+CAROL = replace(ALICE, name="carol", role=Role.AUDITOR, via="key:ccc")
+Connection = psycopg.AsyncConnection
+
+
+@pytest.fixture
+async def conn(dsn: str) -> AsyncIterator[Connection]:
+    async with await psycopg.AsyncConnection.connect(as_platform(dsn), autocommit=True) as made:
+        yield made
+
+
+async def ask(conn: Connection, keyring: Keyring, who: Actor = ALICE, wanted: Wanted = HASH) -> Request:
+    found = await dual.permit(conn, keyring, TWO, who, wanted)
+    assert isinstance(found, Request)
+    return found
+
+
+async def test_it_takes_another_person_and_holds_once(conn: Connection, keyring: Keyring) -> None:
+    asked = await ask(conn, keyring)
+    assert (asked.state, asked.asked_by, asked.reason) == ("pending", "alice", "yearly")
+    assert (await ask(conn, keyring)).id == asked.id  # asking again is no second request
+    approved = await dual.decide(conn, keyring, BOB, asked.id, approve=True)
+    assert (approved.state, approved.decided_by) == ("approved", "bob")
+    permit = await dual.permit(conn, keyring, TWO, ALICE, HASH)
+    assert isinstance(permit, Permit)
+    assert permit.details == {"second_person": "bob", "request": asked.id, "why": "yearly"}
+    assert (await ask(conn, keyring)).id != asked.id
+    with pytest.raises(RequestOver):
+        await dual.decide(conn, keyring, BOB, asked.id, approve=True)
+    acts = [(entry.action, entry.actor) for entry in reversed(await audit.page(conn))]
+    assert acts == [("dual.ask", "alice"), ("dual.approve", "bob"), ("dual.ask", "alice")]
+
+
+async def test_an_approval_is_bound_to_the_act_its_parameters_and_who_asked(
+    conn: Connection, keyring: Keyring
+) -> None:
+    asked = await ask(conn, keyring)
+    await dual.decide(conn, keyring, BOB, asked.id, approve=True)
+    for who, wanted in (
+        (ALICE, Wanted(Action.KEYS_ROTATE, {"key": "token"}, "yearly")),
+        (ALICE, Wanted(Action.PAPER_REVOKE, {"key": "hash"}, "yearly")),
+        (BOB, HASH),
+    ):
+        assert (await ask(conn, keyring, who, wanted)).id != asked.id
+    assert isinstance(await dual.permit(conn, keyring, TWO, ALICE, HASH), Permit)
+
+
+async def test_many_at_once_use_an_approval_once(dsn: str, conn: Connection, keyring: Keyring) -> None:
+    asked = await ask(conn, keyring)
+    await dual.decide(conn, keyring, BOB, asked.id, approve=True)
+
+    async def use() -> bool:
+        async with await psycopg.AsyncConnection.connect(as_platform(dsn), autocommit=True) as own:
+            return isinstance(await dual.permit(own, keyring, TWO, ALICE, HASH), Permit)
+
+    assert sorted(await asyncio.gather(*(use() for _ in range(6)))) == [False] * 5 + [True]
+
+
+async def test_an_act_that_fails_leaves_the_approval(conn: Connection, keyring: Keyring) -> None:
+    asked = await ask(conn, keyring)
+    await dual.decide(conn, keyring, BOB, asked.id, approve=True)
+    with pytest.raises(ZeroDivisionError):
+        async with conn.transaction():
+            assert isinstance(await dual.permit(conn, keyring, TWO, ALICE, HASH), Permit)
+            raise ZeroDivisionError
+    assert isinstance(await dual.permit(conn, keyring, TWO, ALICE, HASH), Permit)
+
+
+async def test_who_cannot_approve(conn: Connection, keyring: Keyring) -> None:
+    asked = await ask(conn, keyring)
+    other_key = replace(ALICE, via="key:other")
+    other_name = replace(ALICE, name="alias")  # the same key under another name
+    young = replace(BOB, since=datetime.now(UTC) + timedelta(seconds=1))
+    for who in (ALICE, other_key, other_name, young):
+        with pytest.raises(SamePerson):
+            await dual.decide(conn, keyring, who, asked.id, approve=True)
+    for who in (operator_here("node", "bob"), CAROL, replace(BOB, role=Role.TENANT)):
+        with pytest.raises(Forbidden):
+            await dual.decide(conn, keyring, who, asked.id, approve=True)
+    with pytest.raises(RequestNotFound):
+        await dual.decide(conn, keyring, BOB, "nosuch", approve=True)
+
+
+async def test_a_name_alone_cannot_ask(conn: Connection, keyring: Keyring) -> None:
+    with pytest.raises(Forbidden, match="two persons"):
+        await dual.permit(conn, keyring, TWO, operator_here("node", "alice"), HASH)
+    with pytest.raises(Forbidden):
+        await ask(conn, keyring, CAROL)  # an auditor rotates no keys
+    reveal = Wanted(Action.TRACE_REVEAL, {"number": "700123456781234"}, "case 7")
+    assert (await ask(conn, keyring, CAROL, reveal)).asked_by == "carol"
+
+
+async def test_rejected_and_expired_requests_are_over(dsn: str, conn: Connection, keyring: Keyring) -> None:
+    rejected = await ask(conn, keyring)
+    with pytest.raises(Forbidden):
+        await dual.decide(conn, keyring, CAROL, rejected.id, approve=False)
+    await dual.decide(conn, keyring, BOB, rejected.id, approve=False)
+    with pytest.raises(RequestOver):
+        await dual.decide(conn, keyring, BOB, rejected.id, approve=True)
+    taken_back = await ask(conn, keyring)
+    assert (await dual.decide(conn, keyring, ALICE, taken_back.id, approve=False)).state == "rejected"
+    late = await ask(conn, keyring)
+    used_late = await ask(conn, keyring, BOB)
+    await dual.decide(conn, keyring, ALICE, used_late.id, approve=True)
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute("SET session_replication_role = replica")
+        owner.execute(
+            "UPDATE dual_request SET expires_at = now() WHERE id = ANY(%s)", [[late.id, used_late.id]]
+        )
+    assert await dual.requests(conn) == []
+    assert len(await dual.requests(conn, open_only=False)) == 4
+    with pytest.raises(RequestOver):
+        await dual.decide(conn, keyring, BOB, late.id, approve=True)
+    assert (await ask(conn, keyring, BOB)).id != used_late.id
+
+
+async def test_one_person_is_enough_where_the_configuration_says_so(
+    conn: Connection, keyring: Keyring
+) -> None:
+    permit = await dual.permit(conn, keyring, DualConfig(two_person=False), operator_here("node"), HASH)
+    assert permit == Permit()
+    assert permit.details == {"second_person": None}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "state = 'approved', decided_by = asked_by, decided_via = 'key:zzz', decided_at = now()",
+        "state = 'approved', decided_by = 'bob', decided_via = asked_via, decided_at = now()",
+        "state = 'used', decided_by = 'bob', decided_via = 'key:bbb', decided_at = now(), used_at = now()",
+        "params = '{}'",
+        "expires_at = expires_at + interval '1 day'",
+    ],
+)
+async def test_the_database_refuses_what_the_rules_do(
+    conn: Connection, keyring: Keyring, change: str
+) -> None:
+    await ask(conn, keyring)
+    with pytest.raises(
+        (psycopg.errors.CheckViolation, psycopg.errors.RaiseException, psycopg.Error)
+    ) as caught:
+        await conn.execute(f"UPDATE dual_request SET {change}")  # type: ignore[arg-type]  # noqa: S608
+    assert caught.value.sqlstate in ("23514", "QB006")
+
+
+async def test_a_used_request_stays_used(conn: Connection, keyring: Keyring) -> None:
+    asked = await ask(conn, keyring)
+    await dual.decide(conn, keyring, BOB, asked.id, approve=True)
+    await dual.permit(conn, keyring, TWO, ALICE, HASH)
+    with pytest.raises(psycopg.Error) as caught:
+        await conn.execute("UPDATE dual_request SET state = 'approved', used_at = NULL")
+    assert caught.value.sqlstate == "QB006"
