@@ -31,12 +31,13 @@ OTHER = {A: B, B: A, C: D, D: C}
 
 @dataclass
 class World:
-    """The platform, its operator, and a clock that the story turns."""
+    """The platform, its two operators, and a clock that the story turns."""
 
     api: Api
     voice: Bench
     clock: Clock
     operator: Tenant
+    second: Tenant
 
     def at(self, beijing: str) -> None:
         """It is this time in Beijing for the rules, in every process."""
@@ -79,6 +80,16 @@ class World:
             body = {"platform": platform, "provinces": ["44", "31"], "first_day": first, "last_day": last}
             self.admin(kind, 201, number=f"{number}-{kind}", **body)
 
+    def revoke(self, number: str, why: str) -> None:
+        """One operator asks, the other approves, the first does it."""
+        refused = self.admin("approvals/revoke", 403, number=number, why=why)
+        assert refused["code"] == "second_person_required"
+        (asked,) = self.api.call(self.second, "GET", "/v1/admin/requests").json()
+        approve = f"/v1/admin/requests/{asked['id']}/approve"
+        assert self.api.call(self.operator, "POST", approve).json()["code"] == "same_person"
+        assert self.api.call(self.second, "POST", approve).status_code == 200
+        self.admin("approvals/revoke", number=number, why=why)
+
     def applies(self, platform: str, kind: str = "initial") -> int:
         id: int = self.admin("applications", 201, platform=platform, kind=kind)["id"]
         self.admin(f"applications/{id}/steps", to="submitted")
@@ -103,7 +114,7 @@ def world(tmp_path: Path, database: Callable[[], str]) -> Iterator[World]:
         api = Api(tmp_path / "home", dsn, clock=clock.path)
         api.config = msgspec.structs.replace(api.config, pilot=PILOT, binding=BindingConfig(quarantine_s=1))
         try:
-            yield World(api.start(), voice, clock, api.operator())
+            yield World(api.start(), voice, clock, api.operator(), api.operator("zhou"))
         finally:
             api.stop()
 
@@ -212,7 +223,7 @@ def test_two_enterprises_from_the_notice_to_the_pilots_end(world: World) -> None
 
     # Revoked: no bind from then on, calls end after the grace.
     world.at("2027-06-01T00:00:00")
-    world.admin("approvals/revoke", number="E-approvals", why="calls that nobody ordered")
+    world.revoke("E-approvals", "calls that nobody ordered")
     world.refused(shop, "approval_revoked")
     world.connects(one["x"], A, B)
     world.at("2027-06-04T00:01:00")
