@@ -1,5 +1,6 @@
 """Two real user agents that nobody here wrote talk through the platform, and learn nothing of each other."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,18 +31,32 @@ def descriptions(pcap: Path, address: str, line: bytes) -> int:
     return sum(p.dst == address and line in p.payload for p in read_packets(pcap))
 
 
-def plays_after_resumption(pcap: Path, agent: Baresip, hertz: float) -> bool:
-    """Whether the RTP that came to the agent in the half second after the third description is that tone."""
+def sound(pcap: Path, agent: Baresip, description: int) -> list[int]:
+    """The samples of the RTP that came to the agent from that message with a description (-1: the latest)
+    until the next.
+
+    Read from the wire, as this baresip's own recording ends with the first hold.
+    """
     packets = list(read_packets(pcap))
-    resumed = max(n for n, p in enumerate(packets) if b"\r\nm=audio" in p.payload)
+    starts = [n for n, p in enumerate(packets) if b"\r\nm=audio" in p.payload]
+    end = [*starts, len(packets)][description % len(starts) + 1]
     low, high = agent.media
-    sound = b"".join(
-        p.payload[12:]
-        for p in packets[resumed:]
+    return [
+        alaw(code)
+        for p in packets[starts[description] : end]
         if low <= p.dport <= high and len(p.payload) == 172 and p.payload[1] & 0x7F == 8
-    )
-    samples = [alaw(code) for code in sound[-HALF_SECOND:]]
-    return len(samples) == HALF_SECOND and tone_share(samples, hertz) > 0.8
+        for code in p.payload[12:]
+    ]
+
+
+def plays(samples: list[int], hertz: float) -> bool:
+    """Whether the last half second is that tone."""
+    return len(samples) >= HALF_SECOND and tone_share(samples[-HALF_SECOND:], hertz) > 0.8
+
+
+def described(pcap: Path) -> list[Packet]:
+    """The SIP messages with a description, so far."""
+    return [p for p in read_packets(pcap) if b"\r\nm=audio" in p.payload]
 
 
 def alaw(code: int) -> int:
@@ -59,7 +74,7 @@ def rtcp(packets: list[Packet]) -> list[Packet]:
 
 
 def test_two_agents_talk_and_hold(tmp_path: Path, database: Callable[[], str]) -> None:
-    """Each hears the other's tone; after hold and resume it comes to the other's media port. No leak."""
+    """Each hears the other's tone, nothing while on hold, and the tone again afterwards. No leak."""
     pcap = tmp_path / "all.pcap"
     with bench(tmp_path, database) as voice:
         caller = Baresip(tmp_path / "a", A, (CALLER_AT, free_port(CALLER_AT)), proxy=voice.here, tone=LOW)
@@ -97,11 +112,16 @@ def talk_and_hold(voice: Bench, pcap: Path, caller: Baresip, callee: Baresip) ->
     wait_for(lambda: hears(caller, HIGH), "the callee's tone at the caller's")
 
     caller.command("hold")
-    wait_for(lambda: descriptions(pcap, CALLEE_AT, b"a=sendonly"), "hold at the callee's")
+    wait_for(lambda: descriptions(pcap, CALLER_AT, b"m=audio") == 2, "the answer to hold")
+    held = len(described(pcap)) - 1
+    time.sleep(1.0)  # fifty packets' time
+    caller_heard, callee_heard = sound(pcap, caller, held), sound(pcap, callee, held)
+    assert not caller_heard and not callee_heard, "there is silence while the call is on hold"
+
     caller.command("resume")
     wait_for(lambda: descriptions(pcap, CALLER_AT, b"m=audio") == 3, "the answer to the resumption")
-    wait_for(lambda: plays_after_resumption(pcap, caller, HIGH), "the callee's tone after hold")
-    wait_for(lambda: plays_after_resumption(pcap, callee, LOW), "the caller's tone after hold")
+    wait_for(lambda: plays(sound(pcap, caller, -1), HIGH), "the callee's tone after hold")
+    wait_for(lambda: plays(sound(pcap, callee, -1), LOW), "the caller's tone after hold")
 
     caller.command("hangup")
     callee.wait_event("CALL_CLOSED")
