@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -152,11 +151,9 @@ def test_options(voice: Bench) -> None:
 
 
 def test_store_down(voice: Bench, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Without its database the platform says 503 and when to come again, within a second."""
+    """Without its database the platform says 503 and when to come again."""
     with bench(tmp_path_factory.mktemp("down"), lambda: NOWHERE, media=False) as down:
-        started = time.monotonic()
         seen = down.call(refused(str(down.number()), 503), None)
-    assert time.monotonic() - started < 10
     assert "Retry-After: 5\n" in seen.caller[-1]
     assert "Reason: Q.850;cause=41\n" in seen.caller[-1]
 
