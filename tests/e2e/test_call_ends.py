@@ -1,17 +1,14 @@
 """How the platform itself ends calls, through ``qibai up``: both sides hear of it, one record says why."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
-from cli_tools import Cli, cli_in
+from cli_tools import Cli
+from up_tools import platform_with_peers, tenant_key
 
 from qibai.client import BindRequest, Call, Client
-from qibai.core.numbering import Code, Number700
-from qibai.store import codes, dsn, tenants
-from qibai.store.keys import Keyring
+from qibai.core.numbering import Number700
 from qibai.testing.leaks import LeakChecker
 from qibai.testing.platform import free_port, wait_for
 from qibai.testing.sipp import Scenario, run
@@ -22,30 +19,15 @@ pytestmark = pytest.mark.voice
 
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    home = tmp_path_factory.mktemp("ends") / "home"
     times = {"QIBAI_VOICE_RING_TIMEOUT_S": "2", "QIBAI_VOICE_MEDIA_TIMEOUT_S": "4"}
-    with cli_in(home, **times) as made:
-        home.mkdir()
-        made.config.file.write_text(
-            f'[[voice.peers]]\nname = "callees"\nhost = "{CALLEE_AT}"\nport = {free_port(CALLEE_AT)}\n'
-            f'[[voice.peers]]\nname = "callers"\nhost = "{CALLER_AT}"\npriority = -1\n'
-        )
+    with platform_with_peers(tmp_path_factory.mktemp("ends"), **times) as made:
         made.start()
         yield made
 
 
 @pytest.fixture(scope="module")
 def key(cli: Cli) -> str:
-    """The bearer key of a tenant with a code."""
-
-    async def make() -> str:
-        keyring = Keyring.load(cli.config.key_file)
-        async with await psycopg.AsyncConnection.connect(dsn(cli.config), autocommit=True) as conn:
-            tenant = await tenants.add_tenant(conn, "ends")
-            await codes.add_codes(conn, [Code(12345678)], tenant_id=tenant.id)
-            return (await tenants.add_key(conn, keyring, tenant.id)).bearer
-
-    return asyncio.run(make())
+    return tenant_key(cli)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Kill -9 of each process in turn under binds: what was acknowledged stays, the platform mends itself."""
 
-import asyncio
 import json
 import os
 import signal
@@ -12,11 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from cli_tools import Cli, cli_in
+from up_tools import tenant_key
 
 from qibai.core.ids import parse_id
-from qibai.core.numbering import Code
-from qibai.store import codes, dsn, tenants
-from qibai.store.keys import Keyring
+from qibai.store import dsn
 from qibai.testing.platform import wait_for
 
 pytestmark = pytest.mark.voice
@@ -60,18 +58,10 @@ class Binder(threading.Thread):
                 self.ending.wait(0.05)
 
 
-async def make_tenant(store: str, keyring: Keyring) -> str:
-    """A tenant with a code; returns its bearer key."""
-    async with await psycopg.AsyncConnection.connect(store, autocommit=True) as conn:
-        tenant = await tenants.add_tenant(conn, "crash")
-        await codes.add_codes(conn, [Code(12345678)], tenant_id=tenant.id)
-        return (await tenants.add_key(conn, keyring, tenant.id)).bearer
-
-
 def test_acknowledged_bindings_survive_every_crash(cli: Cli) -> None:
     cli.start()
     store = dsn(cli.config)
-    bearer = asyncio.run(make_tenant(store, Keyring.load(cli.config.key_file)))
+    bearer = tenant_key(cli)
     binder = Binder(f"http://127.0.0.1:{cli.config.api.port}", bearer)
     binder.start()
     try:

@@ -1,6 +1,5 @@
 """Kill -9 of each process in turn under calls: exactly one record a call, and the platform mends itself."""
 
-import asyncio
 import os
 import re
 import signal
@@ -14,11 +13,11 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
-from cli_tools import Cli, cli_in
+from cli_tools import Cli
+from up_tools import platform_with_peers, tenant_key
 
 from qibai.client import BindRequest, Client
-from qibai.core.numbering import Code
-from qibai.store import codes, dsn, tenants
+from qibai.store import dsn
 from qibai.store.keys import Keyring, binding_aad
 from qibai.testing.platform import free_port, wait_for
 from voice_tools import CALLEE_AT, CALLER_AT, listening
@@ -33,13 +32,8 @@ KILLED = ("recorder", "api", "kamailio", "rtpengine", "postgres")
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Iterator[Cli]:
-    with cli_in(tmp_path / "home", QIBAI_VOICE_RING_TIMEOUT_S="5", QIBAI_VOICE_MEDIA_TIMEOUT_S="8") as made:
-        port = free_port(CALLEE_AT)
-        made.home.mkdir()
-        made.config.file.write_text(
-            f'[[voice.peers]]\nname = "callees"\nhost = "{CALLEE_AT}"\nport = {port}\n'
-            f'[[voice.peers]]\nname = "callers"\nhost = "{CALLER_AT}"\npriority = -1\n'
-        )
+    times = {"QIBAI_VOICE_RING_TIMEOUT_S": "5", "QIBAI_VOICE_MEDIA_TIMEOUT_S": "8"}
+    with platform_with_peers(tmp_path, **times) as made:
         yield made
 
 
@@ -58,17 +52,9 @@ class Record(NamedTuple):
     end_seen: bool | None
 
 
-async def make_tenant(cli: Cli) -> str:
-    keyring = Keyring.load(cli.config.key_file)
-    async with await psycopg.AsyncConnection.connect(dsn(cli.config), autocommit=True) as conn:
-        tenant = await tenants.add_tenant(conn, "crash")
-        await codes.add_codes(conn, [Code(12345678)], tenant_id=tenant.id)
-        return (await tenants.add_key(conn, keyring, tenant.id)).bearer
-
-
 def bind_all(cli: Cli) -> dict[str, Bound]:
     """A binding for each call, by its caller."""
-    bearer = asyncio.run(make_tenant(cli))
+    bearer = tenant_key(cli)
     items = [
         BindRequest(mode="AXB", a=f"+86138{n:08d}", b=f"+86139{n:08d}", order_id=f"o{n}")
         for n in range(CALLS)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qibai.cli.options import ApiKey, ApiUrl, JsonOut, config_of
+from qibai.cli.options import ApiKey, ApiUrl, JsonOut, asked, asked_each, config_of
 from qibai.cli.output import as_json, done
 from qibai.cli.remote import remote
 from qibai.cli.show import print_binding
@@ -14,11 +14,16 @@ from qibai.core.binding import Mode, Scene
 
 def bind(  # noqa: PLR0917  # Typer calls it by name
     ctx: typer.Context,
-    b: Annotated[str, typer.Option("--b", envvar="QIBAI_B", help="B's real number.")],
+    b: Annotated[str, typer.Option("--b", envvar="QIBAI_B", help="B's real number.", callback=asked)],
     order_id: Annotated[str, typer.Option("--order", envvar="QIBAI_ORDER", help="Your order.")],
-    a: Annotated[str | None, typer.Option("--a", envvar="QIBAI_A", help="A's real number.")] = None,
+    a: Annotated[
+        str | None, typer.Option("--a", envvar="QIBAI_A", help="A's real number.", callback=asked)
+    ] = None,
     member: Annotated[
-        list[str] | None, typer.Option(envvar="QIBAI_MEMBER", help="A member of the group, once for each.")
+        list[str] | None,
+        typer.Option(
+            envvar="QIBAI_MEMBER", help="A member of the group, once for each.", callback=asked_each
+        ),
     ] = None,
     mode: Annotated[Mode, typer.Option(envvar="QIBAI_MODE", case_sensitive=False)] = Mode.AXB,
     scene: Annotated[Scene, typer.Option(envvar="QIBAI_SCENE")] = Scene.OTHER,
@@ -35,7 +40,10 @@ def bind(  # noqa: PLR0917  # Typer calls it by name
     api_key: ApiKey = None,
     json: JsonOut = False,
 ) -> None:
-    """Bind parties to 700 numbers. Without numbers on the command line: QIBAI_A and QIBAI_B.
+    """Bind parties to 700 numbers.
+
+    Other users of the machine see what is on a command line: give a real number as - to be asked for it,
+    or to have it read from standard input, a line each, or set QIBAI_A and QIBAI_B.
 
     Example: qibai bind --mode AXYB --a 13800138000 --b 13900139000 --order order-1 --ttl 3600
     """

@@ -1,5 +1,6 @@
 """What commands share: the home, JSON output, and where the API is."""
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,23 @@ class State:
     @cached_property
     def config(self) -> Config:
         return config.load(self.home)
+
+
+def asked(param: typer.CallbackParam, value: str | None) -> str | None:
+    """A real number; ``-`` asks for it, or reads a line of standard input.
+
+    What stands on the command line is seen by every user of the machine.
+    """
+    if value != "-":
+        return value
+    if sys.stdin.isatty():
+        return str(typer.prompt(f"{param.name}, a real number", hide_input=True))
+    return sys.stdin.readline().strip()
+
+
+def asked_each(param: typer.CallbackParam, value: list[str] | None) -> list[str]:
+    """Several of them."""
+    return [asked(param, one) or "" for one in value or []]
 
 
 def config_of(ctx: typer.Context) -> Config:

@@ -6,7 +6,7 @@ import typer
 
 from qibai import logs
 from qibai.cli.options import config_of
-from qibai.voice import engine
+from qibai.voice import engine, log
 
 
 def api(ctx: typer.Context) -> None:
@@ -30,6 +30,7 @@ def kamailio(ctx: typer.Context) -> None:
     config = config_of(ctx)
     engine.render(config)
     command = engine.kamailio_command(config)
+    log.filter_stderr()
     os.execve(command[0], command, engine.kamailio_environment(config))  # noqa: S606
 
 

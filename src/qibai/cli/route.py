@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qibai.cli.options import JsonOut, config_of
+from qibai.cli.options import JsonOut, asked, config_of
 from qibai.cli.output import as_json, out
 from qibai.core.ids import format_id
 from qibai.core.numbering import Msisdn, Number700
@@ -20,7 +20,7 @@ from qibai.store.routes import RouteReader
 def route(
     ctx: typer.Context,
     called: Annotated[str, typer.Argument(help="The 700 number that is dialled.")],
-    caller: Annotated[str, typer.Argument(help="Who dials it.")],
+    caller: Annotated[str, typer.Argument(help="Who dials it; - asks for the number.", callback=asked)],
     json: JsonOut = False,
 ) -> None:
     """Explain what a call would do, step by step; nothing is called. The exit status is 4 if it were refused.

@@ -7,17 +7,19 @@ import typer
 from qibai.cli.options import ApiKey, ApiUrl, JsonOut, config_of
 from qibai.cli.output import as_json, say, table
 from qibai.cli.remote import remote
+from qibai.core.masking import mask_numbers
 from qibai.core.numbering import Number700
 
 
-def show(
+def show(  # noqa: PLR0917  # Typer calls it by name
     ctx: typer.Context,
     number: Annotated[str, typer.Argument(help="A 700 number, or a binding's id.")],
+    reveal: Annotated[bool, typer.Option("--reveal", help="Write real numbers out.")] = False,
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
     json: JsonOut = False,
 ) -> None:
-    """Show the tenant's bindings on a 700 number, newest first.
+    """Show the tenant's bindings on a 700 number, newest first; real numbers masked, but with --json.
 
     Example: qibai show 700100000011234
     """
@@ -32,12 +34,13 @@ def show(
         say("no binding")
     else:
         for one in found:
-            print_binding(one)
+            print_binding(one, reveal=reveal)
 
 
-def print_binding(one: dict[str, Any]) -> None:
-    """A binding as a small table."""
-    near = ", ".join(one.get("members") or []) or one.get("a")
+def print_binding(one: dict[str, Any], *, reveal: bool = False) -> None:
+    """A binding as a small table; its real numbers are masked unless ``reveal``."""
+    as_shown = str if reveal else mask_numbers
+    near = as_shown(", ".join(one.get("members") or []) or one.get("a") or "")
     table(
         ("binding", one["id"]),
         (
@@ -45,7 +48,7 @@ def print_binding(one: dict[str, Any]) -> None:
             ("X", one["x"]),
             ("Y", one.get("y")),
             ("A" if one.get("a") else "members", near),
-            ("B", one["b"]),
+            ("B", as_shown(one["b"])),
             ("status", one["status"]),
             ("order", f"{one['order_id']} ({one['scene']})"),
             ("from", one["created_at"]),

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 
 from qibai.config import Config
 from qibai.core.errors import StoreUnavailable
+from qibai.core.masking import mask_numbers
 from qibai.store.actors import operator_here
 from qibai.store.embedded import EmbeddedPostgres
 from qibai.store.upgrade import upgrade
 from qibai.supervise import probes
 from qibai.voice import engine
+from qibai.voice.log import LogFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,9 @@ class Part:
     stop_signal: signal.Signals = signal.SIGTERM
     needs: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    shown: Callable[[], Callable[[str], str | None]] = lambda: (
+        mask_numbers
+    )  #: what may be shown of its output
 
 
 def parts(config: Config) -> list[Part]:
@@ -53,6 +58,7 @@ def parts(config: Config) -> list[Part]:
                 prepare=lambda: engine.render(config),
                 needs=(*store, *media),
                 env=engine.kamailio_environment(config),
+                shown=LogFilter,
             )
         )
     return made

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from qibai.config import UNRULED, Config
 from qibai.core.errors import QibaiError
-from qibai.core.masking import mask_numbers
 from qibai.store.actors import operator_here
 from qibai.store.keys import Keyring
 from qibai.store.upgrade import upgrade
@@ -108,7 +107,7 @@ class Supervisor:
         one.process = process
         if self._stopping.is_set():  # asked to stop while it was being started
             process.send_signal(part.stop_signal)
-        pump = asyncio.create_task(self._pump(part.name, process))
+        pump = asyncio.create_task(self._pump(part, process))
         watch = asyncio.create_task(self._watch_ready(one, process))
         try:
             await child.ended(process)
@@ -152,9 +151,10 @@ class Supervisor:
             await asyncio.to_thread(child.kill_group, process.pid)
             await child.ended(process)
 
-    async def _pump(self, name: str, process: asyncio.subprocess.Process) -> None:
+    async def _pump(self, part: Part, process: asyncio.subprocess.Process) -> None:
         if process.stdout is None:
             return
+        shown = part.shown()
         while True:
             try:
                 line = await process.stdout.readline()
@@ -162,7 +162,9 @@ class Supervisor:
                 continue
             if not line:
                 return
-            self._say(name, mask_numbers(line.decode(errors="replace").rstrip()))
+            said = shown(line.decode(errors="replace").rstrip())
+            if said is not None:
+                self._say(part.name, said)
 
     async def _stops_before(self, event: asyncio.Event) -> bool:
         waits = [asyncio.create_task(event.wait()), asyncio.create_task(self._stopping.wait())]

@@ -1,0 +1,64 @@
+"""Kamailio's log without what messages say.
+
+When its core cannot read a message it logs pieces of it, line breaks and all: numbers, names, addresses.
+"""
+
+import os
+import re
+import signal
+import sys
+from typing import Final
+
+from qibai.core.masking import mask_numbers
+
+#: `` 2(652) ERROR: <core> [core/parser/msg_parser.c:407]: parse_headers(): duplicate From … [From: …``
+_HEAD: Final = re.compile(
+    r"( *[0-9]+\([0-9]+\) [A-Z]+: (?:\{[^}]*\} )?(?:<core> |(\w+) )?(?:\[[\w./-]+:[0-9]+\]: )?(?:\w+\(\): )?)"
+)
+_CONTENT: Final = re.compile(r"[\[<\"'{|]|sips?:|tel:", re.IGNORECASE)
+_DIGITS: Final = re.compile(r"(?<![0-9bc])[0-9]{6,}")  #: no id of a call or binding, which begin with c and b
+
+
+class LogFilter:
+    """Call with each line in turn; gives what may be shown of it, or None."""
+
+    def __init__(self) -> None:
+        self._drop = False  #: whether lines without a head go on with what a message says
+
+    def __call__(self, line: str) -> str | None:
+        found = _HEAD.match(line)
+        if found is None:
+            return None if self._drop else _masked(line)
+        body = line[found.end() :]
+        # Our own script says types and codes alone, and a traceback of it has to be seen.
+        ours = found[2] == "app_python3"
+        self._drop = not ours
+        return found[1] + _masked(body if ours else _CONTENT.split(body, maxsplit=1)[0].rstrip())
+
+
+def _masked(text: str) -> str:
+    return _DIGITS.sub("…", mask_numbers(text))
+
+
+def filter_stderr() -> None:
+    """Let whatever this process says from now on, also as another program, pass through a LogFilter.
+
+    A child does it, until the last who can write is gone.
+    """
+    reading, writing = os.pipe()
+    if os.fork():
+        os.close(reading)
+        os.dup2(writing, sys.stderr.fileno())
+        os.dup2(writing, sys.stdout.fileno())
+        os.close(writing)
+        return
+    os.close(writing)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    shown = LogFilter()
+    with os.fdopen(reading, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            kept = shown(line.rstrip("\n"))
+            if kept is not None:
+                print(kept, file=sys.stderr, flush=True)
+    os._exit(0)
