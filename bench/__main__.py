@@ -35,9 +35,10 @@ def main() -> None:
                     (size, binds.run(world, report, seconds=seconds, rounds=rounds, bulk_rows=bulk_rows))
                 )
             if "voice" in parts and size == sizes[min(1, len(sizes) - 1)]:
-                calls = options.calls or (300 if options.quick else 3_000)
+                calls = options.calls or (300 if options.quick else 1_500)
                 top = 0 if options.quick else 3_000
-                voice.run(world, report, calls=calls, rate=options.rate, rounds=rounds, top_rate=top)
+                turns = options.rounds or (1 if options.quick else 5)
+                voice.run(world, report, calls=calls, rate=options.rate, rounds=turns, top_rate=top)
         if "memory" in parts:
             memory.run(world, report, requests=20_000 if options.quick else 1_000_000)
         if len(results) > 1:
@@ -64,7 +65,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--api-workers", type=int, default=os.cpu_count() or 1, help="API processes (default: one a CPU)"
     )
-    parser.add_argument("--calls", type=int, help="calls in one run (default 3000)")
+    parser.add_argument("--calls", type=int, help="calls in one run (default 1500)")
+    parser.add_argument("--rounds", type=int, help="rounds of the part voice (default 5)")
     parser.add_argument("--rate", type=int, default=300, help="calls a second (default 300)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args()

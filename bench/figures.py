@@ -23,6 +23,7 @@ class Figure:
     at_most: float | None = None
     at_least: float | None = None
     note: str = ""
+    paired: bool = False  #: taken in turns with the reference: ``ratio`` is the median of the rounds' own
 
     @property
     def value(self) -> float:
@@ -32,6 +33,9 @@ class Figure:
     def ratio(self) -> float | None:
         if not self.reference_values:
             return None
+        if self.paired:
+            turns = zip(self.values, self.reference_values, strict=True)
+            return statistics.median(value / base for value, base in turns)
         base = statistics.median(self.reference_values)
         return self.value / base if base else None
 

@@ -1,30 +1,34 @@
-"""CPU per call and the highest clean rate: Qibai beside a bare Kamailio relay, without and with topoh."""
+"""CPU per call and the highest clean rate: Qibai beside a bare Kamailio relay, without and with topoh.
 
-import contextlib
+The kinds take turns, round by round, and a ratio is taken within its round: what else the machine does, and
+how fast its cores happen to be, then strikes both sides alike.
+"""
+
 import csv
-import os
+import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from bench.cpu import tree_seconds
 from bench.figures import Figure, Report
-from bench.world import Pair, World, free_ports, part, process, wait_until
-from qibai.voice.engine import (
-    kamailio_command,
-    kamailio_environment,
-    render,
-    rtpengine_command,
-)
+from bench.platforms import SCENARIOS, Platform, Starter, qibai, relay
+from bench.world import Pair, World, process
 
-SCENARIOS: Final = Path(__file__).parent / "scenarios"
 CALL_S: Final = 1.0  #: how long a call lasts in scenarios/uac.xml
 SETTLE_S: Final = 1.0  #: the recorder's time to fold the last calls
+WARM_CALLS: Final = 300  #: before each measured run: connections, plans, pages, the interpreter's caches
+SEARCH_S: Final = 3.0  #: how long a rate is held in the search for the highest
 AT_MOST_OF_TOPOH: Final = 0.7
 AT_MOST_OF_BARE: Final = 1.8
+OURS: Final = "qibai"
+MEDIA: Final = "qibai, media anchored"
+KINDS: Final[dict[str, Starter]] = {
+    "bare": relay(False),
+    "topoh": relay(True),
+    OURS: qibai(False),
+    MEDIA: qibai(True),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Load:
     good: int
     failed: int
     resent: int
-    cpu_s: float
+    cpu_s: dict[str, float]  #: by process
 
     @property
     def clean(self) -> bool:
@@ -42,59 +46,56 @@ class Load:
 
     @property
     def us_per_call(self) -> float:
-        return self.cpu_s / max(self.good, 1) * 1e6
+        return sum(self.cpu_s.values()) / max(self.good, 1) * 1e6
 
-
-#: Starts one kind of platform; gives the port that takes calls and a reader of its CPU seconds.
-Platform = Callable[[World], contextlib.AbstractContextManager[tuple[int, Callable[[], float]]]]
+    def us_of(self, process: str) -> float:
+        return self.cpu_s[process] / max(self.good, 1) * 1e6
 
 
 def run(world: World, report: Report, *, calls: int, rate: int, rounds: int, top_rate: int) -> None:
-    """``rounds`` runs of each kind of platform, one kind after the other."""
+    """``rounds`` rounds, in each of them one run of each kind; then the search for the highest rates."""
     pairs = world.pairs(min(calls, 5_000))
-    kinds: dict[str, Platform] = {"bare": _relay(False), "topoh": _relay(True), "qibai": _qibai(False)}
-    kinds["qibai, media anchored"] = _qibai(True)
-    loads: dict[str, list[Load]] = {name: [] for name in kinds}
+    loads: dict[str, list[Load]] = {name: [] for name in KINDS}
+    for number in range(rounds):
+        for name, start in KINDS.items():
+            with start(world) as platform:
+                running = Running(world, pairs, platform)
+                warm, load = running.load(WARM_CALLS, rate), running.load(calls, rate)
+                if name in (OURS, MEDIA):
+                    _check_records(world, warm.good + load.good)
+            loads[name].append(load)
+            report.say(f"voice: round {number + 1} of {rounds}, {name}: {load.us_per_call:,.0f} µs a call")
     highest: dict[str, float] = {}
-    for name, platform in kinds.items():
-        with platform(world) as (port, cpu):
-            running = Running(world, pairs, port, cpu)
-            running.load(50, rate)  # warm: connections, plans, pages
-            for number in range(rounds):
-                report.say(f"voice: {name}, run {number + 1} of {rounds}, {calls} calls at {rate}/s")
-                loads[name].append(running.load(calls, rate))
-            if top_rate and name != "qibai, media anchored":
+    for name, start in KINDS.items():
+        if top_rate and name != MEDIA:
+            with start(world) as platform:
+                running = Running(world, pairs, platform)
+                running.load(WARM_CALLS, rate)
                 highest[name] = running.highest(report, name, rate, top_rate)
     _tell(report, loads, highest)
 
 
 def _tell(report: Report, loads: dict[str, list[Load]], highest: dict[str, float]) -> None:
-    cost = {name: [load.us_per_call for load in runs] for name, runs in loads.items()}
-    note = {name: _trouble(runs) for name, runs in loads.items()}
-    ours = cost["qibai"]
-    what = "CPU a call: Kamailio, PostgreSQL, recorder"
-    report.add(Figure("voice", "CPU a call, bare relay", "µs", cost["bare"], note=note["bare"]))
-    report.add(
-        Figure(
-            "voice",
-            "CPU a call, relay with topoh",
-            "µs",
-            cost["topoh"],
-            "bare",
-            cost["bare"],
-            note=note["topoh"],
+    def line(what: str, kind: str, base: str = "", mark: float | None = None) -> None:
+        runs = loads[kind]
+        cost = [load.us_per_call for load in runs]
+        note = f"{min(cost):,.0f} to {max(cost):,.0f}{_trouble(runs)}"
+        against = [load.us_per_call for load in loads[base]] if base else []
+        report.add(
+            Figure("voice", what, "µs", cost, base, against, at_most=mark, note=note, paired=bool(base))
         )
-    )
-    report.add(
-        Figure(
-            "voice", what, "µs", ours, "topoh", cost["topoh"], at_most=AT_MOST_OF_TOPOH, note=note["qibai"]
-        )
-    )
-    report.add(Figure("voice", what, "µs", ours, "bare", cost["bare"], at_most=AT_MOST_OF_BARE))
-    media = "qibai, media anchored"
-    report.add(
-        Figure("voice", f"{what}, rtpengine", "µs", cost[media], "topoh", cost["topoh"], note=note[media])
-    )
+
+    whole = "CPU a call: Kamailio, PostgreSQL, recorder"
+    line("CPU a call, bare relay", "bare")
+    line("CPU a call, relay with topoh", "topoh", "bare")
+    line(whole, OURS, "topoh", AT_MOST_OF_TOPOH)
+    line(whole, OURS, "bare", AT_MOST_OF_BARE)
+    line(f"{whole}, rtpengine", MEDIA, "topoh")
+    for kind in (OURS, MEDIA):
+        shares = {
+            name: statistics.median(load.us_of(name) for load in loads[kind]) for name in loads[kind][0].cpu_s
+        }
+        report.say(f"{kind}: " + ", ".join(f"{name} {share:,.0f} µs" for name, share in shares.items()))
     for name, rate in highest.items():
         base = [highest["bare"]] if name != "bare" else []
         report.add(
@@ -104,27 +105,46 @@ def _tell(report: Report, loads: dict[str, list[Load]], highest: dict[str, float
 
 def _trouble(runs: list[Load]) -> str:
     failed, resent = sum(load.failed for load in runs), sum(load.resent for load in runs)
-    return f"{failed} calls failed, {resent} messages were sent again" if failed or resent else ""
+    return f"; {failed} calls failed, {resent} messages were sent again" if failed or resent else ""
+
+
+def _check_records(world: World, calls: int) -> None:
+    """Raise RuntimeError when a call has no finished record. They go: the next run begins with none."""
+    with world.connect() as conn:
+        row = conn.execute("SELECT count(*) FROM call WHERE ended_at IS NOT NULL").fetchone()
+        if row is None or row[0] < calls:
+            raise RuntimeError(f"{calls} calls, but {row and row[0]} finished records")
+        conn.execute("TRUNCATE call")
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A platform that takes calls on ``port``; ``cpu`` reads the CPU seconds of its processes."""
+    """A platform under load."""
 
     world: World
     pairs: list[Pair]
-    port: int
-    cpu: Callable[[], float]
+    platform: Platform
 
     def highest(self, report: Report, name: str, low: int, top: int) -> float:
-        """The highest rate, in steps of a quarter, at which three seconds of calls go through clean."""
+        """The highest rate at which ``SEARCH_S`` of calls go through clean: steps of a quarter, then halves.
+
+        A rate that fails is tried once more: one lost message in thousands is the machine's.
+        """
+
+        def goes(rate: float) -> bool:
+            good = any(self.load(round(rate * SEARCH_S), round(rate)).clean for _ in range(2))
+            report.say(f"voice: {name} at {rate:.0f} calls/s: {'clean' if good else 'not clean'}")
+            return good
+
         clean, rate = 0.0, float(low)
-        while rate <= top:
-            load = self.load(round(rate * 3), round(rate))
-            report.say(f"voice: {name} at {rate:.0f} calls/s: {'clean' if load.clean else 'not clean'}")
-            if not load.clean:
-                break
+        while rate <= top and goes(rate):
             clean, rate = rate, rate * 1.25
+        for _ in range(2 if clean else 0):
+            middle = (clean + rate) / 2
+            if goes(middle):
+                clean = middle
+            else:
+                rate = middle
         return clean
 
     def load(self, calls: int, rate: int) -> Load:
@@ -137,79 +157,18 @@ class Running:
         longest = calls / rate + CALL_S + 20
         common = ["-i", "127.0.0.1", "-nostdin"]
         uas = ["sipp", "-sf", str(SCENARIOS / "uas.xml"), "-p", str(self.world.ports[4]), *common]
-        uac = ["sipp", f"127.0.0.1:{self.port}", "-sf", str(SCENARIOS / "uac.xml"), *common]
+        uac = ["sipp", f"127.0.0.1:{self.platform.port}", "-sf", str(SCENARIOS / "uac.xml"), *common]
         uac += ["-p", str(self.world.ports[3]), "-m", str(calls), "-inf", str(data), "-r", str(rate)]
         uac += ["-l", str(rate * 8), "-recv_timeout", "8000", "-timeout", f"{longest:.0f}", "-timeout_error"]
         uac += ["-trace_stat", "-stf", str(stats), "-fd", "1"]
         with process(uas, folder / "uas.log"):
-            before = self.cpu()
+            before = self.platform.cpu()
             with (folder / "uac.log").open("wb") as log:
                 subprocess.run(uac, stdout=log, stderr=log, cwd=folder, check=False, timeout=longest + 20)
             time.sleep(SETTLE_S)
-            spent = self.cpu() - before
+            after = self.platform.cpu()
         with stats.open() as file:
             last = list(csv.DictReader(file, delimiter=";"))[-1]
         good = int(last["SuccessfulCall(C)"])
+        spent = {name: seconds - before[name] for name, seconds in after.items()}
         return Load(good, calls - good, int(last["Retransmissions(C)"]), spent)
-
-
-def _relay(topoh: bool) -> Platform:
-    @contextlib.contextmanager
-    def start(world: World) -> Iterator[tuple[int, Callable[[], float]]]:
-        port = free_ports(1)[0]
-        text = (SCENARIOS / "relay.cfg").read_text()
-        modules = next(Path("/usr/lib").glob("*/kamailio/modules"))
-        for word, value in (("MODULES", f"{modules}/"), ("CALLEE", str(world.ports[4])), ("PORT", str(port))):
-            text = text.replace(word, value)
-        if topoh:
-            text = text.replace("#!KAMAILIO\n", "#!KAMAILIO\n#!define TOPOH\n", 1)
-        run_dir = world.home / ("topoh" if topoh else "bare")
-        run_dir.mkdir(exist_ok=True)
-        (run_dir / "kamailio.cfg").write_text(text)
-        command = [
-            "kamailio",
-            "-f",
-            str(run_dir / "kamailio.cfg"),
-            "-DD",
-            "-E",
-            "-Y",
-            str(run_dir),
-            "-m",
-            "128",
-        ]
-        log = run_dir / "kamailio.log"
-        with process(command, log) as child:
-            wait_until(lambda: _listens(port), "the relay", log)
-            yield port, lambda: tree_seconds(child.pid)
-
-    return start
-
-
-def _qibai(media: bool) -> Platform:
-    @contextlib.contextmanager
-    def start(world: World) -> Iterator[tuple[int, Callable[[], float]]]:
-        world.set_media(media)
-        config = world.config()
-        render(config)
-        config.spool_dir.mkdir(exist_ok=True)
-        port, log = config.voice.udp_port, world.home / "qibai.log"
-        recorder = part("qibai.records.recorder")
-        env = {**os.environ, "QIBAI_HOME": str(world.home)}
-        with contextlib.ExitStack() as stack:
-            children = [stack.enter_context(process(recorder, log, env))]
-            if media:
-                children.append(stack.enter_context(process(rtpengine_command(config), log)))
-            kamailio = process(kamailio_command(config), log, kamailio_environment(config))
-            children.append(stack.enter_context(kamailio))
-            roots = [world.database_pid(), *(child.pid for child in children)]
-            wait_until(lambda: _listens(port), "Kamailio", log)
-            yield port, lambda: tree_seconds(*roots)
-            if any(child.poll() is not None for child in children):
-                raise RuntimeError(f"a measured process ended early:\n{log.read_text()[-2000:]}")
-
-    return start
-
-
-def _listens(port: int) -> bool:
-    """Whether some process has the UDP port."""
-    return f"0100007F:{port:04X}" in Path("/proc/net/udp").read_text()
