@@ -52,7 +52,7 @@ def relay(topoh: bool) -> Starter:
         (run_dir / "kamailio.cfg").write_text(text)
         command = ["kamailio", "-f", str(run_dir / "kamailio.cfg"), "-DD", "-E", "-Y", str(run_dir)]
         log = run_dir / "kamailio.log"
-        with process([*command, "-m", "128"], log) as child:
+        with process([*command, "-m", "128", "-x", "fm", "-X", "fm"], log) as child:
             wait_until(lambda: _listens(port), "the relay", log)
             yield Platform(port, {"Kamailio": child.pid})
 

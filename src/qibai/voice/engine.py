@@ -73,6 +73,8 @@ def kamailio_command(config: Config) -> list[str]:
         program("kamailio"),
         *("-f", str(run / "kamailio.cfg"), "-DD", "-E", "-P", str(run / "kamailio.pid"), "-Y", str(run)),
         *("-m", str(_SHARED_MB), "-M", str(_PACKAGE_MB)),
+        # The allocators without debugging aids: less CPU a call than Debian's default.
+        *("-x", "fm", "-X", "fm"),
     ]
 
 
