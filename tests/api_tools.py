@@ -125,12 +125,14 @@ class Api:
 
     def operator(self, person: str = "wang") -> Tenant:
         """An operator's key."""
+        return self.person(person, Role.OPERATOR)
+
+    def person(self, name: str, role: Role) -> Tenant:
+        """An operator's or auditor's key."""
 
         async def make() -> Tenant:
             async with await psycopg.AsyncConnection.connect(self.dsn, autocommit=True) as conn:
-                return Tenant(
-                    person, 0, await tenants.add_key(conn, self.keyring, kind=Role.OPERATOR, person=person)
-                )
+                return Tenant(name, 0, await tenants.add_key(conn, self.keyring, kind=role, person=name))
 
         return asyncio.run(make())
 

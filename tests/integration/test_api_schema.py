@@ -24,9 +24,9 @@ checks.negative_data_rejection.enabled = false
 
 #: Which addresses each kind of key is tried on.
 _NOT_FOR = {
-    Role.TENANT: "^/v1/(translations|admin)",
+    Role.TENANT: "^/v1/(translations|admin|trace)",
     Role.NETWORK: "^/v1/(?!translations)",
-    Role.OPERATOR: "^/v1/(?!admin)",
+    Role.OPERATOR: "^/v1/(?!admin|trace)",
 }
 
 

@@ -9,6 +9,7 @@ from qibai.api.problems import STATUS, Problem
 
 _REF: Final = "#/components/schemas/{name}"
 _PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_NAMING: Final = ("/v1/admin/", "/v1/trace")  #: where bodies name things
 _DESCRIPTIONS: Final = {
     400: "The request does not have the documented shape.",
     401: "No valid key or signature.",
@@ -95,9 +96,7 @@ def _complete(operation: dict[str, Any], path: str, body: type | None) -> None:
                 },
             }
     for status in sorted(set(STATUS.values()) - {405}):
-        if (
-            status == 404 and "{" not in path and not path.startswith("/v1/admin/")
-        ):  # bodies there name things
+        if status == 404 and "{" not in path and not path.startswith(_NAMING):
             continue
         responses[str(status)] = {"description": _DESCRIPTIONS[status], "content": _PROBLEM}
     responses["503"]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}

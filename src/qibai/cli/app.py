@@ -27,6 +27,7 @@ from qibai.cli import (
     show,
     tenant,
     terminate,
+    trace,
     version,
 )
 from qibai.cli.options import State
@@ -60,6 +61,7 @@ for _panel, _modules in {
     "Start": (demo, init, platform, doctor),
     "Work": (bind, show, release, route, calls, terminate),
     "Administer": (migrate, settings, access, processes, version),
+    "Answer for": (trace,),
 }.items():
     for _module in _modules:
         for _name, _command in _module.COMMANDS.items():

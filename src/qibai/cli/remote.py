@@ -43,6 +43,9 @@ class Remote:
     def calls(self, limit: int) -> list[dict[str, Any]]:
         return [_plain(one) for one in islice(self._client.calls(page=limit), limit)]
 
+    def ask(self, method: str, target: str, body: dict[str, Any] | None = None) -> Any:
+        return self._client.request(method, target, body)
+
     def terminate(self, id: str) -> dict[str, Any]:
         return _plain(self._client.terminate(id))
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import niquests
 
@@ -172,6 +172,10 @@ class AsyncClient:
     async def terminate(self, id: str) -> models.Call:
         """Have a running call ended; it takes about a second."""
         return await self._ask(requests.terminate(id))
+
+    async def request(self, method: str, target: str, body: Any = None) -> Any:
+        """Whatever else the API has, such as ``/v1/admin/…``, as plain JSON; ``target``: path and query."""
+        return await self._ask(requests.plain(method, target, body))
 
     async def _ask(self, asked: Asked[T]) -> T:
         attempt = 0

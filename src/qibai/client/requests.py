@@ -159,6 +159,10 @@ def terminate(id: str) -> Asked[models.Call]:
     return Asked("POST", f"/v1/calls/{quote(id, safe='')}/terminate", models.Call)
 
 
+def plain(method: str, target: str, body: Any) -> Asked[Any]:
+    return Asked(method, target, object, b"" if body is None else models.to_json(body))
+
+
 def chunks(items: Sequence[T]) -> list[Sequence[T]]:
     """Bulks of a size that one request takes."""
     return [items[start : start + MAX_BULK] for start in range(0, len(items), MAX_BULK)]

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import niquests
 
@@ -170,6 +170,10 @@ class Client:
     def terminate(self, id: str) -> models.Call:
         """Have a running call ended; it takes about a second."""
         return self._ask(requests.terminate(id))
+
+    def request(self, method: str, target: str, body: Any = None) -> Any:
+        """Whatever else the API has, such as ``/v1/admin/…``, as plain JSON; ``target``: path and query."""
+        return self._ask(requests.plain(method, target, body))
 
     def _ask(self, asked: Asked[T]) -> T:
         attempt = 0

@@ -1,0 +1,215 @@
+"""``/v1/trace``: whose a 700 number was at a time; real numbers only with a second person's approval."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+import msgspec
+from litestar import post
+from msgspec import Meta
+
+from qibai.api import models
+from qibai.api.admin.common import ACT_TIMEOUT_S, body
+from qibai.api.admin.dual import twofold
+from qibai.api.connections import Connection
+from qibai.api.gate import asked
+from qibai.api.handlers import Asking, services_of
+from qibai.core.binding import Mode, Scene, Status
+from qibai.core.errors import BindingNotFound
+from qibai.core.ids import format_id, parse_id
+from qibai.core.numbering import Msisdn, Number700
+from qibai.core.roles import Action
+from qibai.store import audit, trace
+from qibai.store.bindings import Binding
+from qibai.store.calls import CallRecord
+from qibai.store.dual import Permit, Wanted
+from qibai.store.keys import Keyring
+
+Masked = Annotated[str, Meta(description="A real number without its middle.", examples=["138****8000"])]
+RowId = Annotated[str, Meta(max_length=64, pattern=models.ID_PATTERN, examples=["b12345678-0abcdefghjkmn"])]
+
+
+class TraceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose was `number` at `at`, give or take `window_s` seconds?"""
+
+    number: Annotated[str, Meta(pattern=models.NUMBER_PATTERN, examples=["700123456781234"])]
+    at: models.Instant
+    party: Annotated[models.Msisdn, Meta(description="Only bindings of this real number.")] | None = None
+    window_s: Annotated[int, Meta(ge=0, le=86_400)] = 300
+
+
+class TracedCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call to, or shown as coming from, the number in that time."""
+
+    id: str
+    started_at: datetime
+    answered_at: datetime | None
+    ended_at: datetime | None
+    reason: str | None
+    called: str | None
+    shown: str | None
+    caller: Masked | None
+    callee: Masked | None
+
+
+class Traced(msgspec.Struct, frozen=True, kw_only=True):
+    """A binding that held the number then."""
+
+    id: Annotated[str, Meta(examples=["b12345678-0abcdefghjkmn"])]
+    platform: Annotated[str, Meta(description="The application platform.")] | None
+    tenant: str | None
+    order_id: str
+    industrial_id: str | None
+    scene: Scene
+    mode: Mode
+    x: str
+    y: str | None
+    a: Masked | None
+    members: list[Masked]
+    b: Masked
+    status: Status
+    created_at: datetime
+    expires_at: datetime
+    released_at: datetime | None
+    calls: list[TracedCall]
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """What was found, that with calls first; `more`: name the party, or narrow the window, to see all."""
+
+    items: list[Traced]
+    more: bool
+
+
+class RevealRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The binding, or the call, whose real numbers are needed, and why."""
+
+    id: RowId
+    why: models.Label
+
+
+class Revealed(msgspec.Struct, frozen=True, kw_only=True):
+    """Real numbers, this once: of a binding `a` or `members` and `b`, of a call `caller` and `callee`."""
+
+    id: str
+    a: models.Msisdn | None = None
+    members: list[models.Msisdn] = []
+    b: models.Msisdn | None = None
+    caller: models.Msisdn | None = None
+    callee: models.Msisdn | None = None
+
+
+_TRACE: Final = msgspec.json.Decoder(TraceRequest)
+_REVEAL: Final = msgspec.json.Decoder(RevealRequest)
+
+
+@post(
+    "/v1/trace",
+    operation_id="trace",
+    summary="Trace a 700 number",
+    tags=["trace"],
+    status_code=200,
+    opt={"action": Action.TRACE, "body": TraceRequest},
+)
+async def trace_number(request: Asking) -> Trace:
+    """From a number and a time to the binding, its order, tenant and application platform. Audited."""
+    said = body(request, _TRACE)
+    number = Number700.parse(said.number)
+    party = None if said.party is None else Msisdn.parse(said.party, field="party")
+    services = services_of(request)
+    actor, keyring = asked(request.scope).principal.actor, services.keyring
+    window = timedelta(seconds=said.window_s)
+    at = min(max(said.at, datetime(2000, 1, 1, tzinfo=UTC)), datetime(2999, 1, 1, tzinfo=UTC))
+    async with services.connections.get(timeout_s=ACT_TIMEOUT_S) as conn, conn.transaction():
+        found = await trace.trace(conn, keyring, number, at, party=party, window=window)
+        items = [_traced(one, keyring) for one in found[: trace.MOST]]
+        told = {"at": at, "window_s": said.window_s, "party": None if party is None else party.masked}
+        ids = [item.id for item in items]
+        await audit.record(conn, keyring, actor, Action.TRACE, f"number:{number}", **told, found=ids)
+    return Trace(items, len(found) > trace.MOST)
+
+
+@post(
+    "/v1/trace/reveal",
+    operation_id="reveal",
+    summary="Reveal real numbers",
+    tags=["trace"],
+    status_code=200,
+    opt={"action": Action.TRACE_REVEAL, "body": RevealRequest},
+)
+async def reveal(request: Asking) -> Revealed:
+    """Asks for it; once an operator other than who asks has approved, the same request shows them once."""
+    said = body(request, _REVEAL)
+    services = services_of(request)
+    actor, keyring = asked(request.scope).principal.actor, services.keyring
+
+    async def work(conn: Connection, permit: Permit) -> Revealed:
+        shown = _revealed(said.id, await _find(conn, keyring, said.id), keyring)
+        kind = "call" if said.id.startswith("c") else "binding"
+        told = permit.details | {"why": said.why}
+        await audit.record(conn, keyring, actor, Action.TRACE_REVEAL, f"{kind}:{said.id}", **told)
+        return shown
+
+    async with services.connections.get() as conn:  # nobody shall approve what is not there
+        await _find(conn, keyring, said.id)
+    return await twofold(request, Wanted(Action.TRACE_REVEAL, {"id": said.id}, said.why), work)
+
+
+async def _find(conn: Connection, keyring: Keyring, id: str) -> Binding | CallRecord:
+    """Raise BindingNotFound, CallNotFound."""
+    if (call := parse_id("c", id)) is not None:
+        return await trace.call_of(conn, *call)
+    if (binding := parse_id("b", id)) is None:
+        raise BindingNotFound
+    return await trace.binding_of(conn, keyring, *binding)
+
+
+def _revealed(id: str, row: Binding | CallRecord, keyring: Keyring) -> Revealed:
+    if isinstance(row, CallRecord):
+        caller, callee = row.opened(keyring)
+        return Revealed(id=id, caller=_whole(caller), callee=_whole(callee))
+    return Revealed(id=id, a=_whole(row.a), members=[one.e164 for one in row.members], b=row.b.e164)
+
+
+def _traced(one: trace.Traced, keyring: Keyring) -> Traced:
+    row = one.binding
+    return Traced(
+        id=format_id("b", row.code, row.id),
+        platform=one.platform,
+        tenant=one.tenant,
+        order_id=row.order_id,
+        industrial_id=row.industrial_id,
+        scene=row.scene,
+        mode=row.mode,
+        x=str(row.x),
+        y=None if row.y is None else str(row.y),
+        a=None if row.a is None else row.a.masked,
+        members=[member.masked for member in row.members],
+        b=row.b.masked,
+        status=row.status(datetime.now(UTC)),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        released_at=row.released_at,
+        calls=[_call(call, keyring) for call in one.calls],
+    )
+
+
+def _call(row: CallRecord, keyring: Keyring) -> TracedCall:
+    caller, callee = row.opened(keyring)
+    return TracedCall(
+        id=format_id("c", row.code, row.id),
+        started_at=row.started_at,
+        answered_at=row.answered_at,
+        ended_at=row.ended_at,
+        reason=row.reason,
+        called=None if row.called_number is None else str(row.called_number),
+        shown=None if row.shown_number is None else str(row.shown_number),
+        caller=None if caller is None else caller.masked,
+        callee=None if callee is None else callee.masked,
+    )
+
+
+def _whole(number: Msisdn | None) -> str | None:
+    return None if number is None else number.e164
+
+
+HANDLERS: Final = (trace_number, reveal)

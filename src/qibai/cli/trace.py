@@ -1,0 +1,111 @@
+"""``qibai trace`` and ``qibai reveal``: through the API, as whoever the key names."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from qibai.cli.options import ApiKey, ApiUrl, JsonOut, asked, config_of
+from qibai.cli.output import as_json, note, out, say, table
+from qibai.cli.remote import remote
+from qibai.core.errors import BadRequest
+from qibai.core.numbering import Number700
+
+
+def trace(  # noqa: PLR0917  # options
+    ctx: typer.Context,
+    number: Annotated[str, typer.Argument(help="The 700 number, as it was seen or dialled.")],
+    at: Annotated[str, typer.Option(help="When, with a UTC offset: 2026-06-01T14:03:00+08:00.")],
+    party: Annotated[
+        str | None,
+        typer.Option(help="A real number that took part; - asks for it.", callback=asked),
+    ] = None,
+    window: Annotated[int, typer.Option(min=0, max=86_400, help="Seconds around that time.")] = 300,
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
+    json: JsonOut = False,
+) -> None:
+    """Trace a 700 number (溯源): whose it was then, for which order; real numbers stay masked.
+
+    For operators and auditors; every trace is in the audit trail.
+    Example: qibai trace 700100000011234 --at 2026-06-01T14:03:00+08:00
+    """
+    wanted: dict[str, Any] = {"number": str(Number700.parse(number)), "at": _time(at), "window_s": window}
+    if party is not None:
+        wanted["party"] = party
+    with remote(config_of(ctx), api_url, api_key) as api:
+        answer = api.ask("POST", "/v1/trace", wanted)
+    if json:
+        as_json(answer)
+        return
+    if not answer["items"]:
+        say("nobody held this number then, or it is no longer kept")
+    for one in answer["items"]:
+        _print(one)
+    if answer["more"]:
+        note("… and more: give --party, or a smaller --window")
+
+
+def reveal(  # noqa: PLR0917  # options
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(help="The binding's or call's id, as `qibai trace` shows it.")],
+    why: Annotated[str, typer.Option(help="For whoever has to approve it, and for the audit trail.")],
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
+    json: JsonOut = False,
+) -> None:
+    """Show a binding's or call's real numbers, once, after another operator has approved it (`qibai dual`).
+
+    Example: qibai reveal b10000001-0abcdefghjkmn --why "case 2026-118"
+    """
+    with remote(config_of(ctx), api_url, api_key) as api:
+        answer = api.ask("POST", "/v1/trace/reveal", {"id": id, "why": why})
+    if json:
+        as_json(answer)
+        return
+    names = {"a": "A", "members": "members", "b": "B", "caller": "caller", "callee": "callee"}
+    rows = [(said, answer[key]) for key, said in names.items() if answer.get(key)]
+    table(
+        ("shown once", id),
+        ((said, ", ".join(it) if isinstance(it, list) else it) for said, it in rows),
+    )
+
+
+def _time(text: str) -> str:
+    """Raise BadRequest unless it is a time with its offset."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise BadRequest("give a time with its offset, such as 2026-06-01T14:03:00+08:00", field="at")
+    return at.isoformat()
+
+
+def _print(one: dict[str, Any]) -> None:
+    table(
+        ("binding", one["id"]),
+        (
+            ("application platform", one["platform"]),
+            ("tenant", one["tenant"]),
+            ("order", f"{one['order_id']} ({one['scene']})"),
+            ("identifier", one["industrial_id"]),
+            ("mode", one["mode"]),
+            ("X", one["x"]),
+            ("Y", one["y"]),
+            ("A" if one["a"] else "members", one["a"] or ", ".join(one["members"])),
+            ("B", one["b"]),
+            ("state", one["status"]),
+            ("from", one["created_at"]),
+            ("until", one["released_at"] or one["expires_at"]),
+        ),
+    )
+    for call in one["calls"]:
+        ends = call["ended_at"] or "…"
+        who = f"{call['caller'] or '–'} → {call['callee'] or '–'}"
+        out.print(
+            f"call {call['id']}  {call['started_at']} – {ends}  {who}  {call['reason'] or ''}", markup=False
+        )
+
+
+COMMANDS = {"trace": trace, "reveal": reveal}
