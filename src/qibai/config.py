@@ -83,6 +83,57 @@ class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     peers: list[Peer] = []  #: see below
 
 
+class MessageLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A carrier's message centre that we bind to, or an account under which a carrier binds to us."""
+
+    name: str  #: how logs, records and `qibai links` call it
+    protocol: Literal["smpp", "cmpp"]  #: SMPP 3.4, or CMPP
+    role: Literal["client", "server"] = "client"  #: client: we bind to host; server: the peer binds to us
+    host: str = ""  #: a client's peer
+    port: int = 0  #: its port; 0: 2775 for SMPP, 7890 for CMPP
+    account: str = ""  #: system_id, or CMPP's Source_Addr of six digits
+    password_file: str = ""  #: a file of mode 600 with the shared secret
+    sources: list[str] = []  #: where a server's peer may bind from, addresses or CIDR; empty: anywhere
+    tls: bool = False  #: a client's connection in TLS
+    tls_ca: str = ""  #: who signs the peer's certificate; empty: the system's authorities
+    number_format: NumberFormat = "national"  #: how it writes real numbers: e164 +86138…, national 138…
+    version: Literal["", "3.4", "2.0", "3.0"] = ""  #: empty: SMPP 3.4, CMPP 3.0
+    priority: int = 10  #: the highest that is up gets messages first; negative: never sent to
+    prefixes: list[str] = []  #: only receivers whose number begins so (138, 1709 …); empty: all
+    window: int = 16  #: submits without an answer
+    rate: int = 0  #: submits a second; 0: as fast as the window allows
+    sessions: int = 1  #: connections: how many we make, or at most take
+    enquire_s: int = 30  #: an idle connection is asked after so long
+    answer_s: int = 10  #: how long to wait for an answer
+    long: Literal["udh8", "udh16", "sar", "payload"] = "udh8"  #: how long messages leave; CMPP: udh8, udh16
+    service: str = ""  #: SMPP's service_type, CMPP's Service_Id
+
+
+class MessagingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Text messages; the gateway is one process."""
+
+    enabled: bool = True  #: run the gateway
+    host: str = "127.0.0.1"  #: the address that SMPP and CMPP peers bind to
+    smpp_port: int = 0  #: for peers that bind to us; 0: off
+    cmpp_port: int = 0  #: the same for CMPP
+    tls_cert: str = ""  #: PEM files: both ports in TLS
+    tls_key: str = ""  #: its private key
+    sip: bool = True  #: take SIP MESSAGE from voice's peers, and send to them
+    sip_priority: int = 0  #: as a link's priority
+    sip_port: int = 5064  #: between Kamailio and the gateway, on 127.0.0.1
+    join: bool = (
+        True  #: long messages are put together first, else passed part by part where no rule reads text
+    )
+    parts_wait_s: int = 300  #: how long the rest of a long message is waited for
+    validity_s: int = 86_400  #: of a message that names none, and the most
+    receipt_wait_s: int = 86_400  #: after the validity: then a message without a receipt is unknown
+    pair_per_minute: int = 20  #: messages of one sender to one number; 0: no limit
+    number_per_minute: int = 60  #: messages to one number; 0: no limit
+    content: Literal["masked", "none", "full"] = "masked"  #: what a record keeps of the text
+    refusal_text: str = ""  #: sent back to a refused sender; empty: nothing
+    links: list[MessageLink] = []  #: see below
+
+
 class RecorderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch_ms: int = 100  #: how often events go to the store
     keep_spool_s: int = 3_600  #: how long events are kept after they were stored
@@ -137,6 +188,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api: ApiConfig = ApiConfig()
     binding: BindingConfig = BindingConfig()
     voice: VoiceConfig = VoiceConfig()
+    messaging: MessagingConfig = MessagingConfig()
     recorder: RecorderConfig = RecorderConfig()
     retention: RetentionConfig = RetentionConfig()
     pilot: PilotConfig = PilotConfig()
@@ -167,7 +219,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.home / "qibai.toml"
 
 
-_SECTIONS = ("store", "api", "binding", "voice", "recorder", "retention", "pilot", "dual")
+_SECTIONS = ("store", "api", "binding", "voice", "messaging", "recorder", "retention", "pilot", "dual")
 
 
 def load(home: Path | str | None = None, environ: dict[str, str] | None = None) -> Config:
@@ -189,7 +241,7 @@ def load(home: Path | str | None = None, environ: dict[str, str] | None = None) 
             raise ConfigError(f"[{section}] must be a table")
         for name in Config.__annotations__[section].__struct_fields__:
             value = env.get(f"QIBAI_{section}_{name}".upper())
-            if value is not None and name != "peers":
+            if value is not None and name not in ("peers", "links"):
                 part[name] = value
     data["home"] = str(root)
     data["node"] = env.get("QIBAI_NODE") or data.get("node") or socket.gethostname()

@@ -53,6 +53,24 @@ PEER_SAMPLE: Final = """\
 """
 
 
+LINK_SAMPLE: Final = """
+# A carrier's message centre; one block for each. Password files have mode 600.
+# [[messaging.links]]
+# name = "carrier-1-sms"
+# protocol = "cmpp"           # smpp or cmpp
+# role = "client"             # client: we bind to host; server: the peer binds to us
+# host = "192.0.2.20"
+# port = 7890
+# account = "901234"
+# password_file = "/etc/qibai/carrier-1-sms.secret"
+"""
+#: Keys that are lists of tables: blocks of their own, in the file only.
+TABLES: Final[dict[str, tuple[type[msgspec.Struct], str]]] = {
+    "voice.peers": (config.Peer, "Peers"),
+    "messaging.links": (config.MessageLink, "Links"),
+}
+
+
 def keys(section: str, struct: type[msgspec.Struct]) -> Iterator[Key]:
     """A section's keys in order."""
     comments = {}
@@ -70,10 +88,10 @@ def sample() -> str:
     for section, struct in SECTIONS.items():
         lines.append(f"[{section}]")
         for key in keys(section, struct):
-            if key.name != "peers":
+            if f"{section}.{key.name}" not in TABLES:
                 lines.append(f"# {key.toml}" + (f"  # {key.about}" if key.about else ""))
         lines.append("")
-    return "\n".join(lines) + "\n" + PEER_SAMPLE
+    return "\n".join(lines) + "\n" + PEER_SAMPLE + LINK_SAMPLE
 
 
 def reference() -> str:
@@ -91,15 +109,16 @@ def reference() -> str:
     ]
     for section, struct in SECTIONS.items():
         lines += [f"## [{section}]", "", *_rows(list(keys(section, struct))), ""]
-    lines += [
-        "## [[voice.peers]]",
-        "",
-        *_clean(inspect.getdoc(config.Peer) or ""),
-        "Peers are given in the file only, one `[[voice.peers]]` block for each.",
-        "",
-        *_rows(list(keys("voice.peers", config.Peer)), variables=False),
-        "",
-    ]
+    for name, (table, people) in TABLES.items():
+        lines += [
+            f"## [[{name}]]",
+            "",
+            *_clean(inspect.getdoc(table) or ""),
+            f"{people} are given in the file only, one `[[{name}]]` block for each.",
+            "",
+            *_rows(list(keys(name, table)), variables=False),
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -110,7 +129,7 @@ def _rows(found: list[Key], *, variables: bool = True) -> list[str]:
         default = "required" if key.default is msgspec.NODEFAULT else f"`{_toml(key.default)}`"
         cells = [f"`{key.name}`", key.kind, default, key.about]
         if variables:
-            cells.append("" if key.name == "peers" else f"`{key.variable}`")
+            cells.append("" if f"{key.section}.{key.name}" in TABLES else f"`{key.variable}`")
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 

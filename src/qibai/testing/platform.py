@@ -44,11 +44,12 @@ def write_config(config: Config) -> None:
     config.home.mkdir(parents=True, exist_ok=True)
     data = msgspec.to_builtins(config, enc_hook=str)
     lines = [f"node = {json.dumps(data['node'])}\n"] if data["node"] else []
-    for name in ("store", "api", "binding", "voice", "recorder", "pilot"):
-        peers = data[name].pop("peers", [])
+    for name in ("store", "api", "binding", "voice", "messaging", "recorder", "pilot"):
+        blocks = {key: data[name].pop(key) for key in ("peers", "links") if key in data[name]}
         lines += [f"[{name}]\n", *_entries(data[name])]
-        for peer in peers:
-            lines += [f"[[{name}.peers]]\n", *_entries(peer)]
+        for key, tables in blocks.items():
+            for table in tables:
+                lines += [f"[[{name}.{key}]]\n", *_entries(table)]
     config.file.write_text("".join(lines), "utf-8")
 
 
