@@ -121,9 +121,7 @@ class MessagingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sip: bool = True  #: take SIP MESSAGE from voice's peers, and send to them
     sip_priority: int = 0  #: as a link's priority
     sip_port: int = 5064  #: between Kamailio and the gateway, on 127.0.0.1
-    join: bool = (
-        True  #: long messages are put together first, else passed part by part where no rule reads text
-    )
+    join: bool = True  #: put long messages together first; false: pass parts where no rule reads text
     parts_wait_s: int = 300  #: how long the rest of a long message is waited for
     validity_s: int = 86_400  #: of a message that names none, and the most
     receipt_wait_s: int = 86_400  #: after the validity: then a message without a receipt is unknown
