@@ -18,6 +18,7 @@ from qibai.core.errors import Conflict, SealBroken
 from qibai.core.ids import new_id
 from qibai.core.numbering import Code, Msisdn
 from qibai.store.keys import Keyring, binding_aad
+from qibai.store.message_policy import policy_aad
 from qibai.store.rotating import ROTATION_LOCK, partitions
 from qibai.store.rotation import RotationStep, rotate_hash, rotate_token, rotate_values
 from qibai.store.routes import RouteReader
@@ -70,6 +71,11 @@ def test_every_sealed_value_moves_to_the_new_key(
         [keyring.seal("secret", api_key_aad("k"))],
     )
     conn.execute(
+        """INSERT INTO message_policy (tenant_id, numbers, hook, timeout_ms, on_timeout, secret, changed_at)
+           VALUES (1, 'mask', 'forward', 100, 'block', %s, now())""",
+        [keyring.seal("hook", policy_aad(1))],
+    )
+    conn.execute(
         """INSERT INTO binding (code, id, tenant_id, mode, scene, order_id, x, a, b, members, max_call_s,
                                 created_at, expires_at)
            VALUES (%s, %s, 1, 'GXB', 'other', 'o', 1, NULL, %s, %s, 1, now(), now())""",
@@ -86,12 +92,12 @@ def test_every_sealed_value_moves_to_the_new_key(
     )
     assert keyring.value_id == 1
     done = rotate_values(dsn, keyring, settle_s=0)
-    assert (done.key_id, done.rows, done.broken) == (2, 5, 0)
+    assert (done.key_id, done.rows, done.broken) == (2, 6, 0)
     blobs = conn.execute(
         """SELECT callee FROM route UNION ALL SELECT caller FROM route UNION ALL SELECT secret FROM api_key
            UNION ALL SELECT b FROM binding UNION ALL SELECT unnest(members) FROM binding
            UNION ALL SELECT caller FROM call UNION ALL SELECT callee FROM call
-           UNION ALL SELECT legs FROM call"""
+           UNION ALL SELECT legs FROM call UNION ALL SELECT secret FROM message_policy"""
     ).fetchall()
     assert {blob[:2] for (blob,) in blobs if blob is not None} == {b"\x00\x02"}
     row = conn.execute("SELECT b, members FROM binding").fetchone()

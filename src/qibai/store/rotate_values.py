@@ -12,6 +12,7 @@ from qibai.store import keyfile
 from qibai.store.crypto import VALUE_KEY_BYTES, binding_aad, sealed_key_id
 from qibai.store.keyfile import KeyFile
 from qibai.store.keys import RELOAD_INTERVAL_S, Keyring
+from qibai.store.message_policy import policy_aad
 from qibai.store.rotating import BATCH, Key, Progress, Rotation, no_progress, partitions, rotating
 from qibai.store.tenants import api_key_aad
 
@@ -34,7 +35,7 @@ class SealedTable:
 
     @property
     def parts(self) -> list[str]:
-        return [self.name] if self.name == "api_key" else partitions(self.name)
+        return [self.name] if self.name in ("api_key", "message_policy") else partitions(self.name)
 
 
 _MIN_INT: Final = -(2**31)
@@ -69,6 +70,15 @@ _TABLES: Final = {
             lambda row: [binding_aad(row[0], id) for id in (row[2], row[1]) if id is not None],
         ),
         SealedTable("api_key", ("id",), ("",), (), ("secret",), (), lambda row: [api_key_aad(row[0])]),
+        SealedTable(
+            "message_policy",
+            ("tenant_id",),
+            (_MIN_INT,),
+            (),
+            ("secret",),
+            (),
+            lambda row: [policy_aad(row[0])],
+        ),
     )
 }
 
