@@ -16,7 +16,7 @@ class NumbersInText(StrEnum):
 
     MASK = "mask"  #: the number's middle is starred, the rest goes on
     BLOCK = "block"  #: nothing goes on
-    PASS = "pass"  #: it goes on as it is; the record says that there was one
+    THROUGH = "pass"  #: it goes on as it is; the record says that there was one
 
 
 class Hook(StrEnum):
@@ -47,7 +47,7 @@ class ContentPolicy:
     @property
     def reads_text(self) -> bool:
         """Whether the whole of a long message has to be there before any of it goes on."""
-        return self.numbers is not NumbersInText.PASS or self.hook is Hook.ASK
+        return self.numbers is not NumbersInText.THROUGH or self.hook is Hook.ASK
 
     def check(self, *, plain_http: bool = False) -> None:
         """Raise BadRequest unless it can be followed; ``plain_http``: allow URLs without TLS."""

@@ -83,6 +83,9 @@ _TABLES: Final = {
 }
 
 
+_BY_PART: Final = {part: table for table in _TABLES.values() for part in table.parts}
+
+
 @dataclass(frozen=True, slots=True)
 class ValuesRotated:
     """``rows`` were re-encrypted under ``key_id``; ``broken`` rows hold a value that no key of ours opens."""
@@ -151,7 +154,7 @@ class _Resealing:
         self.broken = 0
 
     def batch(self, part: str, after: Key | None) -> tuple[int, Key | None]:
-        table = _TABLES[part.partition("_p")[0]]
+        table = _BY_PART[part]
         params = {"current": self._keyring.value_id.to_bytes(2), "limit": BATCH}
         for name, value in zip(table.key, _from_json(table, after), strict=True):
             params[f"after_{name}"] = value
