@@ -170,6 +170,17 @@ class PilotConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Rules(Calendar(date.fromisoformat(self.notice), *spans), float(self.grace_s))
 
 
+class PoolsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How pools of numbers are counted, and when their state is an alert."""
+
+    count_interval_s: Annotated[int, msgspec.Meta(ge=0)] = 3_600  #: how often they are counted; 0: never
+    count_codes: Annotated[int, msgspec.Meta(ge=1)] = 20  #: of a tenant's codes in the same provinces
+    trend_hours: Annotated[int, msgspec.Meta(ge=1)] = 72  #: how far back the forecast looks
+    keep_days: Annotated[int, msgspec.Meta(ge=1)] = 14  #: how long figures are kept
+    low_percent: Annotated[int, msgspec.Meta(ge=0, le=100)] = 10  #: alert `low`: so few numbers are free
+    horizon_days: Annotated[int, msgspec.Meta(ge=0)] = 7  #: alert `soon`: used up within so many days
+
+
 class DualConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Acts that one person asks for and another approves: revocation, key rotation, traces, persons' keys."""
 
@@ -191,6 +202,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention: RetentionConfig = RetentionConfig()
     pilot: PilotConfig = PilotConfig()
     dual: DualConfig = DualConfig()
+    pools: PoolsConfig = PoolsConfig()
 
     @property
     def key_file(self) -> Path:
@@ -217,7 +229,18 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.home / "qibai.toml"
 
 
-_SECTIONS = ("store", "api", "binding", "voice", "messaging", "recorder", "retention", "pilot", "dual")
+_SECTIONS = (
+    "store",
+    "api",
+    "binding",
+    "voice",
+    "messaging",
+    "recorder",
+    "retention",
+    "pilot",
+    "dual",
+    "pools",
+)
 
 
 def load(home: Path | str | None = None, environ: dict[str, str] | None = None) -> Config:

@@ -73,7 +73,11 @@ def test_an_enterprise_from_its_application_to_its_revocation(cli: Cli) -> None:
 
     checks = {one["name"]: one for one in cli.json("doctor", status=1)["checks"]}
     assert checks["pilot"]["says"].startswith("phase formal until")
-    assert (checks["papers"]["state"], checks["papers"]["says"]) == ("warn", "end within 30 days: east")
+    last = TODAY + timedelta(days=29)
+    assert (checks["papers"]["state"], checks["papers"]["says"]) == (
+        "warn",
+        f"end within 30 days: approval P-1 of east ({last}), certificate C-1 of east ({last})",
+    )
     cli.run("code", "drain", "70010000002")
     cli.run("code", "return", "70010000002")
     taken = cli.run("code", "assign", "70010000002", "--certificate", "C-1", status=1)

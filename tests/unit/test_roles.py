@@ -24,6 +24,7 @@ TABLE = {
     "key.revoke": "O----",
     "code.read": "OPTA-",
     "code.add": "O----",
+    "pool.read": "OPTA-",
     "resource.read": "OP-A-",
     "resource.change": "O----",
     "paper.revoke": "O----",

@@ -12,7 +12,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp
 
 from qibai import __version__
-from qibai.api import admin, calls, docs, handlers, operations, permit, trace
+from qibai.api import admin, calls, docs, handlers, operations, permit, pools, trace
 from qibai.api.errors import FieldError, Invalid, MethodNotAllowed, NotFound
 from qibai.api.gate import Gate, log_failure
 from qibai.api.metrics import Metrics
@@ -40,7 +40,14 @@ def create_app(config: Config) -> ASGIApp:
         await services.close()
 
     app = Litestar(
-        [*handlers.HANDLERS, *calls.HANDLERS, *admin.HANDLERS, *trace.HANDLERS, *operations.HANDLERS],
+        [
+            *handlers.HANDLERS,
+            *calls.HANDLERS,
+            *pools.HANDLERS,
+            *admin.HANDLERS,
+            *trace.HANDLERS,
+            *operations.HANDLERS,
+        ],
         guards=[permit.guard],
         lifespan=[lifespan],
         openapi_config=OpenAPIConfig(

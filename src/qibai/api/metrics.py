@@ -67,12 +67,13 @@ class Metrics:
         _WAITING.labels("release").set(releases)
         _FREE.set(connections_free)
 
-    def text(self) -> bytes:
-        """All of it, as Prometheus reads it."""
+    def text(self, *more: Collector) -> bytes:
+        """All of it, and what ``more`` has, as Prometheus reads it."""
         registry = CollectorRegistry()
         if self._shared is not None:
             MultiProcessCollector(registry, self._shared)  # type: ignore[no-untyped-call]
-        registry.register(_Recorder(self._recorder))
+        for collector in (_Recorder(self._recorder), *more):
+            registry.register(collector)
         return generate_latest(registry) + (b"" if self._shared else generate_latest(_OWN))
 
 

@@ -31,7 +31,10 @@ async def metrics(request: Asking) -> Response[bytes]:
         releases=services.releases.waiting,
         connections_free=services.connections.free,
     )
-    return Response(measured.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(
+        measured.text(await services.watcher.collector()),
+        media_type="text/plain; version=0.0.4; charset=utf-8",
+    )
 
 
 @get("/openapi.json", include_in_schema=False)

@@ -17,6 +17,7 @@ from qibai.api.errors import Overloaded
 from qibai.api.groupcommit import GroupCommit
 from qibai.api.problems import problem_of, status_of
 from qibai.api.translate import Translator
+from qibai.api.watched import Watcher
 from qibai.config import Config
 from qibai.core.binding import Mode, Status
 from qibai.core.errors import BadRequest, QibaiError, SchemaError
@@ -56,6 +57,7 @@ class Services:
         self._entitlements: dict[int, Entitlement] = {}
         self._bulks = asyncio.Semaphore(BULKS)
         self._bulk_requests = 0
+        self.watcher = Watcher(self.connections, config.pools)
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
 
     async def close(self) -> None:

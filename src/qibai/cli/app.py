@@ -19,6 +19,7 @@ from qibai.cli import (
     keys,
     migrate,
     platform,
+    pools,
     processes,
     release,
     resources,
@@ -61,6 +62,7 @@ for _panel, _modules in {
     "Start": (demo, init, platform, doctor),
     "Work": (bind, show, release, route, calls, terminate),
     "Administer": (migrate, settings, access, processes, version),
+    "Resources": (pools,),
     "Answer for": (trace,),
 }.items():
     for _module in _modules:

@@ -50,7 +50,8 @@ class Action(StrEnum):
     CODE_READ = "code.read"
     CODE_ADD = "code.add"
 
-    RESOURCE_READ = "resource.read"  #: carriers, platforms, papers, figures of pools
+    POOL_READ = "pool.read"  #: how many numbers are free
+    RESOURCE_READ = "resource.read"  #: carriers, platforms, papers
     RESOURCE_CHANGE = "resource.change"
     PAPER_REVOKE = "paper.revoke"  #: an approval or a certificate
 
@@ -86,6 +87,7 @@ PERMITTED: Final[dict[Action, frozenset[Role]]] = {
     Action.KEY_REVOKE: frozenset({_O}),
     Action.CODE_READ: frozenset({_O, _P, _T, _A}),
     Action.CODE_ADD: frozenset({_O}),
+    Action.POOL_READ: frozenset({_O, _P, _T, _A}),
     Action.RESOURCE_READ: frozenset({_O, _P, _A}),
     Action.RESOURCE_CHANGE: frozenset({_O}),
     Action.PAPER_REVOKE: frozenset({_O}),

@@ -14,6 +14,7 @@ from qibai.records.pump import Pump
 from qibai.store import dsn
 from qibai.store.anchors import Anchorer
 from qibai.store.keys import Keyring
+from qibai.store.poolcount import PoolCounter
 from qibai.store.sweep import Sweeper
 
 STATS_FILE = "recorder.json"
@@ -72,6 +73,8 @@ class Recorder:
         sweeper.start()
         anchorer = Anchorer(self._config)
         anchorer.start()
+        counter = PoolCounter(self._config)
+        counter.start()
         telling = asyncio.create_task(self._tell())
         parts = [asyncio.create_task(self._pump.run(stop)), asyncio.create_task(self._ender.run(stop))]
         _log.info("recorder runs", node=self._config.node)
@@ -84,6 +87,7 @@ class Recorder:
             self._write_stats()
             await asyncio.to_thread(sweeper.stop)
             await asyncio.to_thread(anchorer.stop)
+            await asyncio.to_thread(counter.stop)
 
     async def _tell(self) -> None:
         while True:

@@ -18,6 +18,7 @@ from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
 from qibai.cli.doctor.pilot import check_pilot
 from qibai.cli.doctor.rights import check_rights
 from qibai.cli.doctor.spool import check_recorder
+from qibai.cli.doctor.watched import check_watched
 from qibai.config import Config
 from qibai.core.errors import ConfigError, KeyFileError, QibaiError
 from qibai.store import dsn, read_dsn
@@ -35,7 +36,8 @@ def run_checks(config: Config) -> list[Finding]:
     running = state.supervisor_pid(config) is not None
     found = [_versions(), _home(config), _key_file(config), _disk(config), _supervisor(config)]
     found += _store(config)
-    found += check_pilot(config)
+    found.append(check_pilot(config))
+    found += check_watched(config)
     found.append(_api(config, running))
     if config.voice.enabled:
         found += [_kamailio_version(), _voice(config, running), _media(config, running), _peers(config)]
