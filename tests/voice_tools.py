@@ -1,11 +1,13 @@
 """Calls through a platform of the test's own: numbers, routes in the store, agents, the check for leaks."""
 
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from qibai.config import Config, Peer, PilotConfig, StoreConfig, VoiceConfig
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.ids import new_id
 from qibai.core.numbering import Code, Msisdn, Number700
+from qibai.records.hangup import Hangup, read_legs
 from qibai.store.keys import Keyring, binding_aad
 from qibai.testing.leaks import LeakChecker
 from qibai.testing.platform import Platform, free_port, wait_for
@@ -43,21 +46,22 @@ def peers(callee_port: int) -> list[Peer]:
 
 def voice_config(home: Path, dsn: str, peers: list[Peer], **changes: Any) -> Config:
     """A platform on free ports of loopback."""
-    port = free_port(HERE)
-    voice = VoiceConfig(
-        host=HERE,
-        udp_port=port,
-        tcp_port=port,
-        ring_timeout_s=2,
-        probe_interval_s=0,
-        media_ng_port=free_port("127.0.0.1"),
-        peers=peers,
-    )
+    host = changes.get("host", HERE)
+    port = free_port(host)
+    wanted: dict[str, Any] = {
+        "host": host,
+        "udp_port": port,
+        "tcp_port": port,
+        "ring_timeout_s": 2,
+        "probe_interval_s": 0,
+        "media_ng_port": free_port("127.0.0.1"),
+        "peers": peers,
+    }
     return Config(
         home=home,
         node="test",
         store=StoreConfig(dsn=as_platform(dsn)),
-        voice=msgspec.structs.replace(voice, **changes),
+        voice=VoiceConfig(**(wanted | changes)),
     )
 
 
@@ -68,6 +72,7 @@ class Bench:
     platform: Platform
     dsn: str
     folder: Path
+    caller_at: str
     callee: tuple[str, int]
     keyring: Keyring
     serials: Iterator[int] = field(default_factory=lambda: iter(range(1, 9999)))
@@ -156,7 +161,7 @@ class Bench:
         far = self.agent(callee, "callee", self.callee, transport=callee_transport) if callee else None
         if far is not None:
             wait_for(lambda: listening(self.callee, callee_transport), "the callee")
-        at = (CALLER_AT, free_port(CALLER_AT))
+        at = (self.caller_at, free_port(self.caller_at))
         near = self.agent(caller, "caller", at, calls=True, transport=transport)
         meanwhile()
         try:
@@ -166,9 +171,12 @@ class Bench:
                 far.wait()
         seen = Seen(near.received, far.received if far else [])
         a, b = parties
-        hidden = LeakChecker({"callee": b}, {"callee": CALLEE_AT}, [str(a).encode()])
+        places = (
+            ({}, {}) if self.caller_at == self.callee[0] else ({"callee": CALLEE_AT}, {"caller": CALLER_AT})
+        )
+        hidden = LeakChecker({"callee": b}, places[0], [str(a).encode()])
         assert not hidden.scan_text(*seen.caller)
-        hidden = LeakChecker({"caller": a}, {"caller": CALLER_AT}, [str(b).encode()])
+        hidden = LeakChecker({"caller": a}, places[1], [str(b).encode()])
         assert not hidden.scan_text(*seen.callee)
         return seen
 
@@ -202,11 +210,12 @@ class Seen:
 
 
 class UdpPeer:
-    """A peer that answers OPTIONS and BYE, and is always busy."""
+    """A peer that answers OPTIONS and BYE, and takes no call."""
 
-    def __init__(self, at: tuple[str, int]) -> None:
+    def __init__(self, at: tuple[str, int], invite: bytes = b"486 Busy") -> None:
         self.methods: list[bytes] = []
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._answers = {b"OPTIONS": b"200 OK", b"BYE": b"200 OK", b"INVITE": invite}
+        self._socket = socket.socket(socket.AF_INET6 if ":" in at[0] else socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(at)
         self._thread = threading.Thread(target=self._serve)
 
@@ -215,7 +224,7 @@ class UdpPeer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+        with socket.socket(self._socket.family, socket.SOCK_DGRAM) as last:
             last.sendto(b"END", self._socket.getsockname())
         self._thread.join()
         self._socket.close()
@@ -227,7 +236,7 @@ class UdpPeer:
             if method == b"END":
                 return
             self.methods.append(method)
-            status = {b"OPTIONS": b"200 OK", b"BYE": b"200 OK", b"INVITE": b"486 Busy"}.get(method)
+            status = self._answers.get(method)
             if status is not None:
                 kept = (b"Via", b"From", b"To", b"Call-ID", b"CSeq")
                 lines = [line for line in data.split(b"\r\n") if line.partition(b":")[0] in kept]
@@ -241,9 +250,10 @@ class UdpPeer:
 
 def listening(at: tuple[str, int], transport: str = "u1") -> bool:
     """Whether somebody has this port."""
-    table = "udp" if transport.startswith("u") else "tcp"
-    a, b, c, d = (int(part) for part in at[0].split("."))
-    place = f"{d:02X}{c:02X}{b:02X}{a:02X}:{at[1]:04X}"
+    ip = ip_address(at[0])
+    table = ("udp" if transport.startswith("u") else "tcp") + ("6" if ip.version == 6 else "")
+    words = struct.unpack(f"={len(ip.packed) // 4}I", ip.packed)
+    place = "".join(f"{word:08X}" for word in words) + f":{at[1]:04X}"
     return place in Path(f"/proc/net/{table}").read_text("ascii")
 
 
@@ -255,18 +265,20 @@ def bench(
     *,
     pilot: PilotConfig | None = None,
     clock: Path | None = None,
+    parties_at: tuple[str, str] = (CALLER_AT, CALLEE_AT),
     **changes: Any,
 ) -> Iterator[Bench]:
     """A running platform with an empty database and new keys; ``clock``: see ``qibai.testing.clock``."""
     home = folder / "home"
     home.mkdir()
-    port = free_port(CALLEE_AT)
+    caller_at, callee_at = parties_at
+    port = free_port(callee_at)
     dsn = make_dsn()
     config = voice_config(home, dsn, make_peers(port), **changes)
     config = msgspec.structs.replace(config, pilot=pilot or config.pilot)
     keyring = Keyring.load_or_create(config.key_file)
     with Platform(config, clock=clock) as platform:
-        made = Bench(platform, dsn, folder, (CALLEE_AT, port), keyring)
+        made = Bench(platform, dsn, folder, caller_at, (callee_at, port), keyring)
         try:
             yield made
         finally:
@@ -296,3 +308,13 @@ def calling(number: Msisdn, called: Number700, **more: Any) -> Scenario:
         .expect(200)
         .ack()
     )
+
+
+async def hang_up(voice: Bench, called: Number700) -> None:
+    """End the call as the recorder does."""
+    (event,) = voice.events(CallEventKind.ANSWERED, called)
+    assert event.legs
+    hangup = Hangup(voice.platform.config.voice)
+    legs = read_legs(voice.keyring.open(event.legs, binding_aad(event.code, event.call_id)))
+    assert await hangup.end(legs)
+    hangup.close()

@@ -7,6 +7,7 @@ import os
 import socket
 import tomllib
 from datetime import date
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -49,21 +50,36 @@ class BindingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_call_s: int = 14_400  #: the most that a binding may allow
 
 
+def _check_address(text: str, key: str) -> None:
+    try:
+        ip_address(text)
+    except ValueError:
+        raise ValueError(f"{key}: give an IP address") from None
+
+
 class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A carrier's SIP element: trusted by its source address, and a place to send calls to."""
 
     name: str  #: how logs and doctor call it
-    host: str  #: its address
+    host: str  #: its address, of the family of voice.host
     port: int = 5060  #: where it takes SIP
     transport: Transport = "udp"  #: udp, tcp or tls
     number_format: NumberFormat = "e164"  #: how it writes real numbers: +86138…, 138…, or tel:+86138…
     priority: int = 10  #: the highest that answers OPTIONS gets the calls; negative: trusted, never called
     sources: list[str] = []  #: more addresses or CIDR blocks that it may call from
 
+    def __post_init__(self) -> None:
+        _check_address(self.host, f"host of peer {self.name}")
+        for source in self.sources:
+            try:
+                ip_network(source, strict=False)
+            except ValueError:
+                raise ValueError(f"sources of peer {self.name}: give addresses or CIDR blocks") from None
+
 
 class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = True  #: run Kamailio and rtpengine
-    host: str = "127.0.0.1"  #: the address that peers see
+    host: str = "127.0.0.1"  #: the address that peers see, IPv4 or IPv6
     udp_port: int = 5060  #: 0: off
     tcp_port: int = 5060  #: 0: off
     tls_port: int = 0  #: 0: off
@@ -81,6 +97,14 @@ class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     media_port_max: int = 39_999  #: the last of them
     media_timeout_s: int = 60  #: a call without media for so long is over
     peers: list[Peer] = []  #: see below
+
+    def __post_init__(self) -> None:
+        _check_address(self.host, "host")
+        for peer in self.peers:
+            if (":" in peer.host) != (":" in self.host):
+                raise ValueError(f"host of peer {peer.name}: IPv4 and IPv6 do not mix; give it that of host")
+        if len({peer.name for peer in self.peers}) != len(self.peers):
+            raise ValueError("peers: two have one name")
 
 
 class MessageLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,10 +8,6 @@ import pytest
 from msgspec import structs
 
 from qibai.config import Peer
-from qibai.core.events import CallEventKind
-from qibai.core.numbering import Number700
-from qibai.records.hangup import Hangup, read_legs
-from qibai.store.keys import binding_aad
 from qibai.testing.leaks import LeakChecker
 from qibai.testing.platform import free_port, wait_for
 from qibai.testing.sipp import Scenario
@@ -22,10 +18,10 @@ from voice_tools import (
     HERE,
     A,
     B,
-    Bench,
     answering,
     bench,
     calling,
+    hang_up,
     listening,
     peers,
 )
@@ -86,16 +82,6 @@ def test_tls_and_nothing_else(tmp_path: Path, database: Callable[[], str], by_pl
     assert not LeakChecker({"callee": B}, {"callee": CALLEE_AT}).scan_text(*caller.received)
     assert not LeakChecker({"caller": A}, {"caller": CALLER_AT}).scan_text(*callee.received)
     assert callee.received[-1].startswith("BYE ")
-
-
-async def hang_up(voice: Bench, called: Number700) -> None:
-    """End the call as the recorder does."""
-    (event,) = voice.events(CallEventKind.ANSWERED, called)
-    assert event.legs
-    hangup = Hangup(voice.platform.config.voice)
-    legs = read_legs(voice.keyring.open(event.legs, binding_aad(event.code, event.call_id)))
-    assert await hangup.end(legs)
-    hangup.close()
 
 
 def test_callee_over_tcp_as_tel_uri(tmp_path: Path, database: Callable[[], str]) -> None:

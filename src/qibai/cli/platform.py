@@ -16,6 +16,7 @@ from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, note, out, table
 from qibai.config import UNRULED, Config
 from qibai.core.errors import QibaiError, Unavailable
+from qibai.core.sip import uri_host
 from qibai.supervise import state, supervisor
 from qibai.supervise.parts import parts
 
@@ -143,8 +144,8 @@ def api_url(config: Config) -> str:
     """Where the API of this home is."""
     if config.api.public_url:
         return config.api.public_url.rstrip("/")
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.api.host, config.api.host)  # noqa: S104
-    return f"{'https' if config.api.tls_cert else 'http'}://{host}:{config.api.port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.api.host, config.api.host)  # noqa: S104
+    return f"{'https' if config.api.tls_cert else 'http'}://{uri_host(host)}:{config.api.port}"
 
 
 def _wait_ready(config: Config, process: "subprocess.Popen[bytes] | None") -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from qibai.config import VoiceConfig
+from qibai.core.sip import uri_host
 
 T1: Final = 0.5
 T2: Final = 4.0
@@ -109,12 +110,12 @@ class Hangup:
             )
         host, port = self._udp.get_extra_info("sockname")[:2]
         branch = new_branch()
-        text = bye(leg, transport="UDP", host=_bracketed(host), port=port, branch=branch)
+        text = bye(leg, transport="UDP", host=uri_host(host), port=port, branch=branch)
         future = self._waiting[branch] = loop.create_future()
         try:
             wait, end = T1, loop.time() + TIMEOUT_S
             while (left := end - loop.time()) > 0:
-                self._udp.sendto(text, (self._voice.host.strip("[]"), self._voice.udp_port))
+                self._udp.sendto(text, (self._voice.host, self._voice.udp_port))
                 try:
                     return await asyncio.wait_for(asyncio.shield(future), min(wait, left))
                 except TimeoutError:
@@ -135,12 +136,12 @@ class Hangup:
                 transport, port, tls = "TLS", voice.tls_port, _own_tls(voice)
             async with asyncio.timeout(TIMEOUT_S):
                 reader, writer = await asyncio.open_connection(
-                    voice.host.strip("[]"), port, local_addr=(here, 0), ssl=tls
+                    voice.host, port, local_addr=(here, 0), ssl=tls
                 )
                 try:
                     own_port = writer.get_extra_info("sockname")[1]
                     branch = new_branch()
-                    host = _bracketed(here)
+                    host = uri_host(here)
                     writer.write(bye(leg, transport=transport, host=host, port=own_port, branch=branch))
                     await writer.drain()
                     while True:
@@ -183,7 +184,3 @@ def _body_length(head: bytes) -> int:
         if name.strip().lower() in (b"content-length", b"l") and value.strip().isdigit():
             return int(value)
     return 0
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -8,6 +8,7 @@ import ssl
 from typing import Final
 
 from qibai.config import Config
+from qibai.core.sip import uri_host
 
 TIMEOUT_S: Final = 1.0
 _VIA: Final = "127.0.0.1"
@@ -79,8 +80,7 @@ def api_answers(config: Config) -> bool:
 
 def _options(host: str, port: int, own: str, own_port: int, transport: str) -> bytes:
     tag = secrets.token_hex(6)
-    at = f"[{host}]" if ":" in host else host
-    me = f"[{own}]" if ":" in own else own
+    at, me = uri_host(host), uri_host(own)
     return (
         f"OPTIONS sip:{at}:{port} SIP/2.0\r\n"
         f"Via: SIP/2.0/{transport} {me}:{own_port};branch=z9hG4bK{tag};rport\r\n"

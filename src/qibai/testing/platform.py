@@ -25,7 +25,7 @@ START_S = 15.0
 
 def free_port(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
     """A port that is free just now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
 

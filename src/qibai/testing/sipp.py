@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from qibai.core.errors import Unavailable
+from qibai.core.sip import uri_host
 
 #: What real phones put into their messages, and nobody else may see: ``{number}`` is the sender's own.
 _TELLTALES: Final = (
@@ -22,19 +23,19 @@ _TELLTALES: Final = (
     "Date: Mon, 24 Nov 2025 00:00:00 GMT",
 )
 _SDP: Final = """v=0
-o={number} 53655765 2353687637 IN IP4 [local_ip]
+o={number} 53655765 2353687637 IN IP[local_ip_type] [media_ip]
 s=call of {number}
 i={number}
-c=IN IP4 [local_ip]
+c=IN IP[media_ip_type] [media_ip]
 t=0 0
 a=tool:phone {number}
 m=audio {port} RTP/AVP 8 101
 a=rtpmap:8 PCMA/8000
 a=rtpmap:101 telephone-event/8000
 a=fmtp:101 0-15
-a=rtcp:{rtcp} IN IP4 [local_ip]
-a=ssrc:314159 cname:{number}@[local_ip]
-a=candidate:1 1 UDP 2130706431 [local_ip] {port} typ host
+a=rtcp:{rtcp} IN IP[media_ip_type] [media_ip]
+a=ssrc:314159 cname:{number}@[media_ip]
+a=candidate:1 1 UDP 2130706431 [media_ip] {port} typ host
 a={direction}"""
 
 
@@ -318,7 +319,7 @@ def run(
         *("-nostdin", "-timeout", str(timeout_s), "-timeout_error", "-recv_timeout", str(timeout_s * 1000)),
     ]
     if remote is not None:
-        command.append(f"{remote[0]}:{remote[1]}")
+        command.append(f"{uri_host(remote[0])}:{remote[1]}")
     with (folder / f"{name}.out").open("wb") as out:
         process = subprocess.Popen(
             command,

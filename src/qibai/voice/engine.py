@@ -18,6 +18,7 @@ import jinja2
 import qibai
 from qibai.config import Config, VoiceConfig
 from qibai.core.errors import ConfigError
+from qibai.core.sip import uri_host
 from qibai.voice.peers import uri_of
 
 _VERSION = re.compile(r"version: kamailio ([0-9]+)\.([0-9]+)\.")
@@ -61,6 +62,7 @@ def render(config: Config) -> None:
             ring_timeout_ms=voice.ring_timeout_s * 1000,
             probe_interval_s=voice.probe_interval_s,
             host=voice.host,
+            uri_host=uri_host(voice.host),
             version=kamailio_version(),
         ),
     )
@@ -104,7 +106,7 @@ def rtpengine_command(config: Config) -> list[str]:
 
 def _sockets(voice: VoiceConfig) -> list[str]:
     ports = {"udp": voice.udp_port, "tcp": voice.tcp_port, "tls": voice.tls_port}
-    return [f"{kind}:{voice.host}:{port}" for kind, port in ports.items() if port]
+    return [f"{kind}:{uri_host(voice.host)}:{port}" for kind, port in ports.items() if port]
 
 
 def _peers(voice: VoiceConfig) -> str:

@@ -19,6 +19,7 @@ from qibai.core.sip import (
     sdp_of,
     shown_uri,
     unsupported,
+    uri_host,
     write_invite,
 )
 from qibai.voice.media import MediaUnavailable
@@ -205,12 +206,12 @@ def _write(worker: Worker, attempt: _Attempt, route: Route, target: Peer) -> tup
     sdp = None
     if description is not None:
         sdp = worker.media.offer(description, media_id, from_caller=True, salt=request.call_id)
-    here = worker.here(target.transport)
+    here, place = worker.here(target.transport), uri_host(target.host)
     text = write_invite(
         request,
         here=here,
-        target=callee_uri(callee, target.number_format, target.host, target.port, target.transport),
-        to=callee_uri(callee, target.number_format, target.host),
+        target=callee_uri(callee, target.number_format, place, target.port, target.transport),
+        to=callee_uri(callee, target.number_format, place),
         shown=shown_uri(record.shown, target.number_format, here.host),
         call_id=new_call_id(),
         token=token,

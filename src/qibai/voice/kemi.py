@@ -6,6 +6,7 @@ exception behind that surfaces elsewhere.
 """
 
 import gc
+from ipaddress import ip_address
 from typing import Any
 
 import KSR
@@ -26,6 +27,8 @@ class Router:
 
     def __init__(self, home: str) -> None:
         self._config: Config = load(home)
+        self._host = ip_address(self._config.voice.host)
+        self._own = {ip_address("127.0.0.1"), ip_address("::1"), self._host}
         self._worker: Worker | None = None
 
     def child_init(self, rank: int) -> int:
@@ -71,7 +74,7 @@ class Router:
 
     def _from_us(self, address: str) -> Peer | None:
         """The recorder, which ends calls from a loopback socket: for requests within a call alone."""
-        return LOOPBACK if address in ("127.0.0.1", "::1", self._config.voice.host) else None
+        return LOOPBACK if ip_address(address) in self._own else None
 
     def _route(self, worker: Worker, request: Message, peer: Peer) -> None:
         method = request.method
@@ -122,7 +125,7 @@ class Router:
         except TokenBroken:
             state = None
         near = worker.peers.by_name.get(state.caller_peer) if state else None
-        if near is None or KSR.pv.get("$si") != worker.voice.host:
+        if near is None or ip_address(KSR.pv.get("$si")) != self._host:
             worker.refuse(403, "Forbidden", q850=21)
         elif KSR.tm.t_newtran() > 0:
             on_invite(worker, request, near, state)

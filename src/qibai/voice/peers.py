@@ -5,8 +5,7 @@ from ipaddress import ip_address, ip_network
 from typing import Final
 
 from qibai.config import Peer, Transport, VoiceConfig
-from qibai.core.errors import ConfigError
-from qibai.core.sip import Endpoint
+from qibai.core.sip import Endpoint, uri_host
 
 LOOPBACK: Final = Peer(name="platform", host="127.0.0.1", priority=-1)
 _MAX_CACHED: Final = 10_000
@@ -16,20 +15,14 @@ class Peers:
     """Peers by source address and by name. Trust is by address: stand behind the carrier's border."""
 
     def __init__(self, voice: VoiceConfig) -> None:
-        """Raise ConfigError when an address or block of a peer is malformed."""
         self._by_address: dict[str, Peer | None] = {}
-        self._blocks = []
-        self._by_uri = {}
         self.by_name = {peer.name: peer for peer in voice.peers}
-        if len(self.by_name) != len(voice.peers):
-            raise ConfigError("two peers in [voice] have one name")
-        for peer in voice.peers:
-            for source in (peer.host, *peer.sources):
-                try:
-                    self._blocks.append((ip_network(source, strict=False), peer))
-                except ValueError:
-                    raise ConfigError(f"peer {peer.name}: an address or block is malformed") from None
-            self._by_uri[uri_of(peer)] = peer
+        self._by_uri = {uri_of(peer): peer for peer in voice.peers}
+        self._blocks = [
+            (ip_network(source, strict=False), peer)
+            for peer in voice.peers
+            for source in (peer.host, *peer.sources)
+        ]
 
     def trusted(self, address: str) -> Peer | None:
         """The peer that sends from ``address``, the most exact block first; None when nobody does."""
@@ -52,10 +45,10 @@ class Peers:
 def uri_of(peer: Peer) -> str:
     """Where to send to, for ``$du`` and the dispatcher's list."""
     transport = "" if peer.transport == "udp" else f";transport={peer.transport}"
-    return f"sip:{peer.host}:{peer.port}{transport}"
+    return f"sip:{uri_host(peer.host)}:{peer.port}{transport}"
 
 
 def endpoints(voice: VoiceConfig) -> Mapping[str, Endpoint]:
     """Our own address by transport."""
     ports: dict[Transport, int] = {"udp": voice.udp_port, "tcp": voice.tcp_port, "tls": voice.tls_port}
-    return {kind: Endpoint(voice.host, port, kind) for kind, port in ports.items() if port}
+    return {kind: Endpoint(uri_host(voice.host), port, kind) for kind, port in ports.items() if port}

@@ -120,6 +120,11 @@ def read_uri(uri: str) -> Uri | None:
     return None
 
 
+def uri_host(address: str) -> str:
+    """An IP address as URIs and Vias write it: IPv6 in brackets (RFC 3261 §25.1)."""
+    return f"[{address}]" if ":" in address else address
+
+
 def has_headers(uri: str) -> bool:
     """Whether a SIP URI carries headers (``?Route=…``); a question mark in the user part is none."""
     return uri[:4].lower() in ("sip:", "sips") and "?" in uri.rpartition("@")[2]
