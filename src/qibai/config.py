@@ -152,6 +152,9 @@ class MessagingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pair_per_minute: int = 20  #: messages of one sender to one number; 0: no limit
     number_per_minute: int = 60  #: messages to one number; 0: no limit
     content: Literal["masked", "none", "full"] = "masked"  #: what a record keeps of the text
+    hook_networks: list[str] = []  #: private CIDR blocks where tenants' hooks may be; others are refused
+    hook_plain_http: bool = False  #: take hooks' URLs without TLS too
+    hook_ca: str = ""  #: who signs the hooks' certificates; empty: the system's authorities
     refusal_text: str = ""  #: sent back to a refused sender; empty: nothing
     links: list[MessageLink] = []  #: see below
 

@@ -1,0 +1,164 @@
+"""A tenant's service is asked about a text: signed, within its time, and never inside our own networks."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiohttp import web
+from standardwebhooks import Webhook
+
+from qibai.core.content import ContentPolicy, Hook, OnTimeout
+from qibai.messaging.addresses import Allowed
+from qibai.messaging.hook import HookClient, Question
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+QUESTION = Question(
+    id="m12345678-0abcdefghjkmn",
+    binding_id="b12345678-0abcdefghjkmn",
+    order_id="order-1",
+    called="700123456781234",
+    text="门口见 🚪",
+    accepted_at=datetime.now(UTC),
+)
+
+
+@dataclass
+class Service:
+    """A tenant's service on loopback; ``answer`` is what it says next."""
+
+    port: int
+    answer: Any = field(default_factory=lambda: {"action": "forward"})
+    status: int = 200
+    delay_s: float = 0
+    seen: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    def policy(self, host: str = "127.0.0.1", **changes: Any) -> ContentPolicy:
+        made = ContentPolicy(hook=Hook.ASK, url=f"http://{host}:{self.port}/check", timeout_ms=2000)
+        return replace(made, **changes)
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.seen.append((dict(request.headers), await request.read()))
+        await asyncio.sleep(self.delay_s)
+        body = self.answer if isinstance(self.answer, bytes) else json.dumps(self.answer).encode()
+        headers = {"Location": f"http://127.0.0.1:{self.port}/elsewhere"} if self.status == 307 else {}
+        return web.Response(status=self.status, body=body, headers=headers)
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        made = Service(listening.getsockname()[1])
+        app = web.Application()
+        app.router.add_post("/{place}", made.handle)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.SockSite(runner, listening).start()
+        yield made
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def inside() -> AsyncIterator[HookClient]:
+    """A client that may ask on loopback."""
+    made = HookClient(networks=["127.0.0.0/8", "::1/128"])
+    yield made
+    await made.close()
+
+
+async def test_the_service_decides_and_can_verify_who_asks(service: Service, inside: HookClient) -> None:
+    assert await inside.ask(7, service.policy(), SECRET, QUESTION)
+    service.answer = {"action": "block"}
+    assert not await inside.ask(7, service.policy(on_timeout=OnTimeout.CONTINUE), SECRET, QUESTION)
+    headers, body = service.seen[0]
+    event = Webhook(SECRET).verify(body, headers)
+    assert event["specversion"] == "1.0"
+    assert event["type"] == "cn.qibai.message.check"
+    assert event["data"] == {
+        "message_id": QUESTION.id,
+        "binding_id": QUESTION.binding_id,
+        "order_id": QUESTION.order_id,
+        "called": QUESTION.called,
+        "text": QUESTION.text,
+    }
+
+
+@pytest.mark.parametrize("on_timeout", OnTimeout)
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (500, {"action": "forward"}),
+        (307, {"action": "forward"}),
+        (204, b""),
+        (200, b"yes"),
+        (200, b"\xff\xfe"),
+        (200, {"action": "perhaps"}),
+        (200, {"go": True}),
+        (200, b" " * 100_000 + b'{"action": "forward"}'),
+    ],
+)
+async def test_an_answer_that_does_not_count_is_as_none(
+    service: Service, inside: HookClient, status: int, answer: object, on_timeout: OnTimeout
+) -> None:
+    service.status, service.answer = status, answer
+    goes_on = await inside.ask(7, service.policy(on_timeout=on_timeout), SECRET, QUESTION)
+    assert goes_on is (on_timeout is OnTimeout.CONTINUE)
+    assert len(service.seen) == 1  # no redirect was followed
+
+
+@pytest.mark.parametrize("on_timeout", OnTimeout)
+async def test_silence_ends_with_the_time_out(
+    service: Service, inside: HookClient, on_timeout: OnTimeout
+) -> None:
+    service.delay_s = 60
+    policy = service.policy(timeout_ms=100, on_timeout=on_timeout)
+    assert await inside.ask(7, policy, SECRET, QUESTION) is (on_timeout is OnTimeout.CONTINUE)
+    gone = replace(policy, url="http://127.0.0.1:1/check", timeout_ms=2000)
+    assert await inside.ask(7, gone, SECRET, QUESTION) is (on_timeout is OnTimeout.CONTINUE)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]"])
+async def test_a_service_inside_is_not_reached_unless_allowed(service: Service, host: str) -> None:
+    outside = HookClient()
+    try:
+        policy = service.policy(host, on_timeout=OnTimeout.BLOCK)
+        assert not await outside.ask(7, policy, SECRET, QUESTION)
+    finally:
+        await outside.close()
+    assert service.seen == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.1"),
+        *(
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1%eth0",
+            "fc00::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+        ),
+        *("64:ff9b::10.0.0.1", "2002:7f00:1::", "2001:0:7f00:1::1", "shop.example", ""),
+    ],
+)
+def test_addresses_that_are_refused(host: str) -> None:
+    assert not Allowed()(host)
+
+
+@pytest.mark.parametrize("host", ["1.1.1.1", "2606:4700:4700::1111", "::ffff:1.1.1.1"])
+def test_addresses_that_are_public(host: str) -> None:
+    assert Allowed()(host)
+
+
+def test_a_network_of_the_operators_own_can_be_allowed() -> None:
+    allowed = Allowed(["10.1.0.0/16"])
+    assert allowed("10.1.2.3")
+    assert not allowed("10.2.2.3")
