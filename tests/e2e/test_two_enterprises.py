@@ -95,9 +95,11 @@ class World:
         self.admin(f"applications/{id}/steps", to="submitted")
         return id
 
-    def granted(self, id: int) -> None:
-        for state in ("accepted", "granted"):
-            self.admin(f"applications/{id}/steps", to=state)
+    def granted(self, id: int, **outcome: Any) -> None:
+        """Accepted, and granted with what comes of it."""
+        self.admin(f"applications/{id}/steps", to="accepted")
+        said = self.admin(f"applications/{id}/steps", to="granted", outcome=outcome)
+        assert said["state"] == "granted"
 
     def codes(self, codes: str, certificate: str, tenant: str) -> None:
         """Assigned, opened by the carrier, given to the tenant."""
@@ -155,8 +157,8 @@ def test_two_enterprises_from_the_notice_to_the_pilots_end(world: World) -> None
     world.at("2026-01-15T00:00:00")
     world.refused(shop, "pilot_not_approved")
     world.call_refused(one["x"], A, "pilot_not_approved")
-    world.granted(application)
-    world.papers("east", "E", "2026-01-15", "2026-12-31", "approvals")
+    days = {"first_day": "2026-01-15", "last_day": "2026-12-31"}
+    world.granted(application, approval="E-approvals", provinces=["44", "31"], **days)
     world.connects(one["x"], A, B)
     world.admin(f"applications/{west}/steps", to="drafted")
     world.admin(f"applications/{west}/steps", to="submitted")
@@ -166,8 +168,10 @@ def test_two_enterprises_from_the_notice_to_the_pilots_end(world: World) -> None
 
     # East supplements its codes; a carrier fails, and its codes are set aside without touching a binding.
     world.at("2026-03-01T12:00:00")
-    world.granted(world.applies("east", "supplement"))
-    world.codes("70011111112", "E-certificates", "shop")
+    more = {"certificate": "E-certificates", "codes": ["70011111112"]}
+    world.granted(world.applies("east", "supplement"), **more)
+    world.admin("codes/open", codes=["70011111112"], provinces=["44"])
+    world.admin("codes/give", codes=["70011111112"], tenant="shop")
     world.admin("codes/set-aside", carrier=1, why="the carrier does not carry it")
     world.refused(shop, "code_locked")
     world.connects(one["x"], A, B)
@@ -184,8 +188,7 @@ def test_two_enterprises_from_the_notice_to_the_pilots_end(world: World) -> None
 
     # West leaves early: nothing new, what is bound is served to its end, then the code goes back and rests.
     world.at("2026-06-01T00:00:00")
-    world.granted(world.applies("west", "early_exit"))
-    world.admin("approvals/exit", number="W-approvals", at="2026-06-10T00:00:00+08:00")
+    world.granted(world.applies("west", "early_exit"), exit_at="2026-06-10T00:00:00+08:00")
     four = world.bind(mart, D, C)
     world.at("2026-06-10T00:00:00")
     world.refused(mart, "pilot_exited")
@@ -213,8 +216,7 @@ def test_two_enterprises_from_the_notice_to_the_pilots_end(world: World) -> None
     world.connects(one["x"], A, B)
     world.at("2027-01-04T00:00:00")
     world.call_refused(one["x"], A, "pilot_not_approved")
-    world.granted(world.applies("east", "renewal"))
-    world.admin("approvals/renew", number="E-approvals", last_day="2028-12-31")
+    world.granted(world.applies("east", "renewal"), approval="E-approvals", last_day="2028-12-31")
     world.refused(shop, "certificate_invalid")
     world.call_refused(one["x"], A, "certificate_invalid")
     world.admin("certificates/renew", number="E-certificates", last_day="2028-12-31")

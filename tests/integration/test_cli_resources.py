@@ -90,6 +90,52 @@ def test_an_enterprise_from_its_application_to_its_revocation(cli: Cli) -> None:
     assert "resource_not_found" in missing.stderr
 
 
+def applied(cli: Cli, platform: str, kind: str) -> str:
+    """An application of this kind, accepted."""
+    id = str(cli.json("application", "draft", platform, "--kind", kind)["id"])
+    cli.run("application", "submit", id)
+    cli.run("application", "accept", id)
+    return id
+
+
+def test_a_grant_enters_what_came_of_it_or_nothing(cli: Cli) -> None:
+    for name in ("east", "west"):
+        cli.run("platform", "add", name)
+    days = ["--from", str(TODAY - timedelta(days=30)), "--to", str(TODAY + timedelta(days=30))]
+    papers = ["--approval", "P-1", "--certificate", "C-1", "--province", "all", *days]
+    first = applied(cli, "east", "initial")
+    without = cli.run("application", "grant", first, "--codes", "70010000001", status=1)
+    assert "codes are assigned by a certificate" in without.stderr
+    assert cli.json("application", "list")[0]["state"] == "accepted"  # nothing of it was done
+    did = cli.json("application", "grant", first, *papers, "--codes", "70010000001-70010000003")["did"]
+    assert did == ["approval P-1 entered", "certificate C-1 entered", "3 codes assigned by C-1"]
+
+    more = ["--certificate", "C-1", "--codes", "70010000004"]
+    assert cli.json("application", "grant", applied(cli, "east", "supplement"), *more)["did"] == [
+        "1 codes assigned by C-1"
+    ]
+    strange = cli.run("application", "grant", applied(cli, "west", "supplement"), *more, status=1)
+    assert "sub_lease_refused" in strange.stderr
+    later = str(TODAY + timedelta(days=300))
+    renewed = cli.json("application", "grant", applied(cli, "east", "renewal"), "--to", later)["did"]
+    assert renewed == [f"approval P-1 holds until {later}", f"certificate C-1 holds until {later}"]
+
+    cli.run("code", "open", "70010000001-70010000003", "--province", "44")
+    back = applied(cli, "east", "return")
+    assert "sub_lease_refused" in (
+        cli.run(
+            "application", "grant", applied(cli, "west", "return"), "--codes", "70010000001", status=1
+        ).stderr
+    )
+    assert cli.json("application", "grant", back, "--codes", "70010000001")["did"] == ["1 codes draining"]
+    did = cli.json("application", "grant", applied(cli, "east", "early_exit"))["did"]
+    assert did[0].startswith("early exit from") and did[1] == "2 codes draining"
+    states = [code["state"] for code in cli.json("code", "list")]
+    assert states == ["draining", "draining", "draining", "assigned"]
+    wrong = cli.run("application", "grant", applied(cli, "east", "return"), "--approval", "P-9", status=1)
+    assert "no such outcome" in wrong.stderr
+
+
 def test_a_bad_calendar_and_an_unknown_province_are_named(cli: Cli) -> None:
     bad = cli.run("status", status=1, QIBAI_PILOT_NOTICE="15.7.2025")
     assert "config_invalid" in bad.stderr and "pilot" in bad.stderr and "YYYY-MM-DD" in bad.stderr

@@ -1,5 +1,6 @@
 """Applications and the steps that they take."""
 
+from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 import msgspec
@@ -7,9 +8,11 @@ from litestar import get, post
 from litestar.params import Parameter
 
 from qibai.api.admin import models
-from qibai.api.admin.common import body, change, own_platform, read, rules_now, to_model
-from qibai.api.handlers import Asking
-from qibai.core.errors import NotHere
+from qibai.api.admin.common import body, change, own_platform, ranges, read, rules_now, to_model
+from qibai.api.handlers import Asking, services_of
+from qibai.core.errors import BadRequest, NotHere
+from qibai.core.numbering import parse_province
+from qibai.core.pilot import ApplicationState
 from qibai.core.roles import Action
 from qibai.store import resources
 
@@ -81,14 +84,43 @@ async def move(request: Asking, id: Id) -> models.Application:
     """Drafted → submitted → accepted or refused (with a reason) → granted; a refused one may be redrafted."""
     step = body(request, _STEP)
     at = rules_now(step.at)
+    if step.to is ApplicationState.GRANTED:
+        await _grant(request, id, step, at)
+    elif step.outcome is not None:
+        raise BadRequest("only a grant has an outcome", field="outcome")
+    else:
+        await change(
+            request,
+            step.to.value,
+            f"application:{id}",
+            lambda conn: resources.move(conn, id, step.to, at=at, reason=step.reason),
+            reason=step.reason,
+        )
+    return await _one(request, id)
+
+
+async def _grant(request: Asking, id: int, step: models.StepRequest, at: datetime) -> None:
+    if step.reason is not None:
+        raise BadRequest("a refusal has a reason, and nothing else has", field="reason")
+    said = step.outcome or models.Outcome()
+    outcome = resources.Outcome(
+        approval=said.approval,
+        certificate=said.certificate,
+        provinces=[parse_province(name) for name in said.provinces or ()],
+        first_day=said.first_day,
+        last_day=said.last_day,
+        codes=ranges(said.codes or ()),
+        exit_at=said.exit_at,
+    )
+    rest = timedelta(days=services_of(request).config.pilot.code_quarantine_days)
+    told = {name: value for name, value in msgspec.structs.asdict(said).items() if value is not None}
     await change(
         request,
         step.to.value,
         f"application:{id}",
-        lambda conn: resources.move(conn, id, step.to, at=at, reason=step.reason),
-        reason=step.reason,
+        lambda conn: resources.grant(conn, id, outcome, resources.Terms(at, rest)),
+        **told,
     )
-    return await _one(request, id)
 
 
 async def _one(request: Asking, id: int) -> models.Application:

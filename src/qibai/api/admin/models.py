@@ -71,11 +71,29 @@ class ApplicationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     at: Instant | None = None
 
 
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is entered along with a grant, as far as it is known then.
+
+    `initial`: papers for `provinces` and days, `codes` assigned by the certificate; `supplement`: the same
+    with a certificate, new or not; `return`: `codes` to drain; `early_exit`: `exit_at`, else now; `renewal`:
+    `last_day`, of the papers named, else of all that count.
+    """
+
+    approval: Label | None = None
+    certificate: Label | None = None
+    provinces: ProvinceNames | None = None
+    first_day: date | None = None
+    last_day: date | None = None
+    codes: Codes | None = None
+    exit_at: Instant | None = None
+
+
 class StepRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An application's next state; a refusal has a reason."""
+    """An application's next state; a refusal has a reason, a grant may have an outcome."""
 
     to: ApplicationState
     reason: Label | None = None
+    outcome: Outcome | None = None
     at: Instant | None = None
 
 

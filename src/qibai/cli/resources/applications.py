@@ -1,12 +1,23 @@
 """``qibai application …``."""
 
-from typing import Annotated
+from datetime import datetime, timedelta
+from typing import Annotated, Any
 
 import typer
 
-from qibai.cli.options import JsonOut
+from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, table
-from qibai.cli.resources.common import At, change, instant, read, when
+from qibai.cli.resources.common import (
+    TIMES,
+    At,
+    change,
+    day,
+    instant,
+    provinces_of,
+    ranges,
+    read,
+    when,
+)
 from qibai.core.pilot import ApplicationState
 from qibai.store import resources
 
@@ -76,9 +87,64 @@ def redraft(ctx: typer.Context, id: Id, at: At = None, json: JsonOut = False) ->
 
 
 @app.command()
-def grant(ctx: typer.Context, id: Id, at: At = None, json: JsonOut = False) -> None:
-    """It was granted; enter what came of it with `qibai approval` and `qibai certificate`."""
-    _move(ctx, id, ApplicationState.GRANTED, at, json=json)
+def grant(  # noqa: PLR0917  # options
+    ctx: typer.Context,
+    id: Id,
+    approval: Annotated[str | None, typer.Option(help="The approval's number.")] = None,
+    certificate: Annotated[str | None, typer.Option(help="The certificate's number.")] = None,
+    province: Annotated[
+        list[str] | None, typer.Option(help="Where new papers hold, again for each; `all`: the eleven.")
+    ] = None,
+    first: Annotated[str | None, typer.Option("--from", help="Their first day, YYYY-MM-DD.")] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", help="Their last day; of a renewal, the new one.")
+    ] = None,
+    codes: Annotated[
+        list[str] | None,
+        typer.Option(help="Codes, or ranges FIRST-LAST, to assign or, of a return, to drain."),
+    ] = None,
+    exit_at: Annotated[
+        datetime | None,
+        typer.Option(help="When an early exit takes effect (with a UTC offset).", formats=TIMES),
+    ] = None,
+    at: At = None,
+    json: JsonOut = False,
+) -> None:
+    """It was granted; what came of it is entered along with it, or by the other commands.
+
+    Example: qibai application grant 1 --certificate 2025-0001 --codes 70010000021-70010000040
+    """
+    time = instant(at)
+    outcome = resources.Outcome(
+        approval=approval,
+        certificate=certificate,
+        provinces=provinces_of(province or ()),
+        first_day=None if first is None else day(first, "from"),
+        last_day=None if last is None else day(last, "to"),
+        codes=ranges(codes or ()),
+        exit_at=exit_at,
+    )
+    rest = timedelta(days=config_of(ctx).pilot.code_quarantine_days)
+    told: dict[str, Any] = {
+        "approval": approval,
+        "certificate": certificate,
+        "provinces": province,
+        "first_day": first,
+        "last_day": last,
+        "codes": codes,
+        "exit_at": exit_at,
+    }
+    did = change(
+        ctx,
+        "granted",
+        f"application:{id}",
+        lambda conn: resources.grant(conn, id, outcome, resources.Terms(time, rest)),
+        **{name: value for name, value in told.items() if value},
+    )
+    if json:
+        as_json({"id": id, "state": "granted", "did": did})
+    else:
+        done("; ".join([f"application {id} is granted", *did]))
 
 
 @app.command("list")

@@ -18,16 +18,10 @@ MAX_RANGE: Final = 100_000
 Provinces = Annotated[
     list[str], typer.Option("--province", help="Name or code, again for each; `all`: the pilot's eleven.")
 ]
+TIMES: Final = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%S%z"]
 At = Annotated[
     datetime | None,
-    typer.Option(
-        "--at",
-        help="From when on (with a UTC offset); else now.",
-        formats=[
-            "%Y-%m-%dT%H:%M:%S%z",
-            "%Y-%m-%d %H:%M:%S%z",
-        ],
-    ),
+    typer.Option("--at", help="From when on (with a UTC offset); else now.", formats=TIMES),
 ]
 
 

@@ -24,6 +24,7 @@ from qibai.store.resources.codes import (
     set_aside,
 )
 from qibai.store.resources.locks import NumberLock, list_locks, lock, unlock
+from qibai.store.resources.outcome import Outcome, Terms, grant
 from qibai.store.resources.papers import (
     Kind,
     Paper,
@@ -50,11 +51,13 @@ __all__ = [
     "Carrier",
     "Kind",
     "NumberLock",
+    "Outcome",
     "Paper",
     "PaperRow",
     "Platform",
     "Quota",
     "Step",
+    "Terms",
     "add_paper",
     "add_platform",
     "assign",
@@ -64,6 +67,7 @@ __all__ = [
     "drain",
     "drop_quota",
     "give",
+    "grant",
     "history",
     "leave_early",
     "list_applications",

@@ -51,6 +51,34 @@ SELECT s.state, s.at, s.reason FROM application_step s
 JOIN application a ON a.id = s.application_id JOIN platform p ON p.id = a.platform_id
 WHERE s.application_id = %(id)s AND (%(platform)s::text IS NULL OR p.name = %(platform)s) ORDER BY s.step;
 
+-- name: application_of
+SELECT a.platform_id, p.name, a.kind FROM application a JOIN platform p ON p.id = a.platform_id WHERE a.id = %(id)s;
+
+-- name: latest_approval
+SELECT number FROM approval WHERE platform_id = %(platform)s ORDER BY id DESC LIMIT 1;
+
+-- name: holder_of_approval
+SELECT platform_id FROM approval WHERE number = %(number)s;
+
+-- name: holder_of_certificate
+SELECT platform_id FROM certificate WHERE number = %(number)s;
+
+-- name: papers_before
+SELECT 'approval', number FROM approval
+WHERE id = (SELECT max(id) FROM approval WHERE platform_id = %(platform)s)
+  AND revoked_at IS NULL AND last_day < %(last_day)s
+UNION ALL
+SELECT 'certificate', number FROM certificate
+WHERE platform_id = %(platform)s AND revoked_at IS NULL AND last_day < %(last_day)s
+  AND EXISTS (SELECT FROM code WHERE certificate_id = certificate.id AND state <> 'returned')
+ORDER BY 1, 2;
+
+-- name: codes_of_platform
+SELECT code FROM code WHERE platform_id = %(platform)s ORDER BY code;
+
+-- name: whose_codes
+SELECT code, state, platform_id FROM code WHERE code = ANY(%(codes)s::integer[]);
+
 -- name: add_approval
 INSERT INTO approval (platform_id, number, provinces, first_day, last_day)
 VALUES (%(platform)s, %(number)s, %(provinces)s, %(first_day)s, %(last_day)s);
