@@ -146,3 +146,26 @@ def test_down_stops_everything(tmp_path: Path) -> None:
         assert cli.json("down")["stopped"]
         assert cli.processes() == []
         assert cli.json("down")["stopped"] is False
+
+
+@pytest.mark.usefixtures("key")
+def test_what_is_done_with_the_text_of_messages(cli: Cli) -> None:
+    assert cli.json("tenant", "messages", "acme")["numbers"] == "mask"
+    set_ = cli.json(
+        *(
+            "tenant",
+            "messages",
+            "acme",
+            "--hook",
+            "ask",
+            "--url",
+            "https://shop.example/",
+            "--timeout-ms",
+            "300",
+        )
+    )
+    assert set_["secret"].startswith("whsec_")
+    again = cli.json("tenant", "messages", "acme", "--numbers", "block")
+    assert (again["numbers"], again["hook"], again["timeout_ms"]) == ("block", "ask", 300)
+    assert "secret" not in cli.json("tenant", "messages", "acme")
+    cli.run("tenant", "messages", "acme", "--hook", "ask", "--url", "ftp://shop.example/", status=1)

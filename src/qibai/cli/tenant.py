@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from qibai.cli.database import Connection, Record, act, with_store
+from qibai.cli.message_policy import messages
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, say, table
 from qibai.core.errors import TenantNotFound
@@ -17,6 +18,7 @@ from qibai.store.tenants import ApiKey, NewApiKey, Tenant
 app = typer.Typer(help="Tenants and their API keys.", no_args_is_help=True)
 key_app = typer.Typer(help="A tenant's API keys.", no_args_is_help=True)
 app.add_typer(key_app, name="key")
+app.command("messages")(messages)
 
 Name = Annotated[str, typer.Argument(help="The tenant's name.")]
 

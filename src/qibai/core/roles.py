@@ -39,6 +39,9 @@ class Action(StrEnum):
     CALL_READ = "call.read"
     CALL_TERMINATE = "call.terminate"
     TRANSLATE = "translate"
+    MESSAGE_SEND = "message.send"
+    MESSAGE_READ = "message.read"
+    MESSAGE_POLICY = "message.policy"  #: what is done with the text of a tenant's messages
 
     TENANT_READ = "tenant.read"
     TENANT_ADD = "tenant.add"
@@ -78,6 +81,9 @@ PERMITTED: Final[dict[Action, frozenset[Role]]] = {
     Action.CALL_READ: frozenset({_O, _P, _T, _A}),
     Action.CALL_TERMINATE: frozenset({_O, _T}),
     Action.TRANSLATE: frozenset({_N}),
+    Action.MESSAGE_SEND: frozenset({_T}),
+    Action.MESSAGE_READ: frozenset({_O, _P, _T, _A}),
+    Action.MESSAGE_POLICY: frozenset({_O, _T}),
     Action.TENANT_READ: frozenset({_O, _P, _A}),
     Action.TENANT_ADD: frozenset({_O}),
     Action.TENANT_DISABLE: frozenset({_O}),
