@@ -27,9 +27,10 @@ check: setup-tests  ## lint, format, types, import rules
 bench: setup-tests  ## measure, each figure beside its reference
 	@$(PY) -m bench
 
-fuzz: setup-tests  ## coverage-guided fuzzing of the message writer (FUZZ_SECONDS, default 60)
+fuzz: setup-tests  ## coverage-guided fuzzing of what comes from the network (FUZZ_SECONDS each, default 60)
 	@$(PY) -m pip install -q --require-hashes -r requirements-fuzz.lock
 	@$(PY) tests/fuzz/fuzz_sip.py -max_total_time=$${FUZZ_SECONDS:-60}
+	@$(PY) tests/fuzz/fuzz_text.py -max_total_time=$${FUZZ_SECONDS:-60}
 
 lock:  ## write requirements.lock anew
 	@scripts/lock

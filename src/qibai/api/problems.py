@@ -58,6 +58,7 @@ STATUS: Final[dict[str, int]] = {
     "lifetime_invalid": 422,
     "number_not_owned": 422,
     "idempotency_mismatch": 422,
+    "text_malformed": 422,
     "error": 500,
     "sip_malformed": 500,
     "token_invalid": 500,

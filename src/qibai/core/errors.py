@@ -298,6 +298,12 @@ class BadMessage(QibaiError):
     code = "sip_malformed"
 
 
+class BadText(QibaiError):
+    """The text of this message cannot be read or written in its encoding."""
+
+    code = "text_malformed"
+
+
 class TokenBroken(QibaiError):
     """This dialog token was not made by us, was changed, or its key is gone."""
 
