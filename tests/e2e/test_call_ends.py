@@ -1,8 +1,11 @@
 """How the platform itself ends calls, through ``qibai up``: both sides hear of it, one record says why."""
 
+import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from cli_tools import Cli
 from up_tools import platform_with_peers, tenant_key
@@ -12,7 +15,7 @@ from qibai.core.numbering import Number700
 from qibai.testing.leaks import LeakChecker
 from qibai.testing.platform import free_port, wait_for
 from qibai.testing.sipp import Scenario, run
-from voice_tools import CALLEE_AT, CALLER_AT, A, B, answering, calling, listening
+from voice_tools import CALLEE_AT, CALLER_AT, A, B, C, answering, calling, listening
 
 pytestmark = pytest.mark.voice
 
@@ -133,3 +136,34 @@ def test_ringing_too_long(both: Both) -> None:
     record = both.call(caller.fail_ack(str(both.x)), callee)
     assert (record.reason, record.ended_by, record.answered_at) == ("no_answer", "platform", None)
     assert record.ringing_at is not None
+
+
+def test_calls_are_followed(both: Both, cli: Cli, client: Client, key: str, tmp_path: Path) -> None:
+    """``calls --follow --limit 1`` prints a call as it changes, though another came after it."""
+    over = client.bind(BindRequest(mode="AXB", a=C.e164, b=B.e164, order_id="o2"))
+    client.release(over.id)
+    refused = Scenario(C.national).invite(over.x).expect(100, optional=True).expect(410).fail_ack(over.x)
+    said = tmp_path / "followed"
+
+    def lines() -> list[Call]:
+        return [msgspec.json.decode(line, type=Call) for line in said.read_bytes().splitlines(keepends=True)]
+
+    def another(call: Call) -> None:
+        wait_for(lambda: any(one.id == call.id and one.answered_at for one in lines()), "the call's line")
+        voice = cli.config.voice
+        place = {"local": (CALLER_AT, free_port(CALLER_AT)), "remote": (voice.host, voice.udp_port)}
+        run(refused, tmp_path / "another", "caller", **place).wait()
+        wait_for(lambda: any(one.binding_id == over.id for one in lines()), "the other call's line")
+
+    command = [*cli.command, "calls", "--follow", "--limit", "1", "--json"]
+    with said.open("wb") as out:
+        follower = subprocess.Popen(command, env={**cli.env, "QIBAI_API_KEY": key}, stdout=out)
+    try:
+        caller, callee = calling(A, both.x).pause(3_000).request("BYE"), answering(B).expect_request("BYE")
+        record = both.call(caller.expect(200), callee.reply(200), another)
+        wait_for(lambda: record in lines(), "the ended call's line")
+    finally:
+        follower.send_signal(signal.SIGINT)
+        assert follower.wait(10) == 130
+    assert len({one.id for one in lines()} - {record.id}) <= 2, "the newest one, and the other call"
+    assert len(lines()) == len(set(map(repr, map(msgspec.json.encode, lines())))), "no line comes twice"

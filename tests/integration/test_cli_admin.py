@@ -84,7 +84,9 @@ def test_codes_by_range(cli: Cli, key: str) -> None:
 
 
 def test_bind_show_route_release(cli: Cli, key: str) -> None:
-    bound = cli.json("bind", "--mode", "AXYB", "--a", A, "--b", B, "--order", "o-1", QIBAI_API_KEY=key)
+    order = ("--order", "o-1", "--max-call", "90")
+    bound = cli.json("bind", "--mode", "AXYB", "--a", A, "--b", B, *order, QIBAI_API_KEY=key)
+    assert bound["max_call_s"] == 90
     assert [one["id"] for one in cli.json("show", bound["x"], QIBAI_API_KEY=key)] == [bound["id"]]
     route = cli.json("route", bound["x"], A)
     assert (route["decision"], route["shown"]) == ("connect", bound["y"])

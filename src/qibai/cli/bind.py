@@ -31,6 +31,9 @@ def bind(  # noqa: PLR0917  # Typer calls it by name
     expires_at: Annotated[
         datetime | None, typer.Option(envvar="QIBAI_EXPIRES_AT", help="Its end, local time.")
     ] = None,
+    max_call: Annotated[
+        int | None, typer.Option(envvar="QIBAI_MAX_CALL", help="The longest call in seconds.")
+    ] = None,
     province: Annotated[str | None, typer.Option(envvar="QIBAI_PROVINCE", help="Name or code.")] = None,
     x: Annotated[str | None, typer.Option("--x", envvar="QIBAI_X", help="The 700 number wanted.")] = None,
     sticky: Annotated[
@@ -52,6 +55,7 @@ def bind(  # noqa: PLR0917  # Typer calls it by name
     body |= {"members": member} if member else {}
     body |= {"ttl": ttl} if ttl is not None else {}
     body |= {"expires_at": expires_at.astimezone().isoformat()} if expires_at else {}
+    body |= {"max_call_s": max_call} if max_call is not None else {}
     body |= {"province": province} if province else {}
     body |= {"x": x} if x else {}
     body |= {"sticky": True} if sticky else {}

@@ -1,15 +1,18 @@
 """``qibai calls``."""
 
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import typer
 
 from qibai.cli.options import ApiKey, ApiUrl, JsonOut, config_of
 from qibai.cli.output import as_json, out, table
-from qibai.cli.remote import remote
+from qibai.cli.remote import Remote, remote
 
 _POLL_S: Final = 1.0
+_LATE: Final = timedelta(minutes=1)
 _COLUMNS: Final = ("call", "called", "shown", "started_at", "duration_ms", "ended_by", "reason")
 
 
@@ -26,24 +29,39 @@ def calls(  # noqa: PLR0917  # Typer calls it by name
     Example: qibai calls --follow
     """
     with remote(config_of(ctx), api_url, api_key) as api:
-        found = api.calls(limit)
-        if not follow:
-            if json:
-                as_json(found)
-            else:
-                table(_COLUMNS, (_row(one) for one in found))
-            return
-        seen: dict[str, dict[str, Any]] = {}
-        while True:
-            for one in reversed(found):
-                if seen.get(one["id"]) != one:
-                    seen[one["id"]] = one
-                    if json:
-                        as_json(one)
-                    else:
-                        out.print("  ".join("–" if cell is None else str(cell) for cell in _row(one)))
-            time.sleep(_POLL_S)
-            found = api.calls(limit)
+        if follow:
+            for one in _changes(api, limit):
+                if json:
+                    as_json(one)
+                else:
+                    out.print("  ".join("–" if cell is None else str(cell) for cell in _row(one)))
+        elif json:
+            as_json(api.calls(limit))
+        else:
+            table(_COLUMNS, (_row(one) for one in api.calls(limit)))
+
+
+def _changes(api: Remote, limit: int) -> Iterator[dict[str, Any]]:
+    """The newest ``limit``, then each record that comes or changes, without end."""
+    found = api.calls(limit)
+    begin = _started(found[-1]) if found else datetime.fromtimestamp(0, UTC)
+    seen: dict[str, dict[str, Any]] = {}
+    while True:
+        for one in sorted(found, key=_started):
+            if seen.get(one["id"]) != one:
+                seen[one["id"]] = one
+                yield one
+        latest = max(map(_started, seen.values()), default=begin)
+        recent = max(begin, latest - _LATE)
+        running = {id for id, one in seen.items() if not one["ended_at"]}
+        seen = {id: one for id, one in seen.items() if id in running or _started(one) >= recent}
+        time.sleep(_POLL_S)
+        found = api.calls_since(recent) + api.calls_since(begin, live=True)
+        found += [api.call(id) for id in running.difference(one["id"] for one in found)]
+
+
+def _started(one: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(one["started_at"])
 
 
 def _row(one: dict[str, Any]) -> tuple[Any, ...]:

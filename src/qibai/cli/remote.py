@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -42,6 +43,13 @@ class Remote:
 
     def calls(self, limit: int) -> list[dict[str, Any]]:
         return [_plain(one) for one in islice(self._client.calls(page=limit), limit)]
+
+    def calls_since(self, since: datetime, *, live: bool | None = None) -> list[dict[str, Any]]:
+        """All that began then or later, newest first; ``live``: those that run now."""
+        return [_plain(one) for one in self._client.calls(since=since, live=live, page=1000)]
+
+    def call(self, id: str) -> dict[str, Any]:
+        return _plain(self._client.call(id))
 
     def ask(self, method: str, target: str, body: dict[str, Any] | None = None) -> Any:
         return self._client.request(method, target, body)
