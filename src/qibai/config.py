@@ -169,6 +169,7 @@ class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     bindings_days: Annotated[int, msgspec.Meta(ge=183)] = 183  #: after their end
     calls_days: Annotated[int, msgspec.Meta(ge=183)] = 183  #: after they began
+    messages_days: Annotated[int, msgspec.Meta(ge=183)] = 183  #: after they came
 
 
 class PilotConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -59,6 +59,12 @@ def test_bindings_calls_and_notes_go_after_their_time(dsn: str, conn: psycopg.Co
                   (1, 3, 'n', now() - interval '184 days', NULL)"""
     )
     conn.execute(
+        """INSERT INTO message (code, id, kind, node, state, created_at, valid_until, due_at)
+           VALUES (1, 1, 'relay', 'n', 'delivered', now() - interval '184 days', now(), NULL),
+                  (1, 2, 'relay', 'n', 'delivered', now() - interval '182 days', now(), NULL),
+                  (1, 3, 'relay', 'n', 'queued', now() - interval '184 days', now(), now())"""
+    )
+    conn.execute(
         """INSERT INTO idempotency (tenant_id, key, request, code, binding_id, created_at)
            VALUES (1, 'a', '', 1, 1, now() - interval '25 hours'), (1, 'b', '', 1, 1, now())"""
     )
@@ -73,6 +79,8 @@ def test_bindings_calls_and_notes_go_after_their_time(dsn: str, conn: psycopg.Co
         "route": 0,
         "binding": 2,
         "call": 1,
+        "message": 1,
+        "message_sent": 0,
         "idempotency": 1,
         "nonce": 1,
         "call_order": 1,

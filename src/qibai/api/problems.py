@@ -28,6 +28,7 @@ STATUS: Final[dict[str, int]] = {
     "not_found": 404,
     "binding_not_found": 404,
     "call_not_found": 404,
+    "message_not_found": 404,
     "tenant_not_found": 404,
     "request_not_found": 404,
     "resource_not_found": 404,

@@ -170,6 +170,12 @@ class CallNotFound(QibaiError):
     code = "call_not_found"
 
 
+class MessageNotFound(QibaiError):
+    """No such message for this tenant."""
+
+    code = "message_not_found"
+
+
 class CallEnded(QibaiError):
     """The call is over already."""
 

@@ -62,6 +62,7 @@ class RouteRecord:
     to_group: bool  #: B calls the group
     from_group: bool  #: a member of the group calls B
     standing: int = 0  #: the number of the latest change of rights when the pair was read
+    no_messages: bool = False  #: the caller may call, but not write
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,15 @@ _TABLES: Final = {
             (),
             lambda row: [binding_aad(row[0], id) for id in (row[2], row[1]) if id is not None],
         ),
+        SealedTable(
+            "message",
+            ("code", "id"),
+            (_MIN_INT, -(2**63)),
+            ("binding_id",),
+            ("sender", "receiver", "body"),
+            (),
+            lambda row: [binding_aad(row[0], id) for id in (row[2], row[1]) if id is not None],
+        ),
         SealedTable("api_key", ("id",), ("",), (), ("secret",), (), lambda row: [api_key_aad(row[0])]),
         SealedTable(
             "message_policy",

@@ -14,6 +14,7 @@ from qibai.store.standing import CallPolicy
 
 TO_GROUP: Final = 1  # route.flags: B calls the group
 FROM_GROUP: Final = 2  # a member calls B
+NO_MESSAGES: Final = 8  # the caller may call, but not write
 
 _EPOCH_S: Final = 946_684_800  # PostgreSQL counts microseconds from 2000-01-01
 _CODE: Final = struct.Struct(">i")
@@ -141,6 +142,7 @@ class RouteReader:
             to_group=bool(flags & TO_GROUP),
             from_group=bool(flags & FROM_GROUP),
             standing=number(value(0, 8) or b""),
+            no_messages=bool(flags & NO_MESSAGES),
         )
 
     def _find_again(self, called: Number700, caller: Msisdn) -> RouteRecord | None:

@@ -31,11 +31,13 @@ _DUE: Final[dict[str, LiteralString]] = {
     "route": "free_at <= now()",
     "binding": "least(released_at, expires_at) < now() - make_interval(days => %(bindings_days)s)",
     "call": "started_at < now() - make_interval(days => %(calls_days)s) AND ended_at IS NOT NULL",
+    "message": "created_at < now() - make_interval(days => %(messages_days)s) AND due_at IS NULL",
+    "message_sent": "sent_at < now() - make_interval(days => %(messages_days)s)",
     "idempotency": "created_at < now() - interval '24 hours'",
     "nonce": "seen_at < now() - interval '10 minutes'",
     "call_order": "asked_at < now() - interval '24 hours'",
 }
-_HOT: Final = ("route", "binding", "call")
+_HOT: Final = ("route", "binding", "call", "message", "message_sent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,11 @@ def sweep(
         row = conn.execute("SELECT pg_try_advisory_lock(%s)", [SWEEP_LOCK]).fetchone()
         if row is None or not row[0]:
             return Swept(rows)
-        days = {"bindings_days": retention.bindings_days, "calls_days": retention.calls_days}
+        days = {
+            "bindings_days": retention.bindings_days,
+            "calls_days": retention.calls_days,
+            "messages_days": retention.messages_days,
+        }
         for table in _DUE:
             for part in partitions(table) if table in _HOT else [table]:
                 for removed in _delete_due(conn, part, table, days):

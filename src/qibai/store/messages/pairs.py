@@ -1,0 +1,102 @@
+"""What the store holds of many (called, caller) pairs, in one round trip: for ``decide``.
+
+The same answers as ``RouteReader``'s, for edges that wait with ``await``.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from qibai.core.errors import KeyFileError, StoreUnavailable
+from qibai.core.numbering import Msisdn, Number700
+from qibai.core.routing import RouteRecord
+from qibai.store.bindings.arrays import Blobs, Int2s, Int4s
+from qibai.store.failures import own_errors
+from qibai.store.keys import Keyring
+from qibai.store.messages.model import Connection
+from qibai.store.routes import FROM_GROUP, NO_MESSAGES, TO_GROUP
+from qibai.store.statements import load
+
+_SQL: Final = load("messages")
+_EPOCH: Final = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
+_MICROSECOND: Final = timedelta(microseconds=1)
+_MAX_KEYS: Final = 2  #: under which rows can stand at a time
+
+
+class Pair(NamedTuple):
+    """``record``, live or in quarantine, or None; then ``number_in_use``: has anybody a live binding?"""
+
+    record: RouteRecord | None
+    number_in_use: bool = False
+
+
+async def find_pairs(
+    conn: Connection, keyring: Keyring, pairs: Sequence[tuple[Number700, Msisdn]], now: datetime
+) -> list[Pair]:
+    """What is held of each pair, in order. Raise StoreUnavailable or KeyFileError."""
+    if not pairs:
+        return []
+    first, second = keyring.hash_ids
+    asked = [first] if second is None else [first, second]
+    found, wanted = await _find(conn, keyring, pairs, asked, now)
+    while any(pair.record is None for pair in found) and not set(asked) >= set(wanted):
+        keyring.reload_if_changed()  # "not bound" would be a lie: rows have other keys now
+        asked = wanted
+        missing = [place for place, pair in enumerate(found) if pair.record is None]
+        again, wanted = await _find(conn, keyring, [pairs[place] for place in missing], asked, now)
+        for place, pair in zip(missing, again, strict=True):
+            found[place] = pair
+    return found
+
+
+async def _find(
+    conn: Connection,
+    keyring: Keyring,
+    pairs: Sequence[tuple[Number700, Msisdn]],
+    key_ids: list[int],
+    now: datetime,
+) -> tuple[list[Pair], list[int]]:
+    """What is held under these hash keys, and the ids of those under which rows stand just now."""
+    try:
+        keys = [[keyring.blind_by(id, caller) for _, caller in pairs] for id in key_ids[:_MAX_KEYS]]
+    except KeyFileError as exc:
+        raise StoreUnavailable(exc.message) from exc
+    others: list[bytes | None] = [*keys[1]] if len(keys) > 1 else [None] * len(pairs)
+    params = [
+        now,
+        Int4s.of([called.code.value for called, _ in pairs]),
+        Int2s.of([called.serial for called, _ in pairs]),
+        Blobs.of_blobs(keys[0]),
+        Blobs.of_blobs(others),
+    ]
+    with own_errors():
+        cursor = await conn.execute(_SQL["find_pairs"], params, prepare=True, binary=True)
+        rows = await cursor.fetchall()
+    found = [Pair(None)] * len(pairs)
+    for row in rows:
+        place = row[0] - 1
+        found[place] = _pair(pairs[place][0], row)
+    phase, current, following = rows[0][-3:]
+    wanted = [current] if phase <= 1 else [current, following] if phase == 2 else [following]
+    return found, wanted
+
+
+def _pair(called: Number700, row: tuple[Any, ...]) -> Pair:
+    _, binding_id, tenant_id, shown, flags, max_call_s, ends_at, callee, caller, in_use, standing, *_ = row
+    if binding_id is None:
+        return Pair(None, in_use)
+    record = RouteRecord(
+        called=called,
+        binding_id=binding_id,
+        tenant_id=tenant_id,
+        shown=Number700(called.code, shown),
+        callee_sealed=callee,
+        caller_sealed=caller,
+        ends_at=(ends_at - _EPOCH) // _MICROSECOND / 1_000_000 + _EPOCH.timestamp(),
+        max_call_s=max_call_s,
+        to_group=bool(flags & TO_GROUP),
+        from_group=bool(flags & FROM_GROUP),
+        standing=standing,
+        no_messages=bool(flags & NO_MESSAGES),
+    )
+    return Pair(record)
