@@ -8,7 +8,8 @@ import pytest
 
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.numbering import Msisdn, Number700
-from qibai.records.hangup import bye, new_branch, read_legs, reply_of
+from qibai.records.hangup import bye, read_legs
+from qibai.requests import new_branch, reply_of
 from qibai.store.keys import binding_aad
 from qibai.testing.platform import free_port, wait_for
 from qibai.testing.sipp import Scenario
@@ -434,7 +435,7 @@ def hang_up(voice: Bench, event: CallEvent) -> None:
             branch = new_branch()
             host, port = ours.getsockname()
             ours.sendto(bye(leg, transport="UDP", host=host, port=port, branch=branch), voice.here)
-            assert reply_of(ours.recv(65_536)) == (branch, 200)
+            assert reply_of(ours.recv(65_536)) == (branch, 200, None)
 
 
 def test_ended_by_the_platform(voice: Bench) -> None:
