@@ -12,6 +12,7 @@ from qibai.api.handlers import Asking, services_of
 from qibai.core.errors import BadRequest, CallNotFound
 from qibai.core.ids import format_id, parse_id
 from qibai.core.numbering import Number700
+from qibai.core.pilot import document_of
 from qibai.core.roles import Action
 from qibai.store import calls
 from qibai.store.keys import Keyring
@@ -141,5 +142,6 @@ def _call(row: calls.CallRecord, keyring: Keyring) -> models.Call:
         sip_status=row.sip_status,
         q850=row.q850,
         reason=row.reason,
+        document=document_of(row.reason),
         end_seen=row.end_seen,
     )

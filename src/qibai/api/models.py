@@ -172,6 +172,7 @@ class Translation(msgspec.Struct, frozen=True, kw_only=True):
     max_call_s: int | None = None
     reason: str | None = None
     rule: Annotated[str, Meta(description="With the reason `policy`: the rule.")] | None = None
+    document: Annotated[str, Meta(description="The document that the rule comes from.")] | None = None
     sip_status: int | None = None
     phrase: str | None = None
     q850: int | None = None
@@ -210,6 +211,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     sip_status: int | None
     q850: int | None
     reason: Annotated[str, Meta(description="`answered`, `busy`, or why nobody was connected.")] | None
+    document: Annotated[str, Meta(description="Where the reason is a rule: the document it is from.")] | None
     end_seen: Annotated[bool, Meta(description="False: closed without its end having been seen.")] | None
 
 

@@ -8,6 +8,7 @@ from qibai.api import models
 from qibai.config import Config
 from qibai.core.errors import BadNumber, BadNumber700
 from qibai.core.numbering import Msisdn, Number700
+from qibai.core.pilot import document_of
 from qibai.core.routing import Refusal, RefusalReason, decide
 from qibai.store import dsn, read_dsn
 from qibai.store.keys import Keyring
@@ -67,6 +68,7 @@ def _refused(refusal: Refusal) -> models.Translation:
         decision="refuse",
         reason=refusal.reason.value,
         rule=refusal.rule,
+        document=document_of(refusal.rule),
         sip_status=sip.status,
         phrase=sip.phrase,
         q850=sip.q850,

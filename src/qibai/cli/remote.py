@@ -79,7 +79,10 @@ def remote(config: Config, api_url: str | None, api_key: str | None) -> Iterator
     except ApiError as exc:
         errors = exc.problem.errors
         field = errors[0].field if errors else None
-        raise Refused(exc.code, exc.problem.detail or exc.problem.title, field) from None
+        said = exc.problem.detail or exc.problem.title
+        if exc.problem.rule is not None:
+            said += f" Rule {exc.problem.rule}, {exc.problem.document}"
+        raise Refused(exc.code, said, field) from None
 
 
 def _plain(answer: msgspec.Struct) -> dict[str, Any]:

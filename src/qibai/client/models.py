@@ -118,6 +118,7 @@ class Translation(msgspec.Struct, frozen=True, kw_only=True):
     max_call_s: int | None = None
     reason: str | None = None
     rule: str | None = None  #: with the reason ``policy``
+    document: str | None = None  #: that the rule comes from
     sip_status: int | None = None
     phrase: str | None = None
     q850: int | None = None
@@ -155,6 +156,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     sip_status: int | None
     q850: int | None
     reason: str | None
+    document: str | None = None  #: where the reason is a rule, what it comes from
     end_seen: bool | None
 
     def __repr__(self) -> str:

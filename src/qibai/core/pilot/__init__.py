@@ -12,7 +12,15 @@ from qibai.core.pilot.life import (
     after_code,
 )
 from qibai.core.pilot.rights import CodeRights, Rules
-from qibai.core.pilot.rules import DOCUMENT, OPERATOR, Rule, may_bind, may_call, may_serve_existing
+from qibai.core.pilot.rules import (
+    DOCUMENT,
+    OPERATOR,
+    Rule,
+    document_of,
+    may_bind,
+    may_call,
+    may_serve_existing,
+)
 from qibai.core.pilot.standing import CodeStanding, Span, Standing
 
 __all__ = [
@@ -34,6 +42,7 @@ __all__ = [
     "Standing",
     "after_application",
     "after_code",
+    "document_of",
     "may_bind",
     "may_call",
     "may_serve_existing",

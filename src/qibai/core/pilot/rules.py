@@ -42,6 +42,14 @@ class Rule(Enum):
         return self.id
 
 
+def document_of(reason: str | None) -> str | None:
+    """The document that a rule comes from, by the rule's id; None when this is no rule's."""
+    return _DOCUMENTS.get(reason or "")
+
+
+_DOCUMENTS: Final = {rule.id: rule.document for rule in Rule}
+
+
 def may_bind(
     calendar: Calendar, standing: Standing, code: CodeStanding, now: float, *, province: str | None = None
 ) -> Rule | None:
