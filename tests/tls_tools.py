@@ -1,6 +1,7 @@
 """Agents that speak TLS, as small as can be: Debian 12's SIPp does not."""
 
 import datetime
+import ipaddress
 import re
 import socket
 import ssl
@@ -15,14 +16,17 @@ from cryptography.x509.oid import NameOID
 from qibai.core.numbering import Msisdn, Number700
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate and its key, as PEM files."""
+def make_certificate(folder: Path, address: str = "") -> tuple[Path, Path]:
+    """A self-signed certificate, of this address if one is given, and its key, as PEM files."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "qibai test")])
     now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder()
+    if address:
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        builder = builder.add_extension(names, critical=False)
     certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
+        builder.subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)

@@ -131,6 +131,7 @@ class MessageLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answer_s: int = 10  #: how long to wait for an answer
     long: Literal["udh8", "udh16", "sar", "payload"] = "udh8"  #: how long messages leave; CMPP: udh8, udh16
     service: str = ""  #: SMPP's service_type, CMPP's Service_Id
+    receipt_ids: Literal["same", "decimal", "hex"] = "same"  #: SMPP: ids in receipts, where answers differ
 
 
 class MessagingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,260 @@
+"""One SMPP connection: frames in, frames out, requests matched with answers, life watched. Knows no message.
+
+Nothing that a peer sends may stop the others or fill the memory: what is malformed is answered or ends this
+connection, what is too much is refused or left in the peer's own buffers.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Final, Protocol, cast
+
+import structlog
+
+from qibai.messaging.smpp.status import Status
+from qibai.messaging.smpp.wire import GENERIC_NACK, HEADER, RESPONSE, BadPdu, Command, frames, numbered, pdu
+
+#: Requests of the peer that wait for us at a time, and their octets; more are answered "later".
+MAX_WAITING: Final = 1_000
+MAX_WAITING_OCTETS: Final = 4 << 20
+_MAX_SEQUENCE: Final = 0x7FFF_FFFF
+_CLOSE_S: Final = 5.0  #: to take what was written, then the connection is cut
+
+_LATER: Final = {
+    Command.SUBMIT_SM: Status.RTHROTTLED,
+    Command.DATA_SM: Status.RTHROTTLED,
+    Command.DELIVER_SM: Status.RX_T_APPN,
+}
+#: Requests that have no answer.
+_UNANSWERED: Final = frozenset({Command.OUTBIND, Command.ALERT_NOTIFICATION})
+
+log = structlog.get_logger(__name__)
+
+
+class NotSent(Exception):
+    """The request did not go out: the connection is closing."""
+
+
+class Lost(Exception):
+    """The request went out, and no answer will come on this connection, or none came in time."""
+
+
+class Owner(Protocol):
+    """What a session needs of its link or server."""
+
+    def opened(self, session: "Session") -> None:
+        """The connection stands; nothing was read yet."""
+
+    def answer(self, session: "Session", command: int, frame: bytes) -> Awaitable[bytes]:
+        """The whole answer to a request, with its sequence number. BadPdu's status is answered as well."""
+
+    def gone(self, session: "Session") -> None:
+        """The connection is no more."""
+
+
+class Session(asyncio.Protocol):
+    """``name`` is for logs."""
+
+    def __init__(self, owner: Owner, *, name: str, answer_s: float, enquire_s: float) -> None:
+        self.owner = owner
+        self.name = name
+        self.answer_s = answer_s
+        self.enquire_s = enquire_s
+        self.peer = ""  #: the address it comes from
+        self.closing = False  #: takes no more requests of ours
+        self.reason = ""  #: why it ended
+        self.closed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._out: list[bytes] = []
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._sequence = 0
+        self._answers: dict[int, asyncio.Future[tuple[int, bytes]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._octets = 0
+        self._heard = self._loop.time()
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._answers)
+
+    # -- asyncio.Protocol --------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if peer else ""
+        self._heard = self._loop.time()
+        self.owner.opened(self)
+        self._watch = self._loop.create_task(self._watch_life())
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._buffer += data
+        try:
+            for frame in frames(self._buffer):
+                self._frame(frame)
+        except BadPdu as bad:  # what follows cannot be trusted to be a PDU
+            self._buffer.clear()
+            self.write(pdu(GENERIC_NACK, status=bad.status))
+            self.close("garbage instead of a PDU")
+
+    def pause_writing(self) -> None:
+        """The peer does not read: neither do we, so that no answers pile up."""
+        self._writable.clear()
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closing = True
+        self.reason = self.reason or ("connection lost" if exc else "closed by the peer")
+        self._transport = None
+        self._writable.set()
+        if self._watch is not None:
+            self._watch.cancel()
+        for future in self._answers.values():
+            if not future.done():
+                future.set_exception(Lost(self.reason))
+        self.closed.set()
+        self.owner.gone(self)
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def _frame(self, frame: bytes) -> None:
+        _length, command, status, sequence = HEADER.unpack_from(frame)
+        if command & RESPONSE:
+            # The waiting submit runs before any task that a later PDU makes: the loop keeps the order.
+            future = self._answers.pop(sequence, None)
+            if future is not None and not future.done():
+                future.set_result((status or (Status.RINVCMDID if command == GENERIC_NACK else 0), frame))
+        elif command == Command.ENQUIRE_LINK:
+            self.write(pdu(command | RESPONSE, sequence))
+        elif command == Command.UNBIND:
+            self._start(self._unbound(sequence), len(frame))
+        elif command in _UNANSWERED:
+            log.info("smpp_ignored", link=self.name, pdu=Command(command).name.lower())
+        elif len(self._tasks) >= MAX_WAITING or self._octets >= MAX_WAITING_OCTETS:
+            later = _LATER.get(Command(command)) if command in _LATER else None
+            self.write(pdu(command | RESPONSE, sequence, status=later or Status.RSYSERR))
+        else:
+            self._start(self._answer(command, sequence, frame), len(frame))
+
+    def _start(self, work: Awaitable[None], octets: int) -> None:
+        async def run() -> None:
+            try:
+                await work
+            finally:
+                self._octets -= octets
+
+        self._octets += octets
+        task = self._loop.create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, command: int, sequence: int, frame: bytes) -> None:
+        try:
+            answer = await self.owner.answer(self, command, frame)
+        except BadPdu as bad:
+            known = command in set(Command)
+            answer = pdu(command | RESPONSE if known else GENERIC_NACK, sequence, status=bad.status)
+        except Exception:
+            log.exception("smpp_answer_failed", link=self.name)
+            answer = pdu(command | RESPONSE, sequence, status=Status.RSYSERR)
+        self.write(answer)
+
+    async def _unbound(self, sequence: int) -> None:
+        """The peer leaves: what it has sent is answered first."""
+        self.closing = True
+        others = self._tasks - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=self.answer_s)
+        self.write(pdu(Command.UNBIND | RESPONSE, sequence))
+        self.close("unbound by the peer")
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def write(self, frame: bytes) -> None:
+        """Soon, together with what else is written in this turn of the loop."""
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(frame)
+
+    def _flush(self) -> None:
+        out, self._out = b"".join(self._out), []
+        if out and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(out)
+
+    async def request(self, frame: bytes) -> tuple[int, bytes]:
+        """Send and return the answer's status and frame. Raise NotSent or Lost."""
+        await self._writable.wait()
+        if self.closing:
+            raise NotSent
+        return await self._request(frame)
+
+    async def _request(self, frame: bytes) -> tuple[int, bytes]:
+        sequence = self._sequence = self._sequence % _MAX_SEQUENCE + 1
+        future: asyncio.Future[tuple[int, bytes]] = self._loop.create_future()
+        self._answers[sequence] = future
+        self.write(numbered(frame, sequence))
+        try:
+            async with asyncio.timeout(self.answer_s):
+                return await future
+        except TimeoutError:
+            raise Lost("no answer in time") from None
+        finally:
+            self._answers.pop(sequence, None)
+
+    # -- life --------------------------------------------------------------------------------
+
+    async def _watch_life(self) -> None:
+        while True:
+            idle = self._loop.time() - self._heard
+            if idle < self.enquire_s:
+                await asyncio.sleep(self.enquire_s - idle)
+                continue
+            try:
+                await self._request(pdu(Command.ENQUIRE_LINK))
+            except Lost:
+                self.abort("no answer to enquire_link")
+                return
+
+    async def unbind(self) -> None:
+        """Leave in order: our requests are answered, then unbind, then the peer's requests are answered."""
+        if self.closing:
+            await self.closed.wait()
+            return
+        self.closing = True
+        if self._answers:
+            await asyncio.wait(list(self._answers.values()), timeout=self.answer_s)
+        if self._transport is not None:
+            with suppress(Lost):
+                await self._request(pdu(Command.UNBIND))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self.answer_s)
+        self.close("unbound")
+        await self.closed.wait()
+
+    def close(self, reason: str) -> None:
+        """Write what is waiting, then close; cut the connection where the peer does not take it."""
+        self.closing = True
+        self.reason = self.reason or reason
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+            self._loop.call_later(_CLOSE_S, self.abort, reason)
+
+    def abort(self, reason: str) -> None:
+        self.closing = True
+        self.reason = self.reason or reason
+        if self._transport is not None:
+            self._transport.abort()
