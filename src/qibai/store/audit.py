@@ -118,6 +118,13 @@ def entries(conn: SyncConnection) -> Generator[Entry]:
         yield from cur
 
 
+def head_is_new(conn: SyncConnection) -> bool:
+    """Whether nothing was written to the trail yet. Raise StoreUnavailable."""
+    with own_errors():
+        row = conn.execute(_SQL["head"]).fetchone()
+    return row is not None and row[0] == 0 and not row[3]
+
+
 def sealed_head(conn: SyncConnection, keyring: Keyring) -> Point:
     """Where the chain has to end. Raise AuditBroken when the head was not written with our keys."""
     with own_errors():

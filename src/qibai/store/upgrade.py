@@ -12,6 +12,7 @@ from qibai.store.actors import Actor
 from qibai.store.embedded import EmbeddedPostgres
 from qibai.store.failures import own_errors
 from qibai.store.grants import grant
+from qibai.store.keycheck import check_key_file
 from qibai.store.keys import Keyring
 from qibai.store.migrate import MIGRATION_LOCK, migrate, pending
 
@@ -23,8 +24,15 @@ def upgrade(config: Config, actor: Actor | None = None) -> list[str]:
 
     What was run goes into the audit trail as ``actor``'s act. Without ``store.owner_dsn`` a platform whose
     role does not own the schema leaves it alone; SchemaError is raised when something was left to do.
-    Raise StoreUnavailable.
+    Raise StoreUnavailable, and KeyFileError when the key file is another than the data was written with.
     """
+    applied = _upgrade(config, actor)
+    with own_errors(), psycopg.connect(dsn(config)) as conn:
+        check_key_file(conn, config.key_file)
+    return applied
+
+
+def _upgrade(config: Config, actor: Actor | None) -> list[str]:
     if not config.store.dsn:
         EmbeddedPostgres(config).wait_ready(_READY_S)  # a home of an older release has one role
     owner = owner_dsn(config)

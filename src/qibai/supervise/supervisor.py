@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from qibai.config import UNRULED, Config
-from qibai.core.errors import QibaiError
+from qibai.core.errors import KeyFileError, QibaiError, SchemaError
 from qibai.store.actors import operator_here
 from qibai.store.keys import Keyring
 from qibai.store.upgrade import upgrade
@@ -46,6 +46,7 @@ class Supervisor:
         self._config = config
         self._say = say
         self._stopping = asyncio.Event()
+        self._refused: QibaiError | None = None
         self._watched = {part.name: Watched(part) for part in parts(config)}
 
     def stop(self) -> None:
@@ -53,7 +54,10 @@ class Supervisor:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Start everything, keep it running, and stop it in order once ``stop`` was called."""
+        """Start everything, keep it running, and stop it in order once ``stop`` was called.
+
+        Raise KeyFileError or SchemaError when the data is not for this key file or this release.
+        """
         tasks = {name: asyncio.create_task(self._keep(one)) for name, one in self._watched.items()}
         ready = asyncio.create_task(self._announce())
         await self._stopping.wait()
@@ -63,6 +67,8 @@ class Supervisor:
             await self._end(one)
             await tasks[name]
         self._say("qibai", "stopped")
+        if self._refused is not None:
+            raise self._refused
 
     async def _announce(self) -> None:
         for one in self._watched.values():
@@ -129,7 +135,11 @@ class Supervisor:
                 await asyncio.sleep(0.1)
             await asyncio.to_thread(one.part.after_ready)
         except QibaiError as exc:
-            self._say(one.part.name, str(exc))
+            if isinstance(exc, KeyFileError | SchemaError) and one.restarts == 0:  # no restart would mend it
+                self._refused = exc
+                self.stop()
+            else:
+                self._say(one.part.name, str(exc))
             if process.returncode is None:
                 process.send_signal(one.part.stop_signal)
             return
@@ -186,12 +196,21 @@ def run(config: Config, say: Say) -> None:
             say("qibai", f"ended {left} processes that a killed supervisor had left")
         if config.pilot.rules.calendar is None:
             say("qibai", f"WARNING: {UNRULED}")
-        Keyring.load_or_create(config.key_file)
+        if not config.store.dsn:
+            _first_key_file(config)
         config.spool_dir.mkdir(parents=True, exist_ok=True)
         config.log_dir.mkdir(parents=True, exist_ok=True)
         if config.store.dsn:
             upgrade(config, operator_here(config.node))
+            Keyring.load_or_create(config.key_file)
         asyncio.run(_main(config, say))
+
+
+def _first_key_file(config: Config) -> None:
+    """Make a key file, unless there is a database already: its own has to come back."""
+    if config.pg_dir.exists() and not config.key_file.exists():
+        raise KeyFileError(f"{config.key_file} is not there, but its database is; restore the file's backup")
+    Keyring.load_or_create(config.key_file)
 
 
 async def _main(config: Config, say: Say) -> None:

@@ -5,7 +5,6 @@ import os
 import platform
 import re
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ import psycopg
 
 from qibai import __version__
 from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
+from qibai.cli.doctor.peers import check_peers
 from qibai.cli.doctor.pilot import check_pilot
 from qibai.cli.doctor.rights import check_rights
 from qibai.cli.doctor.spool import check_recorder
@@ -22,6 +22,7 @@ from qibai.cli.doctor.watched import check_watched
 from qibai.config import Config
 from qibai.core.errors import ConfigError, KeyFileError, QibaiError
 from qibai.store import dsn, read_dsn
+from qibai.store.keycheck import check_key_file
 from qibai.store.keys import Keyring
 from qibai.store.migrate import pending
 from qibai.supervise import probes, state
@@ -40,7 +41,7 @@ def run_checks(config: Config) -> list[Finding]:
     found += check_watched(config)
     found.append(_api(config, running))
     if config.voice.enabled:
-        found += [_kamailio_version(), _voice(config, running), _media(config, running), _peers(config)]
+        found += [_kamailio_version(), _voice(config, running), _media(config, running), check_peers(config)]
     else:
         found.append(skip("voice", "switched off (voice.enabled)"))
     found.append(check_recorder(config))
@@ -129,6 +130,7 @@ def _store(config: Config) -> list[Finding]:
         )
     except QibaiError as exc:
         found.append(fail("schema", exc.message, "qibai migrate, or install the release that fits"))
+    found.append(_keys(config))
     found.append(check_rights(config))
     if read_dsn(config) != dsn(config):
         try:
@@ -137,6 +139,21 @@ def _store(config: Config) -> list[Finding]:
         except psycopg.Error:
             found.append(fail("standby", "the standby does not answer", "check store.read_dsn"))
     return found
+
+
+def _keys(config: Config) -> Finding:
+    try:
+        Keyring.load(config.key_file)
+    except KeyFileError:
+        return skip("keys", "needs the key file")
+    try:
+        with psycopg.connect(dsn(config), connect_timeout=config.store.connect_timeout_s) as conn:
+            check_key_file(conn, config.key_file)
+    except KeyFileError as exc:
+        return fail("keys", exc.message, "stop the platform and restore the key file from its backup")
+    except (psycopg.Error, QibaiError):
+        return skip("keys", "needs the store and its schema")
+    return ok("keys", "they are those of this database")
 
 
 def _api(config: Config, running: bool) -> Finding:
@@ -191,18 +208,6 @@ def _rtpengine_version() -> str:
         if found := re.search(r"([0-9]+\.[0-9]+\.[0-9]+)", told.stdout + told.stderr):
             return found[1]
     return ""
-
-
-def _peers(config: Config) -> Finding:
-    peers = config.voice.peers
-    if not peers:
-        return warn("peers", "none: no call can come or go", f"add [[voice.peers]] to {config.file}")
-    for peer in peers:
-        try:
-            socket.getaddrinfo(peer.host, peer.port)
-        except OSError:
-            return fail("peers", f"the host of peer {peer.name} is unknown", "write its address, or mend DNS")
-    return ok("peers", f"{len(peers)} ({', '.join(peer.name for peer in peers)})")
 
 
 def _mend(config: Config, part: str, running: bool, port: int) -> str:

@@ -1,0 +1,49 @@
+"""Whether the peers are there, as Kamailio's probes of them tell."""
+
+import re
+import subprocess
+from typing import Final
+
+from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
+from qibai.config import Config
+from qibai.core.errors import ConfigError
+from qibai.voice.engine import program
+from qibai.voice.peers import uri_of
+
+_TIMEOUT_S: Final = 5.0
+_DESTINATION: Final = re.compile(r"URI: (\S+)\s+FLAGS: (\w)\w*")
+_ACTIVE: Final = "A"
+
+
+def check_peers(config: Config) -> Finding:
+    """A peer that does not answer OPTIONS gets no calls."""
+    peers = config.voice.peers
+    if not peers:
+        return warn("peers", "none: no call can come or go", f"add [[voice.peers]] to {config.file}")
+    called = [peer for peer in peers if peer.priority >= 0]
+    if not called:
+        mend = "give one of voice.peers a priority that is not negative"
+        return warn("peers", "no call can go anywhere: none takes calls", mend)
+    names = f"{len(peers)} ({', '.join(peer.name for peer in peers)})"
+    if not config.voice.probe_interval_s:
+        return ok("peers", f"{names}, not probed")
+    states = _states(config)
+    if states is None:
+        return skip("peers", f"{names}; Kamailio does not run")
+    dead = [peer.name for peer in called if states.get(uri_of(peer)) != _ACTIVE]
+    mend = "see that they run, and answer OPTIONS from this address"
+    if len(dead) == len(called):
+        return fail("peers", f"no answer from any that takes calls: {', '.join(dead)}", mend)
+    if dead:
+        return warn("peers", f"no answer from {', '.join(dead)}: calls go to the others", mend)
+    return ok("peers", names)
+
+
+def _states(config: Config) -> dict[str, str] | None:
+    """What Kamailio's dispatcher thinks of each peer's URI; None when it does not say."""
+    try:
+        command = [program("kamcmd"), "-s", f"unix:{config.run_dir}/kamailio.ctl", "dispatcher.list"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    except (OSError, subprocess.SubprocessError, ConfigError):
+        return None
+    return dict(_DESTINATION.findall(done.stdout)) if done.returncode == 0 else None
