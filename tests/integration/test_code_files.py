@@ -1,8 +1,10 @@
 """Codes in bulk: a file is taken whole or not at all, goes on after a crash, and comes out as it went in."""
 
 import os
+import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,6 +92,28 @@ def test_a_hundred_thousand_codes_go_on_after_a_kill(cli: Cli, tmp_path: Path) -
     rest = cli.json("code", "import", str(file))
     assert (rest["earlier"], rest["written"]) == (written, 100_000 - written)
     assert count(cli, "state = 'in_use'") == 100_000
+
+
+def test_memory_hardly_grows_with_the_file(cli: Cli, tmp_path: Path) -> None:
+    peaks = {}
+    for lines in (5_000, 100_000):
+        file = tmp_path / f"{lines}.jsonl"
+        with file.open("w") as out:
+            out.writelines(
+                f'{{"code": "{FIRST + i}", "certificate": "C-east", "tenant": "acme", "provinces": ["44"]}}\n'
+                for i in range(lines)
+            )
+        process = subprocess.Popen([*cli.command, "code", "import", str(file), "--json"], env=cli.env)
+        status = Path(f"/proc/{process.pid}/status")
+        while process.poll() is None:
+            if found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text()):
+                peaks[lines] = int(found[1])
+            time.sleep(0.02)
+        assert process.returncode == 0 and count(cli) == lines
+        print(f"{lines} lines: {peaks[lines] // 1024} MiB")
+    assert (
+        peaks[100_000] - peaks[5_000] < 32 * 1024
+    )  # KiB; the file is 8 MB, its lines as objects over 100 MB
 
 
 def _others(cli: Cli) -> bool:

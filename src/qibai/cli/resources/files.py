@@ -5,6 +5,7 @@ import csv
 import hashlib
 import json as jsonlib
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -61,17 +62,26 @@ def import_(  # noqa: PLR0917  # options
                 await run.write(bad)
         return {"lines": source.count, "bad": bad, "written": run.written, "earlier": run.earlier}
 
+    began = time.monotonic()
     result = act(ctx, work)
+    seconds = time.monotonic() - began
     bad: list[BadLine] = result["bad"]
     if json:
-        as_json(result | {"bad": [{"line": one.number, "reason": one.reason} for one in bad]})
+        as_json(
+            result
+            | {
+                "seconds": round(seconds, 3),
+                "bad": [{"line": one.number, "reason": one.reason} for one in bad],
+            }
+        )
     else:
         for one in bad[:SHOWN]:
             err.print(f"line {one.number}: {one.reason}", markup=False)
         if len(bad) > SHOWN:
             note(f"… and {len(bad) - SHOWN} more; --json lists them all")
         earlier = f", {result['earlier']} were there from before" if result["earlier"] else ""
-        done(f"{source.count} lines, {len(bad)} bad, {result['written']} written{earlier}")
+        took = f" in {seconds:.1f} s" if source.count > bulk.BATCH else ""
+        done(f"{source.count} lines, {len(bad)} bad, {result['written']} written{earlier}{took}")
     if bad and not skip_bad:
         raise typer.Exit(1)
 
