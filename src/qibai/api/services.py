@@ -15,6 +15,7 @@ from qibai.api.connections import Connection, Connections
 from qibai.api.decode import decode
 from qibai.api.errors import Overloaded
 from qibai.api.groupcommit import GroupCommit
+from qibai.api.outbox import Outbox
 from qibai.api.problems import problem_of, status_of
 from qibai.api.translate import Translator
 from qibai.api.watched import Watcher
@@ -50,6 +51,7 @@ class Services:
         )
         self.auth = Authenticator(self.connections, self.keyring, plain_bearer=config.api.bearer_over_http)
         self.translator = Translator(config)
+        self.outbox = Outbox(self.translator, self.keyring, config.messaging)
         self.binds: GroupCommit[int, BindItem, Bound] = GroupCommit(self._bind, lanes=LANES)
         self.releases: GroupCommit[int, tuple[int, int], Released] = GroupCommit(self._release, lanes=1)
         self._quarantine = timedelta(seconds=config.binding.quarantine_s)

@@ -9,7 +9,7 @@ from qibai.config import Config
 from qibai.core.errors import BadNumber, BadNumber700
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.pilot import document_of
-from qibai.core.routing import Refusal, RefusalReason, decide
+from qibai.core.routing import Decision, Refusal, RefusalReason, decide
 from qibai.store import dsn, read_dsn
 from qibai.store.keys import Keyring
 from qibai.store.routes import RouteReader
@@ -27,6 +27,10 @@ class Translator:
             write_dsn=dsn(config),
         )
         self._policy = self._reader.policy(config.pilot.rules)
+
+    async def decide(self, called: Number700, caller: Msisdn) -> Decision:
+        """The decision by the record of today. Raise StoreUnavailable."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._decide, called, caller)
 
     async def translate(self, request: models.TranslationRequest) -> models.Translation:
         """The decision. Raise StoreUnavailable."""
@@ -46,10 +50,7 @@ class Translator:
             caller = Msisdn.parse(request.caller)
         except BadNumber:
             return _refused(Refusal(RefusalReason.CALLER_UNKNOWN))
-        now = time.time()
-        record = self._reader.find(called, caller)
-        in_use = record is None and self._reader.number_in_use(called, now)
-        decision = decide(called, caller, record, now, number_in_use=in_use, policy=self._policy)
+        decision = self._decide(called, caller)
         if isinstance(decision, Refusal):
             return _refused(decision)
         if decision.record.from_group:
@@ -60,6 +61,12 @@ class Translator:
             shown=str(decision.record.shown),
             max_call_s=decision.max_call_s,
         )
+
+    def _decide(self, called: Number700, caller: Msisdn) -> Decision:
+        now = time.time()
+        record = self._reader.find(called, caller)
+        in_use = record is None and self._reader.number_in_use(called, now)
+        return decide(called, caller, record, now, number_in_use=in_use, policy=self._policy)
 
 
 def _refused(refusal: Refusal) -> models.Translation:

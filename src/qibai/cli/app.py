@@ -17,6 +17,7 @@ from qibai.cli import (
     dual,
     init,
     keys,
+    messages,
     migrate,
     platform,
     pools,
@@ -24,6 +25,7 @@ from qibai.cli import (
     release,
     resources,
     route,
+    send,
     settings,
     show,
     tenant,
@@ -60,7 +62,7 @@ def root(
 
 for _panel, _modules in {
     "Start": (demo, init, platform, doctor),
-    "Work": (bind, show, release, route, calls, terminate),
+    "Work": (bind, show, release, route, calls, terminate, send, messages),
     "Administer": (migrate, settings, access, processes, version),
     "Resources": (pools,),
     "Answer for": (trace,),

@@ -10,7 +10,7 @@ import msgspec
 
 from qibai.cli import access
 from qibai.cli.platform import api_url as local_url
-from qibai.client import ApiError, BindRequest, Client, NoAnswer
+from qibai.client import ApiError, BindRequest, Client, NoAnswer, SendRequest
 from qibai.config import Config
 from qibai.core.errors import QibaiError, Unauthenticated, Unavailable
 
@@ -50,6 +50,15 @@ class Remote:
 
     def call(self, id: str) -> dict[str, Any]:
         return _plain(self._client.call(id))
+
+    def send(self, wanted: dict[str, Any], key: str | None) -> dict[str, Any]:
+        return _plain(self._client.send(msgspec.convert(wanted, SendRequest), idempotency_key=key))
+
+    def message(self, id: str) -> dict[str, Any]:
+        return _plain(self._client.message(id))
+
+    def messages(self, limit: int, **query: Any) -> list[dict[str, Any]]:
+        return [_plain(one) for one in islice(self._client.messages(page=limit, **query), limit)]
 
     def ask(self, method: str, target: str, body: dict[str, Any] | None = None) -> Any:
         return self._client.request(method, target, body)

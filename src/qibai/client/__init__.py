@@ -26,8 +26,10 @@ from qibai.client.models import (
     BulkReleased,
     Call,
     Code,
+    Message,
     Problem,
     Released,
+    SendRequest,
     Translation,
 )
 from qibai.client.sync import Client
@@ -49,6 +51,7 @@ __all__ = [
     "Forbidden",
     "IdempotencyMismatch",
     "Invalid",
+    "Message",
     "NoAnswer",
     "NotFound",
     "NumberTaken",
@@ -57,6 +60,7 @@ __all__ = [
     "Problem",
     "QuotaExceeded",
     "Released",
+    "SendRequest",
     "Translation",
     "Unauthenticated",
     "Unavailable",

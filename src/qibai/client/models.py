@@ -8,6 +8,7 @@ import msgspec
 Mode = Literal["AXB", "AXYB", "GXB", "GXYB"]
 Scene = Literal["parcel", "food", "ride", "e-commerce", "other"]
 Status = Literal["active", "released", "expired"]
+MessageState = Literal["queued", "sent", "delivered", "expired", "rejected", "unknown"]
 
 
 class BindRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -165,6 +166,52 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 class CallPage(msgspec.Struct, frozen=True):
     items: list[Call]
+    next_cursor: str | None
+
+
+class SendRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A text on behalf of the party ``sender`` for the other one; ``repr`` shows neither."""
+
+    binding_id: str
+    order_id: str
+    sender: str
+    text: str
+    valid_s: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<SendRequest {self.binding_id}>"
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A message record; ``repr`` shows no real number."""
+
+    id: str
+    kind: str
+    binding_id: str | None
+    order_id: str | None
+    called: str | None
+    shown: str | None
+    sender: str | None
+    receiver: str | None
+    state: MessageState
+    reason: str | None
+    rule: str | None
+    error: str | None
+    content: str | None
+    has_number: bool
+    parts: int | None
+    attempts: int
+    created_at: datetime
+    valid_until: datetime
+    sent_at: datetime | None
+    final_at: datetime | None
+
+    def __repr__(self) -> str:
+        return f"<Message {self.id} {self.state}>"
+
+
+class MessagePage(msgspec.Struct, frozen=True):
+    items: list[Message]
     next_cursor: str | None
 
 

@@ -159,6 +159,18 @@ def terminate(id: str) -> Asked[models.Call]:
     return Asked("POST", f"/v1/calls/{quote(id, safe='')}/terminate", models.Call)
 
 
+def send(item: models.SendRequest, key: str | None) -> Asked[models.Message]:
+    return Asked("POST", "/v1/messages", models.Message, models.to_json(item), key or uuid.uuid4().hex)
+
+
+def message(id: str) -> Asked[models.Message]:
+    return Asked("GET", f"/v1/messages/{quote(id, safe='')}", models.Message)
+
+
+def messages(**query: Any) -> Asked[models.MessagePage]:
+    return Asked("GET", "/v1/messages" + _query(**query), models.MessagePage)
+
+
 def plain(method: str, target: str, body: Any) -> Asked[Any]:
     return Asked(method, target, object, b"" if body is None else models.to_json(body))
 

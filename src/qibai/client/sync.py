@@ -171,6 +171,43 @@ class Client:
         """Have a running call ended; it takes about a second."""
         return self._ask(requests.terminate(id))
 
+    def send(self, item: models.SendRequest, *, idempotency_key: str | None = None) -> models.Message:
+        """Send a text on behalf of a party; durable once this returns."""
+        return self._ask(requests.send(item, idempotency_key))
+
+    def message(self, id: str) -> models.Message:
+        """One message record."""
+        return self._ask(requests.message(id))
+
+    def messages(
+        self,
+        *,
+        binding: str | None = None,
+        order_id: str | None = None,
+        state: models.MessageState | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        page: int = 100,
+    ) -> Iterator[models.Message]:
+        """All message records that fit, newest first, page by page."""
+        cursor: str | None = None
+        while True:
+            answer = self._ask(
+                requests.messages(
+                    binding=binding,
+                    order_id=order_id,
+                    state=state,
+                    since=since,
+                    until=until,
+                    cursor=cursor,
+                    limit=page,
+                )
+            )
+            yield from answer.items
+            cursor = answer.next_cursor
+            if cursor is None:
+                return
+
     def request(self, method: str, target: str, body: Any = None) -> Any:
         """Whatever else the API has, such as ``/v1/admin/…``, as plain JSON; ``target``: path and query."""
         return self._ask(requests.plain(method, target, body))

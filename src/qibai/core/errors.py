@@ -182,6 +182,30 @@ class CallEnded(QibaiError):
     code = "call_ended"
 
 
+class OrderMismatch(QibaiError):
+    """The binding is not of this order."""
+
+    code = "order_mismatch"
+
+
+class NotAParty(QibaiError):
+    """This real number is no party of the binding."""
+
+    code = "not_a_party"
+
+
+class DirectionForbidden(QibaiError):
+    """The binding allows no messages of this party."""
+
+    code = "direction_forbidden"
+
+
+class ContentBlocked(QibaiError):
+    """The text holds a real number, which the message policy forbids."""
+
+    code = "content_blocked"
+
+
 class IdempotencyMismatch(QibaiError):
     """This Idempotency-Key was used for another request; use a new one."""
 
