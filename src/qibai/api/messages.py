@@ -51,9 +51,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     shown: Annotated[models.Number, Meta(description="What the receiver sees.")] | None
     sender: models.Msisdn | None
     receiver: models.Msisdn | None
-    state: Annotated[
-        MessageState, Meta(description="Final: `delivered`, `expired`, `rejected`, `unknown`.")
-    ]
+    state: Annotated[MessageState, Meta(description="Final: `delivered`, `expired`, `rejected`, `unknown`.")]
     reason: Annotated[str, Meta(description="Why it was not passed on or delivered.")] | None
     rule: Annotated[str, Meta(description="With the reason `policy`: the rule.")] | None
     error: Annotated[str, Meta(description="The network's own code.")] | None
@@ -95,10 +93,10 @@ async def send_message(request: Asking, key: IdempotencyKey = None) -> Response[
         record, replayed = await services.outbox.send(
             conn,
             tenant_id,
-            convert.binding_id(said.binding_id),
-            said.order_id,
-            sender,
-            said.text,
+            binding=convert.binding_id(said.binding_id),
+            order_id=said.order_id,
+            sender=sender,
+            text=said.text,
             valid_s=said.valid_s,
             idempotency=convert.idempotency_of(idempotency_key(who.headers), b"message\n" + who.body),
         )
@@ -123,7 +121,9 @@ async def list_messages(  # noqa: PLR0917  # Litestar calls it by name
         Parameter(description="Only of this binding.", max_length=64, pattern=models.ID_PATTERN),
     ] = None,
     order_id: Annotated[str | None, Parameter(description="Only of this order.", max_length=64)] = None,
-    state: Annotated[MessageState | None, Parameter(description="Only these.")] = None,
+    in_state: Annotated[  # Litestar keeps the name `state` for itself
+        MessageState | None, Parameter(query="state", description="Only these.")
+    ] = None,
     since: Annotated[
         str | None,
         Parameter(description="Only those that came then or later.", schema_extra={"format": "date-time"}),
@@ -154,7 +154,7 @@ async def list_messages(  # noqa: PLR0917  # Litestar calls it by name
             before=None if before is None else before[1],
             order_id=order_id,
             binding=of_binding,
-            state=state,
+            state=in_state,
             since=None if since is None else instant(since, "since"),
             until=None if until is None else instant(until, "until"),
             limit=limit + 1,

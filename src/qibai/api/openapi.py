@@ -9,7 +9,7 @@ from qibai.api.problems import STATUS, Problem
 
 _REF: Final = "#/components/schemas/{name}"
 _PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-_NAMING: Final = ("/v1/admin/", "/v1/trace")  #: where bodies name things
+_NAMING: Final = ("/v1/admin/", "/v1/trace", "/v1/messages")  #: where bodies name things
 _DESCRIPTIONS: Final = {
     400: "The request does not have the documented shape.",
     401: "No valid key or signature.",

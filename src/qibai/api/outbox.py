@@ -38,11 +38,11 @@ class Outbox:
         self,
         conn: Connection,
         tenant_id: int,
+        *,
         binding: tuple[int, int],
         order_id: str,
         sender: Msisdn,
         text: str,
-        *,
         valid_s: int | None,
         idempotency: Idempotency | None,
     ) -> Enqueued:

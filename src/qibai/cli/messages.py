@@ -31,9 +31,7 @@ def messages(  # noqa: PLR0917  # Typer calls it by name
     Example: qibai messages --state rejected
     """
     with remote(config_of(ctx), api_url, api_key) as api:
-        found = api.messages(
-            limit, binding=binding, order_id=order_id, state=state.value if state else None
-        )
+        found = api.messages(limit, binding=binding, order_id=order_id, state=state.value if state else None)
     if json:
         as_json(found)
     else:
