@@ -16,7 +16,7 @@ import psycopg
 from store_rows import group_ends
 
 from database_tools import as_platform
-from qibai.config import Config, Peer, PilotConfig, StoreConfig, VoiceConfig
+from qibai.config import Config, MessagingConfig, Peer, PilotConfig, StoreConfig, VoiceConfig
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.ids import new_id
 from qibai.core.numbering import Code, Msisdn, Number700
@@ -81,7 +81,7 @@ class Bench:
     @property
     def here(self) -> tuple[str, int]:
         voice = self.platform.config.voice
-        return voice.host, voice.udp_port
+        return voice.host, voice.udp_port or voice.tcp_port
 
     def number(self) -> Number700:
         """A 700 number that nobody uses yet."""
@@ -265,6 +265,7 @@ def bench(
     *,
     pilot: PilotConfig | None = None,
     clock: Path | None = None,
+    messaging: MessagingConfig | None = None,
     parties_at: tuple[str, str] = (CALLER_AT, CALLEE_AT),
     **changes: Any,
 ) -> Iterator[Bench]:
@@ -275,7 +276,9 @@ def bench(
     port = free_port(callee_at)
     dsn = make_dsn()
     config = voice_config(home, dsn, make_peers(port), **changes)
-    config = msgspec.structs.replace(config, pilot=pilot or config.pilot)
+    config = msgspec.structs.replace(
+        config, pilot=pilot or config.pilot, messaging=messaging or config.messaging
+    )
     keyring = Keyring.load_or_create(config.key_file)
     with Platform(config, clock=clock) as platform:
         made = Bench(platform, dsn, folder, caller_at, (callee_at, port), keyring)

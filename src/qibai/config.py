@@ -106,6 +106,13 @@ class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if len({peer.name for peer in self.peers}) != len(self.peers):
             raise ValueError("peers: two have one name")
 
+    @property
+    def inside(self) -> tuple[str, int]:
+        """Where our own processes reach Kamailio over UDP and IPv4: where peers do, if they can."""
+        if self.udp_port and ":" not in self.host:
+            return self.host, self.udp_port
+        return "127.0.0.1", self.udp_port or self.tcp_port or self.tls_port
+
 
 class MessageLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A carrier's message centre that we bind to, or an account under which a carrier binds to us."""
@@ -146,6 +153,7 @@ class MessagingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sip: bool = True  #: take SIP MESSAGE from voice's peers, and send to them
     sip_priority: int = 0  #: as a link's priority
     sip_port: int = 5064  #: between Kamailio and the gateway, on 127.0.0.1
+    sip_cpim: bool = False  #: send SIP messages in CPIM, and ask what became of them (IMDN)
     join: bool = True  #: put long messages together first; false: pass parts where no rule reads text
     parts_wait_s: int = 300  #: how long the rest of a long message is waited for
     validity_s: int = 86_400  #: of a message that names none, and the most
@@ -232,6 +240,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pilot: PilotConfig = PilotConfig()
     dual: DualConfig = DualConfig()
     pools: PoolsConfig = PoolsConfig()
+
+    @property
+    def sip_messages(self) -> bool:
+        """Whether voice takes text messages, and the gateway sends them through it."""
+        return self.voice.enabled and self.messaging.enabled and self.messaging.sip
 
     @property
     def key_file(self) -> Path:

@@ -12,6 +12,7 @@ import email.policy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
 
 from qibai.core.numbering import Msisdn, Number700
@@ -20,17 +21,25 @@ from qibai.core.sip import (
     Endpoint,
     Leg,
     Message,
+    Notice,
+    PageRefused,
     callee_uri,
     clean_sdp,
+    expires_in,
     leg_of_request,
     leg_of_response,
+    mapped,
     parse,
+    read_page,
     sdp_of,
     shown_uri,
     write_in_dialog,
     write_invite,
+    write_page,
     write_response,
 )
+from qibai.core.sip.cpim import CPIM, read_notification, write_cpim, write_notification
+from qibai.core.sip.page import PLAIN
 from qibai.voice.token import DialogState, open_state, seal_state
 
 CALLER, CALLEE = Msisdn("+8613800138000"), Msisdn("+8613912345678")
@@ -39,6 +48,7 @@ X = Number700.parse("700123456780001")
 SECRETS = ("13800138000", "10.20.30.40", "zhangsan", "caller.example.com")
 OUR_CALL_ID = "Zk3uQm8wXr1vYt6pLs0a"
 HERE = Endpoint("192.0.2.7", 5060)
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 class Keys:
@@ -105,7 +115,47 @@ def relay(text: str | bytes) -> list[Relayed]:
     return list(_responses(message))
 
 
+def _page(request: Message) -> Iterator[Relayed]:
+    """A MESSAGE outside calls: of the request goes on what it says, for how long, and nothing else."""
+    try:
+        page = read_page(request)
+    except PageRefused as exc:
+        assert exc.status in (415, 513)
+        return
+    if page is None:
+        return
+    if isinstance(page, Notice):
+        xml = write_notification(Notice("m0", page.state), NOW)
+        assert read_notification(xml.encode()) is not None
+        wrapped = write_cpim(
+            xml, source=str(X), destination=CALLEE.e164, message_id="m1", at=NOW, notification=True
+        )
+    else:
+        assert page.text
+        wrapped = write_cpim("text", source=str(X), destination=CALLEE.e164, message_id="m1", at=NOW)
+    for style in ("e164", "national", "tel"):
+        for kind, body in ((PLAIN, "text"), (CPIM, wrapped)):
+            text = write_page(
+                target=callee_uri(CALLEE, style, "203.0.113.9", 5060),
+                here=HERE,
+                branch=mapped(request.call_id, request.branch),
+                source=shown_uri(X, style, HERE.host),
+                tag="ourtag",
+                destination=callee_uri(CALLEE, style, "203.0.113.9"),
+                call_id=OUR_CALL_ID,
+                content_type=kind,
+                body=body,
+                expires=expires_in(request),
+            )
+            read = read_page(parse(text))
+            assert read == Notice("m0", page.state) if isinstance(read, Notice) else read is not None
+            yield Relayed(text, False)
+
+
 def _requests(request: Message) -> Iterator[Relayed]:
+    if request.method == "MESSAGE":
+        yield from _page(request)
+        return
     if request.method not in ("INVITE", "ACK", "BYE", "UPDATE", "PRACK", "INFO"):
         return
     sdp = sdp_of(request)
@@ -178,13 +228,13 @@ _STRICT = {
         "Allow": rf"{_METHODS}(?:, {_METHODS})*",
         "Session-Expires": "[0-9]{1,6}(?:;refresher=ua[cs])?",
         "Min-SE": "[0-9]{1,6}",
-        "Expires": "[0-9]{1,6}",
+        "Expires": "[0-9]{1,9}",
         "Retry-After": "[0-9]{1,6}",
         "P-Early-Media": "supported|sendrecv|sendonly|recvonly|inactive|gated",
         "RAck": "[0-9]{1,10} [0-9]{1,10} INVITE",
         "RSeq": "[0-9]{1,10}",
         "Reason": r"Q\.850;cause=[0-9]{1,3}",
-        "Content-Type": "application/(?:sdp|dtmf-relay|dtmf)",
+        "Content-Type": "application/(?:sdp|dtmf-relay|dtmf)|text/plain;charset=UTF-8|message/cpim",
         "Content-Length": "[0-9]{1,5}",
     }.items()
 }
@@ -204,7 +254,8 @@ def recheck(relayed: Relayed) -> None:
     lines = head.split("\r\n")
     assert all("\r" not in line and "\n" not in line for line in lines)
     assert re.fullmatch(
-        rf"{_METHODS} (?:sip|tel):[!-~]+ SIP/2\.0|SIP/2\.0 [1-6][0-9]{{2}} [A-Za-z\-/ ]+", lines[0]
+        rf"(?:{_METHODS}|MESSAGE) (?:sip|tel):[!-~]+ SIP/2\.0|SIP/2\.0 [1-6][0-9]{{2}} [A-Za-z\-/ ]+",
+        lines[0],
     ), "start line"
     names = []
     for line in lines[1:]:

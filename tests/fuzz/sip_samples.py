@@ -143,4 +143,46 @@ IN_DIALOG = {
         "INFO", "Content-Type: application/dtmf-relay\nRecv-Info: zhangsan", "Signal= 5\r\nDuration= 160\r\n"
     ),
 }
-ALL = (INVITE, RESPONSE, *IN_DIALOG.values())
+CPIM = """From: "zhangsan" <im:13800138000@caller.example.com>
+To: <im:700123456780001@192.0.2.7>
+cc: zhangsan <sip:13800138000@caller.example.com>
+DateTime: 2026-11-24T13:26:00-08:00
+Subject: 13800138000
+NS: imdn <urn:ietf:params:imdn>
+NS: MyFeatures <mid:13800138000@caller.example.com>
+imdn.Message-ID: 34jk324j
+imdn.Disposition-Notification: positive-delivery, negative-delivery
+imdn.Record-Route: <sip:caller.example.com>
+MyFeatures.Owner: 13800138000
+
+Content-Type: text/plain; charset=utf-8
+Content-ID: <13800138000@caller.example.com>
+
+我到了，在门口。""".replace("\n", "\r\n")
+
+NOTICE = """From: <im:13800138000@caller.example.com>
+To: <im:700123456780001@192.0.2.7>
+NS: imdn <urn:ietf:params:imdn>
+imdn.Message-ID: d834jied93rf
+
+Content-Type: message/imdn+xml
+Content-Disposition: notification
+
+<?xml version="1.0" encoding="UTF-8"?>
+<imdn xmlns="urn:ietf:params:xml:ns:imdn">
+<message-id>34jk324j</message-id>
+<datetime>2026-11-24T12:16:49-05:00</datetime>
+<recipient-uri>im:13800138000@caller.example.com</recipient-uri>
+<subject>13800138000</subject>
+<delivery-notification><status><delivered/></status></delivery-notification>
+</imdn>
+""".replace("\n", "\r\n")
+
+_MESSAGE = INVITE.partition("\r\n\r\n")[0].replace("INVITE", "MESSAGE").partition("\r\nContent-Type")[0]
+_MESSAGE = _MESSAGE.replace("\r\n", "\n")
+MESSAGES = {
+    kind: with_body(f"{_MESSAGE}\nContent-Type: {kind.partition(' ')[0]}", body)
+    for kind, body in {"text/plain": "你好", "message/cpim": CPIM, "message/cpim notice": NOTICE}.items()
+}
+
+ALL = (INVITE, RESPONSE, *IN_DIALOG.values(), *MESSAGES.values())

@@ -54,15 +54,34 @@ class Scenario:
         self, called: str, *, asserted: str | None = None, headers: tuple[str, ...] = (), sdp: bool = True
     ) -> "Scenario":
         """The first INVITE, to ``called`` at the platform."""
-        pai = f"P-Asserted-Identity: <sip:{asserted or self.number}@[local_ip]>"
-        head = self._head(
-            f"sip:{called}@[remote_ip]:[remote_port]",
-            "INVITE",
-            f'From: "{self.number}" <sip:{self.number}@[local_ip]:[local_port]>;tag=[pid]A[call_number]',
-            f"To: <sip:{called}@[remote_ip]:[remote_port]>",
-        )
-        lines = [*head, pai, "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, PRACK, INFO, REFER", *headers]
+        head = self._first("INVITE", called, asserted)
+        lines = [*head, "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, PRACK, INFO, REFER", *headers]
         return self._send(lines, self.sdp() if sdp else "", retrans=True)
+
+    def message(
+        self,
+        called: str,
+        body: str,
+        *,
+        kind: str = "text/plain",
+        asserted: str | None = None,
+        headers: tuple[str, ...] = (),
+    ) -> "Scenario":
+        """A text message outside calls."""
+        head = self._first("MESSAGE", called, asserted)
+        return self._send([*head, *headers], body, retrans=True, kind=kind)
+
+    def _first(self, method: str, called: str, asserted: str | None) -> list[str]:
+        """The head of a request outside calls."""
+        return [
+            *self._head(
+                f"sip:{called}@[remote_ip]:[remote_port]",
+                method,
+                f'From: "{self.number}" <sip:{self.number}@[local_ip]:[local_port]>;tag=[pid]A[call_number]',
+                f"To: <sip:{called}@[remote_ip]:[remote_port]>",
+            ),
+            f"P-Asserted-Identity: <sip:{asserted or self.number}@[local_ip]>",
+        ]
 
     def request(
         self,

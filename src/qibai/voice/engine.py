@@ -53,7 +53,7 @@ def render(config: Config) -> None:
             tls=bool(voice.tls_port),
             media=voice.media,
             redetect_media=kamailio_version() >= (6, 0),
-            sockets=_sockets(voice),
+            sockets=_sockets(config),
             module_path=_module_path(),
             run_dir=run,
             script=script,
@@ -104,9 +104,14 @@ def rtpengine_command(config: Config) -> list[str]:
     ]
 
 
-def _sockets(voice: VoiceConfig) -> list[str]:
+def _sockets(config: Config) -> list[str]:
+    voice = config.voice
     ports = {"udp": voice.udp_port, "tcp": voice.tcp_port, "tls": voice.tls_port}
-    return [f"{kind}:{uri_host(voice.host)}:{port}" for kind, port in ports.items() if port]
+    sockets = [f"{kind}:{uri_host(voice.host)}:{port}" for kind, port in ports.items() if port]
+    if config.sip_messages:
+        host, port = voice.inside
+        sockets.append(f"udp:{host}:{port}")
+    return list(dict.fromkeys(sockets))
 
 
 def _peers(voice: VoiceConfig) -> str:

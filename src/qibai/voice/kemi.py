@@ -14,10 +14,10 @@ import KSR
 from qibai.config import Config, Peer, load
 from qibai.core.errors import BadMessage, KeyFileError, TokenBroken
 from qibai.core.sip import Message
-from qibai.voice import dialog, replies
+from qibai.voice import dialog, messages, replies
 from qibai.voice.invite import RETRY_HEADER, on_invite
 from qibai.voice.peers import LOOPBACK
-from qibai.voice.worker import ALLOW, Worker, parse_request
+from qibai.voice.worker import Worker, parse_request
 
 _OK = 1
 
@@ -59,7 +59,7 @@ class Router:
                 worker.refuse(403, "Forbidden", q850=21)
             return _OK
         try:
-            request = parse_request(get("$mb"))
+            request = self._read(get)
         except (BadMessage, UnicodeError):
             if get("$rm") != "ACK":
                 worker.refuse(400, "Bad Request")
@@ -72,8 +72,16 @@ class Router:
                 worker.refuse(500, "Server Internal Error", q850=41)
         return _OK
 
+    def _read(self, get: Any) -> Message:
+        try:
+            return parse_request(get("$mb"))
+        except UnicodeError:
+            if get("$rm") != "MESSAGE":
+                raise
+            return messages.read_raw(KSR)
+
     def _from_us(self, address: str) -> Peer | None:
-        """The recorder, which ends calls from a loopback socket: for requests within a call alone."""
+        """The recorder, which ends calls from a loopback socket, and the gateway, which shows a badge."""
         return LOOPBACK if ip_address(address) in self._own else None
 
     def _route(self, worker: Worker, request: Message, peer: Peer) -> None:
@@ -104,13 +112,15 @@ class Router:
                 dialog.on_request(worker, request, state)
             return
         if method == "OPTIONS":
-            worker.refuse(200, "OK", header=ALLOW)
+            worker.refuse(200, "OK", header=worker.allow)
         elif request.to_tag:
             worker.refuse(481, "Call/Transaction Does Not Exist")
+        elif method == "MESSAGE" and worker.gateway_uri is not None:
+            messages.on_message(worker, request, peer)
         elif peer is LOOPBACK and RETRY_HEADER.lower() not in request.fields:
             worker.refuse(403, "Forbidden", q850=21)
         elif method != "INVITE":
-            worker.refuse(405, "Method Not Allowed", header=ALLOW)
+            worker.refuse(405, "Method Not Allowed", header=worker.allow)
         elif RETRY_HEADER.lower() in request.fields:
             self._retry(worker, request)
         elif worker.has_seen(request):
@@ -137,6 +147,9 @@ class Router:
     def ksr_reply_invite(self, msg: Any) -> int:
         return self._reply(replies.on_invite_reply)
 
+    def ksr_reply_message(self, msg: Any) -> int:
+        return self._reply(messages.on_reply)
+
     def ksr_reply_dialog(self, msg: Any) -> int:
         return self._reply(replies.on_dialog_reply)
 
@@ -149,6 +162,16 @@ class Router:
             if not isinstance(exc, BadMessage | TokenBroken | UnicodeError):
                 KSR.err(f"a reply was not written: {type(exc).__name__}\n")
             replies.put_bare(self._worker)
+        return _OK
+
+    def ksr_failure_message(self, msg: Any) -> int:
+        if self._worker is not None:
+            messages.on_failure(self._worker)
+        return _OK
+
+    def ksr_failure_sent_message(self, msg: Any) -> int:
+        if self._worker is not None:
+            messages.on_sent_failure(self._worker)
         return _OK
 
     def ksr_failure_invite(self, msg: Any) -> int:

@@ -30,6 +30,11 @@ class Worker:
         voice = config.voice
         self.ksr = ksr
         self.voice = voice
+        self.inside = Endpoint(*voice.inside)
+        messaging = config.messaging
+        #: Where messages go to; None: they are refused.
+        self.gateway_uri = f"sip:127.0.0.1:{messaging.sip_port}" if config.sip_messages else None
+        self.allow = ALLOW.replace("INFO", "INFO, MESSAGE") if config.sip_messages else ALLOW
         self.keys = Keyring.load(config.key_file)
         self.routes = RouteReader(
             read_dsn(config), self.keys, config.store.statement_timeout_ms, write_dsn=dsn(config)

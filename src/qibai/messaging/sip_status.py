@@ -1,0 +1,40 @@
+"""SIP statuses: what a sender is told, and what a peer's answer means."""
+
+from typing import Final
+
+from qibai.core.messages import MessageReason
+from qibai.messaging.link import NotNow, Rejected, SubmitError
+from qibai.requests import Reply
+
+#: What a refused sender is told.
+STATUS: Final = {
+    MessageReason.NOT_BOUND: 404,
+    MessageReason.ORDER_ENDED: 410,
+    MessageReason.NOT_A_PARTY: 403,
+    MessageReason.CALLER_UNKNOWN: 403,
+    MessageReason.NUMBER_MALFORMED: 404,
+    MessageReason.POLICY: 403,
+    MessageReason.STORE_UNAVAILABLE: 503,
+    MessageReason.DIRECTION: 403,
+    MessageReason.CONTENT: 488,
+    MessageReason.RATE: 480,
+    MessageReason.MALFORMED: 400,
+    MessageReason.OVERLOADED: 503,
+    MessageReason.PEER_REJECTED: 403,
+    MessageReason.VALIDITY_OVER: 480,
+    MessageReason.PARTS_MISSING: 400,
+    MessageReason.NO_RECEIPT: 480,
+}
+#: Seconds after which a sender may come again, by status.
+RETRY_AFTER: Final = {480: 60, 503: 5}
+
+_TEMPORARY: Final = frozenset({408, 480})
+_NEVER: Final = frozenset({501, 505, 513})  #: what the peer cannot do now it cannot do later
+
+
+def failure_of(reply: Reply) -> SubmitError:
+    """What an answer that is no success means."""
+    status = reply.status
+    if status in _TEMPORARY or (500 <= status < 600 and status not in _NEVER):
+        return NotNow(reply.retry_after)
+    return Rejected(str(status))

@@ -1,0 +1,273 @@
+"""Messages outside calls (RFC 3428): from peers to the gateway, and from the gateway to a peer.
+
+Kamailio keeps the transaction on both sides; what each side gets is written anew. A badge in a header of ours
+(``core.badge``) says on loopback what is sure of a message; from anywhere else such a header is refused.
+"""
+
+import base64
+import time
+from typing import Any, Final
+
+from qibai.config import Peer
+from qibai.core.badge import BADGE_HEADER, Badge, open_badge, seal_badge
+from qibai.core.errors import BadMessage, QibaiError, TokenBroken
+from qibai.core.numbering import Msisdn, Number700
+from qibai.core.sip import (
+    Endpoint,
+    Message,
+    Notice,
+    PageRefused,
+    called_number,
+    callee_uri,
+    caller_identity,
+    expires_in,
+    mapped,
+    number_in,
+    parse,
+    read_page,
+    shown_uri,
+    unsupported,
+    uri_host,
+    write_page,
+    write_response,
+)
+from qibai.core.sip.page import ACCEPT, PLAIN
+from qibai.core.sip.phrase import phrase
+from qibai.voice.invite import RETRY_AFTER, RETRY_HEADER
+from qibai.voice.peers import LOOPBACK, uri_of
+from qibai.voice.worker import Worker, parse_request
+
+_FAILED_PEER: Final = "$avp(qm)"  #: the peer that a message was last sent to
+_RETRY_AFTER: Final = "$avp(qa)"  #: what a 503 said of coming again, seconds
+_UNREACHABLE: Final = frozenset({500, 502, 503, 504})
+_TRYING: Final = "SIP/2.0 100 "
+
+
+def read_raw(ksr: Any, variable: str = "mb") -> Message:
+    """The message in a variable whose bytes are not UTF-8, as a text in another charset is not.
+
+    Raise BadMessage or UnicodeError.
+    """
+    return parse(_raw(ksr, variable))
+
+
+def _raw(ksr: Any, variable: str) -> bytes:
+    return base64.b64decode(str(ksr.pv.get(f"$({variable}{{s.encode.base64}})")))
+
+
+def on_message(worker: Worker, request: Message, peer: Peer) -> None:
+    """Take a MESSAGE outside calls."""
+    strange = unsupported(request)
+    if strange:
+        worker.refuse(420, "Bad Extension", header=f"Unsupported: {', '.join(strange)}\r\n")
+        return
+    token = request.first(BADGE_HEADER.lower())
+    if token is not None:
+        _from_gateway(worker, request, token)
+    elif peer is LOOPBACK:
+        worker.refuse(403, "Forbidden")
+    elif worker.has_seen(request):
+        worker.refuse(482, "Loop Detected")
+    elif worker.ksr.tm.t_newtran() > 0:
+        _from_peer(worker, request, peer)
+
+
+# -- in ----------------------------------------------------------------------------------------
+
+
+def _from_peer(worker: Worker, request: Message, peer: Peer) -> None:
+    try:
+        page = read_page(request)
+    except PageRefused as exc:
+        _answer(worker, exc.status, ACCEPT if exc.status == 415 else "")
+        return
+    except BadMessage:
+        _answer(worker, 400)
+        return
+    if page is None:  # it tells that a message was shown, or the like
+        _answer(worker, 200)
+        return
+    if isinstance(page, Notice):
+        body = ""
+        badge = Badge("notice", int(time.time()), peer.name, message_id=page.message_id, state=page.state)
+    else:
+        body = page.text
+        badge = Badge(
+            "in",
+            int(time.time()),
+            peer.name,
+            source=str(caller_identity(request, trust_asserted=True) or _digits(request.from_uri)),
+            destination=str(called_number(request) or _digits(request.uri)),
+            message_id=page.message_id,
+            wants_delivery=page.wants_delivery,
+            wants_failures=page.wants_failures,
+            expires=expires_in(request),
+        )
+    here, gateway = worker.inside, worker.gateway_uri or ""
+    text = write_page(
+        target=gateway,
+        here=here,
+        branch=mapped(request.call_id, request.branch),
+        source=f"sip:voice@{here.host}",
+        tag=mapped(request.call_id, request.from_tag),
+        destination=f"sip:gateway@{here.host}",
+        call_id=mapped(request.call_id, f"{peer.name} {request.from_tag}"),
+        cseq=request.cseq,
+        content_type=PLAIN,
+        body=body,
+        asserted=False,
+        header=f"{BADGE_HEADER}: {seal_badge(badge, worker.keys, body)}",
+    )
+    worker.ksr.tm.t_on_failure("ksr_failure_message")
+    if not _relay(worker, text, here, gateway):
+        _answer(worker, 503, RETRY_AFTER)
+
+
+def _digits(uri: str) -> str:
+    return number_in(uri) or ""
+
+
+def on_failure(worker: Worker) -> None:
+    """The gateway refused a message, or does not answer."""
+    if worker.ksr.tm.t_branch_timeout() > 0:
+        _answer(worker, 503, RETRY_AFTER)
+    else:
+        _pass_unavailable(worker)
+
+
+def _pass_unavailable(worker: Worker) -> None:
+    """A 503 passes as it is; by itself tm makes a 500 of it, as a proxy has to (RFC 3261 §16.7)."""
+    if int(worker.ksr.pv.get("$T_reply_code")) == 503:
+        seconds = worker.ksr.pv.get(_RETRY_AFTER)
+        _answer(worker, 503, f"Retry-After: {seconds}\r\n" if seconds else RETRY_AFTER)
+
+
+# -- out ---------------------------------------------------------------------------------------
+
+
+def _from_gateway(worker: Worker, request: Message, token: str) -> None:
+    ksr = worker.ksr
+    inside = ksr.pv.get("$si") in ("127.0.0.1", "::1", worker.voice.host)
+    failed = request.first(RETRY_HEADER.lower())
+    try:
+        if not inside:
+            raise TokenBroken
+        now = time.time()
+        badge = open_badge(token, worker.keys, now=now, body=request.body)
+        after = open_badge(failed, worker.keys, now=now) if failed is not None else None
+        if badge.kind != "out" or (after is not None and after.kind != "next"):
+            raise TokenBroken
+    except TokenBroken:
+        worker.refuse(403, "Forbidden")
+        return
+    if ksr.tm.t_newtran() > 0:
+        _send(worker, request, badge, worker.choose_peer() if after is None else worker.next_peer(after.peer))
+
+
+def _send(worker: Worker, request: Message, badge: Badge, target: Peer | None) -> None:
+    """``target``: the peer to try."""
+    while target is not None:
+        worker.ksr.pv.sets(_FAILED_PEER, target.name)
+        try:
+            text = _written(worker, request, badge, target)
+        except QibaiError:  # a number that is none: the gateway and we are of different releases
+            _answer(worker, 400)
+            return
+        worker.ksr.tm.t_on_failure("ksr_failure_sent_message")
+        if _relay(worker, text, worker.here(target.transport), uri_of(target)):
+            return
+        target = worker.next_peer(target.name)
+    _answer(worker, 503, RETRY_AFTER)
+
+
+def _written(worker: Worker, request: Message, badge: Badge, target: Peer) -> str:
+    here, place = worker.here(target.transport), uri_host(target.host)
+    style = target.number_format
+    receiver = Msisdn.parse(badge.destination)
+    return write_page(
+        target=callee_uri(receiver, style, place, target.port, target.transport),
+        here=here,
+        branch=mapped(request.call_id, request.branch),
+        source=shown_uri(Number700.parse(badge.source), style, here.host),
+        tag=request.from_tag,
+        destination=callee_uri(receiver, style, place),
+        call_id=request.call_id,
+        cseq=request.cseq,
+        content_type=request.fields["content-type"][0],
+        body=request.body,
+        expires=badge.expires,
+    )
+
+
+def on_sent_failure(worker: Worker) -> None:
+    """A peer did not take a message: send it to the next one, or say that nobody does."""
+    ksr, tm = worker.ksr, worker.ksr.tm
+    timed_out, replied = tm.t_branch_timeout() > 0, tm.t_branch_replied() > 0
+    status = int(ksr.pv.get("$T_reply_code"))
+    if (timed_out and not replied) or (not timed_out and status in _UNREACHABLE):
+        failed = str(ksr.pv.get(_FAILED_PEER))
+        if worker.next_peer(failed) is not None and _hand_on(worker, failed):
+            return
+    if timed_out:
+        _answer(worker, 503, RETRY_AFTER)
+    else:
+        _pass_unavailable(worker)
+
+
+def _hand_on(worker: Worker, failed: str) -> bool:
+    """Send the message as it came to ourselves, as ``invite.hand_on`` does and for the same reason."""
+    ksr = worker.ksr
+    token = seal_badge(Badge("next", int(time.time()), failed), worker.keys)
+    ksr.hdr.append(f"{RETRY_HEADER}: {token}\r\n")
+    ksr.pv.sets("$du", worker.self_uri)
+    ksr.tm.t_on_reply("ksr_reply_retried")
+    ksr.tm.t_set_fr(0, 30_000)
+    return bool(ksr.tm.t_relay() > 0)
+
+
+# -- both --------------------------------------------------------------------------------------
+
+
+def on_reply(worker: Worker, text: str) -> None:
+    """A reply, by the gateway or by a peer: of it only the status counts, and Retry-After."""
+    if text.startswith(_TRYING):
+        return
+    ksr = worker.ksr
+    response = parse(text)
+    if response.status == 503:
+        ksr.pv.sets(_RETRY_AFTER, _seconds(response))
+    try:
+        request = parse_request(ksr.pv.get("$T_req($mb)"))
+    except UnicodeError:
+        request = read_raw(ksr, "T_req($mb)")
+    source = None
+    if "rport" in request.vias[0]:
+        source = (str(ksr.pv.get("$T_req($si)")), int(ksr.pv.get("$T_req($sp)")))
+    ksr.textopsx.msg_set_buffer(write_response(response, request, here=worker.inside, source=source))
+
+
+def _seconds(response: Message) -> str:
+    value = response.first("retry-after") or ""
+    return value if value.isascii() and value.isdigit() and len(value) <= 6 else ""
+
+
+def _relay(worker: Worker, text: str, here: Endpoint, to: str) -> bool:
+    """Send ``text`` in the place of the message at hand; False: it did not go, and is put back."""
+    ksr = worker.ksr
+    try:
+        original = str(ksr.pv.get("$mb"))
+    except UnicodeError:  # its headers are what an answer needs
+        original = _raw(ksr, "mb").partition(b"\r\n\r\n")[0].decode("utf-8", "replace") + "\r\n\r\n"
+    worker.send(text, here, to)
+    ksr.tm.t_on_reply("ksr_reply_message")
+    if ksr.tm.t_relay() > 0:
+        return True
+    worker.take_back(original)
+    return False
+
+
+def _answer(worker: Worker, status: int, header: str = "") -> None:
+    """In the transaction."""
+    if header:
+        worker.ksr.hdr.append_to_reply(header)
+    worker.ksr.tm.t_reply(status, phrase(status))
