@@ -79,9 +79,8 @@ class Report:
         for figure in self.figures:
             table.add_row(*_cells(figure))
         self._out.print(table)
-        for figure in self.figures:
-            if figure.note:
-                self._out.print(f"  {figure.name}: {figure.note}")
+        for note in dict.fromkeys(f"{figure.name}: {figure.note}" for figure in self.figures if figure.note):
+            self._out.print(f"  {note}")
 
     def write_json(self, path: Path, machine: str) -> None:
         rows = [

@@ -10,6 +10,7 @@ from typing import Final
 from bench.cpu import tree_seconds
 from bench.world import World, free_ports, part, process, wait_until
 from qibai.voice.engine import (
+    ALLOCATORS,
     kamailio_command,
     kamailio_environment,
     render,
@@ -35,8 +36,11 @@ class Platform:
 Starter = Callable[[World], contextlib.AbstractContextManager[Platform]]
 
 
-def relay(topoh: bool) -> Starter:
-    """A relay that record-routes and decides nothing; ``topoh``: and hides by that module."""
+def relay(*, topoh: bool, debian: bool) -> Starter:
+    """A relay that record-routes and decides nothing; ``topoh``: and hides by that module.
+
+    ``debian``: with the allocators that Debian's Kamailio has by default, else with those that Qibai sets.
+    """
 
     @contextlib.contextmanager
     def start(world: World) -> Iterator[Platform]:
@@ -47,12 +51,13 @@ def relay(topoh: bool) -> Starter:
             text = text.replace(word, value)
         if topoh:
             text = text.replace("#!KAMAILIO\n", "#!KAMAILIO\n#!define TOPOH\n", 1)
-        run_dir = world.home / ("topoh" if topoh else "bare")
+        run_dir = world.home / f"{'topoh' if topoh else 'bare'}{'-debian' if debian else ''}"
         run_dir.mkdir(exist_ok=True)
         (run_dir / "kamailio.cfg").write_text(text)
         command = ["kamailio", "-f", str(run_dir / "kamailio.cfg"), "-DD", "-E", "-Y", str(run_dir)]
+        command += ["-m", "128"] if debian else ["-m", "128", *ALLOCATORS]
         log = run_dir / "kamailio.log"
-        with process([*command, "-m", "128", "-x", "fm", "-X", "fm"], log) as child:
+        with process(command, log) as child:
             wait_until(lambda: _listens(port), "the relay", log)
             yield Platform(port, {"Kamailio": child.pid})
 
