@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 
 class BindRefused(Exception):
-    """The message centre does not let us in, or we have no password to say; the message says why."""
+    """The message centre does not let us in, or we cannot ask; the message says why."""
 
 
 class SmppClient(SmppLink):
@@ -106,10 +106,13 @@ class SmppClient(SmppLink):
         config = self.config
         loop = asyncio.get_running_loop()
         try:
-            password = read_password(config)
+            bind = write_bind(Command.BIND_TRANSCEIVER, config.account, read_password(config))
         except (OSError, UnicodeError):
-            raise BindRefused("password_file cannot be read") from None
-        context = ssl.create_default_context(cafile=config.tls_ca or None) if config.tls else None
+            raise BindRefused("password_file cannot be read, or is not ASCII") from None
+        try:
+            context = ssl.create_default_context(cafile=config.tls_ca or None) if config.tls else None
+        except (OSError, ssl.SSLError):
+            raise BindRefused("tls_ca cannot be read") from None
         async with asyncio.timeout(config.answer_s):
             _transport, session = await loop.create_connection(
                 lambda: Session(self, name=self.name, answer_s=config.answer_s, enquire_s=config.enquire_s),
@@ -118,9 +121,7 @@ class SmppClient(SmppLink):
                 ssl=context,
             )
         try:
-            status, _frame = await session.request(
-                write_bind(Command.BIND_TRANSCEIVER, config.account, password)
-            )
+            status, _frame = await session.request(bind)
         except BaseException:
             session.abort("no answer to the bind")
             raise

@@ -8,7 +8,7 @@ from typing import Any, Final
 import smpp34
 
 from qibai.config import MessageLink
-from qibai.core.text import BadText, Concat, Part, read_udh, write_udh
+from qibai.core.text import BadText, Concat, Part, read_udh, room, write_udh
 from qibai.messaging.link import Outgoing, Received, Report
 from qibai.messaging.smpp.coding import DATA_CODING, encoding_of
 from qibai.messaging.smpp.receipts import ESM_RECEIPT, write_report
@@ -119,7 +119,8 @@ class Writer:
             tlvs += [smpp34.Tlv(tag, value) for tag, value in zip(_SAR, values, strict=True)]
         elif concat:
             esm_class, data = _ESM_UDHI, write_udh(concat) + data
-        if len(data) > _MAX_SHORT:
+        whole = self.link.long == "payload" and len(part.data) > room(part.encoding)
+        if whole or len(data) > _MAX_SHORT:
             tlvs.append(smpp34.Tlv(Tag.MESSAGE_PAYLOAD, data))
             data = b""
         submits = self.pdu is smpp34.SubmitSm

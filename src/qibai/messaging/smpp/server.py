@@ -12,6 +12,7 @@ import smpp34
 import structlog
 
 from qibai.config import MessageLink, MessagingConfig
+from qibai.core.errors import ConfigError
 from qibai.messaging.link import Inbox, LinkState
 from qibai.messaging.smpp.base import UNOFFERED, SmppLink, read_password
 from qibai.messaging.smpp.mapping import read_sm
@@ -115,21 +116,25 @@ class SmppServer:
         self._listener: asyncio.Server | None = None
 
     async def open(self) -> None:
-        """Listen, unless another account does already. Raise OSError when the port is taken."""
+        """Listen, unless another account does already. Raise ConfigError."""
         async with self._lock:
             if self._listener is None:
                 config = self._config
                 context = None
                 if config.tls_cert:
                     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-                    context.load_cert_chain(config.tls_cert, config.tls_key or None)
-                self._listener = await asyncio.get_running_loop().create_server(
-                    self._session,
-                    config.host,
-                    self.port,
-                    ssl=context,
-                    ssl_handshake_timeout=BIND_S if context else None,
-                )
+                    try:
+                        context.load_cert_chain(config.tls_cert, config.tls_key or None)
+                    except (OSError, ssl.SSLError):
+                        raise ConfigError("messaging.tls_cert, tls_key: they cannot be read") from None
+                handshake_s = BIND_S if context else None
+                loop = asyncio.get_running_loop()
+                try:
+                    self._listener = await loop.create_server(
+                        self._session, config.host, self.port, ssl=context, ssl_handshake_timeout=handshake_s
+                    )
+                except OSError:
+                    raise ConfigError("messaging.smpp_port: it cannot be listened on; is it taken?") from None
                 self.port = self._listener.sockets[0].getsockname()[1]
             self._users += 1
 
