@@ -117,7 +117,7 @@ class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class MessageLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A carrier's message centre that we bind to, or an account under which a carrier binds to us."""
 
-    name: str  #: how logs, records and `qibai links` call it
+    name: str  #: how logs and records call it
     protocol: Literal["smpp", "cmpp"]  #: SMPP 3.4, or CMPP
     role: Literal["client", "server"] = "client"  #: client: we bind to host; server: the peer binds to us
     host: str = ""  #: a client's peer

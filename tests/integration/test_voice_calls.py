@@ -190,25 +190,6 @@ def test_nobody_answers(voice: Bench) -> None:
     assert [e.reason for e in voice.events(CallEventKind.ENDED, x)] == ["no_answer"]
 
 
-def test_early_media(voice: Bench) -> None:
-    """183 with a description passes; its media is at our own address."""
-    x = voice.number()
-    voice.bind(x, A, B)
-    callee = (
-        Scenario(B.national)
-        .expect_request("INVITE", first=True)
-        .reply(183, sdp=True)
-        .pause(50)
-        .reply(200, sdp=True, retrans=True)
-        .expect_request("ACK")
-        .expect_request("BYE")
-        .reply(200)
-    )
-    seen = voice.call(calling(A, x).request("BYE").expect(200), callee)
-    early = next(text for text in seen.caller if text.startswith("SIP/2.0 183"))
-    assert "\nc=IN IP4 127.0.0.10\n" in early
-
-
 @pytest.mark.parametrize("by_caller", [True, False], ids=["by the caller", "by the callee"])
 def test_hold_and_more_within_the_call(voice: Bench, by_caller: bool) -> None:
     """re-INVITE, UPDATE and INFO pass both ways; REFER does not."""
@@ -234,37 +215,6 @@ def test_hold_and_more_within_the_call(voice: Bench, by_caller: bool) -> None:
     assert "\na=sendonly\n" in invites[-2]
     assert "\nSignal=5\n" in next(text for text in got if text.startswith("INFO "))
     assert not any(text.startswith("REFER ") for text in got)
-
-
-def test_prack(voice: Bench) -> None:
-    """A reliable provisional reply is acknowledged through us."""
-    x = voice.number()
-    voice.bind(x, A, B)
-    caller = (
-        Scenario(A.national)
-        .invite(str(x), headers=("Supported: 100rel",))
-        .expect(100, optional=True)
-        .expect(183)
-        .request("PRACK", headers=("RAck: 1 1 INVITE",))
-        .expect(200)
-        .expect(200)
-        .ack(cseq=1)
-        .request("BYE")
-        .expect(200)
-    )
-    callee = (
-        Scenario(B.national)
-        .expect_request("INVITE", first=True)
-        .reply(183, sdp=True, headers=("Require: 100rel", "RSeq: 1"))
-        .expect_request("PRACK")
-        .reply(200, contact=False)
-        .reply_to_invite(200, sdp=True)
-        .expect_request("ACK")
-        .expect_request("BYE")
-        .reply(200)
-    )
-    seen = voice.call(caller, callee)
-    assert any("RAck: 1 1 INVITE" in text for text in seen.callee)
 
 
 def test_several_phones_ring(voice: Bench) -> None:
@@ -331,69 +281,6 @@ def test_oversize_invite(voice: Bench) -> None:
     assert answer == b"" or re.match(rb"SIP/2\.0 [45]", answer)
     assert not voice.events(CallEventKind.DECIDED, x)
     short_call(voice, A, B, x, x)
-
-
-def test_offer_in_a_reply(voice: Bench) -> None:
-    """An INVITE without offer: the reliable 183 makes it, PRACK answers (RFC 3262 §5)."""
-    x = voice.number()
-    voice.bind(x, A, B)
-    caller = Scenario(A.national)
-    caller.invite(str(x), headers=("Supported: 100rel",), sdp=False).expect(100, optional=True).expect(183)
-    caller.request("PRACK", headers=("RAck: 1 1 INVITE",), body=caller.sdp()).expect(200).expect(200)
-    caller.ack(cseq=1).request("BYE").expect(200)
-    callee = Scenario(B.national, port=18_000).expect_request("INVITE", first=True)
-    callee.reply(183, sdp=True, headers=("Require: 100rel", "RSeq: 1"))
-    callee.expect_request("PRACK").reply(200, contact=False).reply_to_invite(200).expect_request("ACK")
-    seen = voice.call(caller, callee.expect_request("BYE").reply(200))
-    offer = next(text for text in seen.caller if text.startswith("SIP/2.0 183"))
-    answer = next(text for text in seen.callee if text.startswith("PRACK "))
-    assert "\nc=IN IP4 127.0.0.10\n" in offer
-    assert "\nc=IN IP4 127.0.0.10\n" in answer
-    assert media_port(offer) != media_port(answer)
-
-
-def test_offer_in_prack(voice: Bench) -> None:
-    """Once the 183 has answered the INVITE's offer, PRACK may make another, which its 200 answers."""
-    x = voice.number()
-    voice.bind(x, A, B)
-    caller = Scenario(A.national)
-    caller.invite(str(x), headers=("Supported: 100rel",)).expect(100, optional=True).expect(183)
-    held = caller.sdp("sendonly")
-    caller.request("PRACK", headers=("RAck: 1 1 INVITE",), body=held).expect(200).expect(200)
-    caller.ack(cseq=1).request("BYE").expect(200)
-    callee = Scenario(B.national, port=18_000).expect_request("INVITE", first=True)
-    callee.reply(183, sdp=True, headers=("Require: 100rel", "RSeq: 1")).expect_request("PRACK")
-    callee.reply(200, sdp=True, direction="recvonly", contact=False).reply_to_invite(200)
-    seen = voice.call(caller, callee.expect_request("ACK").expect_request("BYE").reply(200))
-    early = next(text for text in seen.caller if text.startswith("SIP/2.0 183"))
-    answer = next(text for text in seen.caller if "PRACK\n" in text)
-    invite, offer = (next(t for t in seen.callee if t.startswith(m)) for m in ("INVITE ", "PRACK "))
-    assert "\na=sendonly\n" in offer
-    assert "\na=recvonly\n" in answer
-    assert media_port(answer) == media_port(early), "each side keeps its place at rtpengine"
-    assert media_port(offer) == media_port(invite)
-
-
-def test_offer_in_the_answer(voice: Bench) -> None:
-    """An INVITE without offer: the 200 makes it, ACK answers."""
-    x = voice.number()
-    voice.bind(x, A, B)
-    caller = Scenario(A.national)
-    caller.invite(str(x), sdp=False).expect(100, optional=True).expect(180).expect(200)
-    caller.request("ACK", cseq=1, body=caller.sdp()).pause(30).request("BYE").expect(200)
-    seen = voice.call(caller, answering(B).expect_request("BYE").reply(200))
-    offer = next(text for text in seen.caller if text.startswith("SIP/2.0 200"))
-    answer = next(text for text in seen.callee if text.startswith("ACK "))
-    assert "\nc=IN IP4 127.0.0.10\n" in offer
-    assert "\nc=IN IP4 127.0.0.10\n" in answer
-    assert media_port(offer) != media_port(answer)
-
-
-def media_port(text: str) -> str:
-    """Where a message's description wants the audio."""
-    found = re.search(r"^m=audio (\d+) ", text, re.MULTILINE)
-    assert found, text
-    return found[1]
 
 
 def test_tcp(voice: Bench) -> None:
