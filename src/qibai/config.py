@@ -190,6 +190,7 @@ class PilotConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     formal_months: Annotated[int, msgspec.Meta(ge=0)] = 24  #: only the approved, only 700
     grace_s: Annotated[int, msgspec.Meta(ge=0)] = 86_400  #: calls go on for so long after a paper's end
     code_quarantine_days: Annotated[int, msgspec.Meta(ge=0)] = 90  #: from a code's return to its reuse
+    existing_axn: bool = False  #: old numbers outside 700 may be ones that anyone may dial (AXN)
 
     def __post_init__(self) -> None:
         if self.notice:
@@ -202,9 +203,11 @@ class PilotConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def rules(self) -> Rules:
         """What binds and calls ask."""
         if not self.notice:
-            return Rules()
+            return Rules(existing_axn=self.existing_axn)
         spans = (self.preparation_months, self.transition_months, self.formal_months)
-        return Rules(Calendar(date.fromisoformat(self.notice), *spans), float(self.grace_s))
+        return Rules(
+            Calendar(date.fromisoformat(self.notice), *spans), float(self.grace_s), self.existing_axn
+        )
 
 
 class PoolsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -40,11 +40,14 @@ class Cli:
     def command(self) -> list[str]:
         return [sys.executable, "-m", "qibai"]
 
-    def run(self, *args: str, status: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *args: str, status: int | None = 0, stdin: str | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; its exit status has to be ``status``, unless that is None."""
         done = subprocess.run(
             [*self.command, *args],
             env={**self.env, **env},
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=120,
@@ -53,9 +56,9 @@ class Cli:
         assert status in (None, done.returncode), f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def json(self, *args: str, status: int = 0, **env: str) -> Any:
+    def json(self, *args: str, status: int = 0, stdin: str | None = None, **env: str) -> Any:
         """What a command prints with --json."""
-        return json.loads(self.run(*args, "--json", status=status, **env).stdout)
+        return json.loads(self.run(*args, "--json", status=status, stdin=stdin, **env).stdout)
 
     def start(self) -> "subprocess.Popen[bytes]":
         """``qibai up`` in the foreground of nobody, ready."""

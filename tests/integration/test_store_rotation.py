@@ -331,7 +331,7 @@ def test_progress_is_told_to_the_end(dsn: str, conn: psycopg.Connection, keyring
     rotate_hash(dsn, keyring, steps.append)
     fill = [step for step in steps if step.job.endswith("fill")]
     assert sum(max(s.rows for s in fill if s.part == part) for part in partitions("route")) == 30
-    assert fill[-1].parts_done == fill[-1].parts == 16
+    assert fill[-1].parts_done == fill[-1].parts == len({step.part for step in fill})
 
 
 def test_quarantined_rows_move_too(dsn: str, conn: psycopg.Connection, keyring: Keyring) -> None:

@@ -162,7 +162,7 @@ def test_every_rule_has_an_id_of_its_own_a_sentence_and_its_document() -> None:
     assert len({rule.id for rule in Rule}) == len(Rule)
     for rule in Rule:
         assert rule.text.endswith(".")
-        operators = rule in (Rule.CODE_LOCKED, Rule.NUMBER_LOCKED)
+        operators = rule in (Rule.CODE_LOCKED, Rule.NUMBER_LOCKED, Rule.AXN_OFF)
         assert rule.document == (OPERATOR if operators else "工信部信管函〔2025〕130号")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from qibai.core.existing import ExistingNumber
 from qibai.core.sip import BadMessage, called_number, caller_identity, parse, unsupported
 
 HEAD = (
@@ -107,7 +108,8 @@ def test_called_number_is_read(uri: str) -> None:
         "tel:700123456780001;phone-context=+1",
         "sip:%D9%A7001@h",
         "sip:%FF%FE@h",
-        "sip:13800138000@h",
+        "sip:138001380001@h",
+        "sip:112@h",
         "sip:h",
         "http://700123456780001@h/",
         "urn:service:sos",
@@ -115,6 +117,13 @@ def test_called_number_is_read(uri: str) -> None:
 )
 def test_called_number_is_none(uri: str) -> None:
     assert called_number(parse(message(uri=uri))) is None
+
+
+@pytest.mark.parametrize(
+    "uri", ["sip:17012345678@h", "tel:+86-170-1234-5678", "sip:+8617012345678@h;user=phone"]
+)
+def test_an_ordinary_number_may_be_an_old_middle_number(uri: str) -> None:
+    assert called_number(parse(message(uri=uri))) == ExistingNumber("+8617012345678")
 
 
 @pytest.mark.parametrize(

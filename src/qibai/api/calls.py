@@ -128,7 +128,7 @@ def _call(row: calls.CallRecord, keyring: Keyring) -> models.Call:
     return models.Call(
         id=format_id("c", max(row.code, 0), row.id),
         binding_id=None if row.binding_id is None else format_id("b", row.code, row.binding_id),
-        called=None if row.called_number is None else str(row.called_number),
+        called=row.dialled_number(keyring),
         shown=None if row.shown_number is None else str(row.shown_number),
         caller=None if caller is None else caller.e164,
         callee=None if callee is None else callee.e164,

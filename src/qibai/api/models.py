@@ -10,7 +10,7 @@ from qibai.api.problems import Problem
 from qibai.core.binding import MAX_GROUP, Mode, Scene, Status
 
 MAX_S: Final = 2**31 - 1
-ID_PATTERN: Final = "^[bc][0-9]{8}-[0-9a-hjkmnp-tv-z]{13}$"
+ID_PATTERN: Final = "^[bc](?:[0-9]{8}|e[0-9]{7})-[0-9a-hjkmnp-tv-z]{13}$"
 MSISDN_PATTERN: Final = r"^(\+86)?1[3-9][0-9]{9}$"
 NUMBER_PATTERN: Final = "^700[0-9]{12}$"
 
@@ -25,6 +25,15 @@ Msisdn = Annotated[
     str, _text("A mainland mobile number: E.164 or eleven digits.", 40, MSISDN_PATTERN, "+8613800138000")
 ]
 Number = Annotated[str, _text("A 700 number, 15 digits.", 15, NUMBER_PATTERN, "700123456781234")]
+MiddleNumber = Annotated[
+    str,
+    _text(
+        "A 700 number; in the transition also an old middle number, in E.164.",
+        20,
+        r"^(700[0-9]{12}|\+86[0-9]{5,18})$",
+        "700123456781234",
+    ),
+]
 Members = Annotated[list[Msisdn], Meta(max_length=MAX_GROUP, description="The group G, in order.")]
 # Text that PostgreSQL takes: no NUL, no lone surrogates; nothing invisible either.
 Label = Annotated[
@@ -157,7 +166,7 @@ class BulkReleaseAnswer(msgspec.Struct, frozen=True):
 
 
 class TranslationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who would be called, if `caller` dialled `called`?"""
+    """Who would be called, if `caller` dialled `called`? In the transition that may be an old number, too."""
 
     called: Annotated[str, Meta(max_length=40, examples=["700123456781234"])]
     caller: Annotated[str, Meta(max_length=40, examples=["+8613800138000"])]
@@ -168,7 +177,7 @@ class Translation(msgspec.Struct, frozen=True, kw_only=True):
 
     decision: Literal["connect", "refuse"]
     callee: Msisdn | None = None
-    shown: Number | None = None
+    shown: MiddleNumber | None = None
     max_call_s: int | None = None
     reason: str | None = None
     rule: Annotated[str, Meta(description="With the reason `policy`: the rule.")] | None = None
@@ -197,7 +206,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Annotated[str, Meta(examples=["c12345678-0abcdefghjkmn"])]
     binding_id: str | None
-    called: Number | None
+    called: MiddleNumber | None
     shown: Number | None
     caller: Msisdn | None
     callee: Msisdn | None

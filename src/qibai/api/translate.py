@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from qibai.api import models
 from qibai.config import Config
-from qibai.core.errors import BadNumber, BadNumber700
-from qibai.core.numbering import Msisdn, Number700
+from qibai.core.errors import BadNumber
+from qibai.core.existing import Dialled, read_dialled
+from qibai.core.numbering import Msisdn
 from qibai.core.pilot import document_of
 from qibai.core.routing import Decision, Refusal, RefusalReason, decide
 from qibai.store import dsn, read_dsn
@@ -28,7 +29,7 @@ class Translator:
         )
         self._policy = self._reader.policy(config.pilot.rules)
 
-    async def decide(self, called: Number700, caller: Msisdn) -> Decision:
+    async def decide(self, called: Dialled, caller: Msisdn) -> Decision:
         """The decision by the record of today. Raise StoreUnavailable."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._decide, called, caller)
 
@@ -43,8 +44,8 @@ class Translator:
 
     def _translate(self, request: models.TranslationRequest) -> models.Translation:
         try:
-            called = Number700.parse(request.called)
-        except BadNumber700:
+            called = read_dialled(request.called)
+        except BadNumber:
             return _refused(Refusal(RefusalReason.NUMBER_MALFORMED))
         try:
             caller = Msisdn.parse(request.caller)
@@ -62,7 +63,7 @@ class Translator:
             max_call_s=decision.max_call_s,
         )
 
-    def _decide(self, called: Number700, caller: Msisdn) -> Decision:
+    def _decide(self, called: Dialled, caller: Msisdn) -> Decision:
         now = time.time()
         record = self._reader.find(called, caller)
         in_use = record is None and self._reader.number_in_use(called, now)

@@ -19,6 +19,7 @@ from qibai.cli import (
     keys,
     messages,
     migrate,
+    migration,
     platform,
     pools,
     processes,
@@ -80,5 +81,6 @@ for _module, _name in (
 ):
     app.add_typer(_module.app, name=_name, rich_help_panel="Administer")
 app.add_typer(dual.app, name="approvals", hidden=True)
+app.add_typer(migration.app, name="migrate-bindings", rich_help_panel="Administer")
 for _name, _app in resources.APPS.items():
     app.add_typer(_app, name=_name, rich_help_panel="Resources")

@@ -8,6 +8,7 @@ import typer
 
 from qibai.cli.options import JsonOut, asked, config_of
 from qibai.cli.output import as_json, out
+from qibai.core.existing import Dialled, ExistingNumber
 from qibai.core.ids import format_id
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.pilot import Rule, Rules
@@ -19,7 +20,7 @@ from qibai.store.routes import RouteReader
 
 def route(
     ctx: typer.Context,
-    called: Annotated[str, typer.Argument(help="The 700 number that is dialled.")],
+    called: Annotated[str, typer.Argument(help="The number that is dialled: 700, or an old middle number.")],
     caller: Annotated[str, typer.Argument(help="Who dials it; - asks for the number.", callback=asked)],
     json: JsonOut = False,
 ) -> None:
@@ -29,8 +30,11 @@ def route(
     """
     config = config_of(ctx)
     steps: list[str] = []
-    number, party = Number700.parse(called), Msisdn.parse(caller, field="caller")
-    steps.append(f"{number} is a 700 number: code {number.code}, serial {number.serial:04d}")
+    number, party = _read(called), Msisdn.parse(caller, field="caller")
+    if isinstance(number, Number700):
+        steps.append(f"{number} is a 700 number: code {number.code}, serial {number.serial:04d}")
+    else:
+        steps.append(f"{number.masked} is no 700 number; it may be an old middle number")
     steps.append(f"{party.masked} is a mainland mobile number")
     reader = RouteReader(
         read_dsn(config),
@@ -48,24 +52,24 @@ def route(
     finally:
         reader.close()
     if record is None:
-        steps.append(f"no binding lets {party.masked} dial {number}")
+        steps.append(f"no binding lets {party.masked} dial it")
         steps.append("somebody else is bound on it" if in_use else "nobody at all is bound on it")
     else:
         ends = datetime.fromtimestamp(record.ends_at, UTC)
-        binding = format_id("b", number.code.value, record.binding_id)
-        steps.append(f"binding {binding} lets {party.masked} dial it")
+        binding = format_id("b", record.code, record.binding_id)
+        steps.append(f"binding {binding} lets {'anyone' if record.anyone else party.masked} dial it")
         verb = "ends" if record.ends_at > now else "ended"
         steps.append(f"that binding {verb} at {ends:%Y-%m-%d %H:%M:%S} UTC")
     if record is not None:
         steps.append(_pilot(config.pilot.rules, rule, now))
-    answer: dict[str, Any] = {"called": str(number), "caller": party.masked, "steps": steps}
+    answer: dict[str, Any] = {"called": _shown(number), "caller": party.masked, "steps": steps}
     if isinstance(decision, Route):
         kind = "the member who called last" if decision.record.to_group else "the other party"
-        steps.append(f"the call goes to {kind}, who sees {decision.record.shown}")
+        steps.append(f"the call goes to {kind}, who sees {_shown(decision.record.shown)}")
         steps.append(f"it may last {decision.max_call_s} s")
         answer |= {
             "decision": "connect",
-            "shown": str(decision.record.shown),
+            "shown": _shown(decision.record.shown),
             "max_call_s": decision.max_call_s,
         }
     else:
@@ -86,6 +90,17 @@ def route(
         out.print(f"[{colour}]{answer['decision']}[/{colour}]")
     if isinstance(decision, Refusal):
         raise typer.Exit(4)
+
+
+def _read(called: str) -> Dialled:
+    """Raise BadNumber700, unless it could be an old middle number."""
+    found = ExistingNumber.find(called)
+    return Number700.parse(called) if found is None else found
+
+
+def _shown(number: Dialled) -> str:
+    """An old middle number looks like a real one, and may be one again."""
+    return number.masked if isinstance(number, ExistingNumber) else str(number)
 
 
 def _pilot(rules: Rules, rule: Rule | None, now: float) -> str:

@@ -48,6 +48,7 @@ class CallRow(msgspec.Struct, kw_only=True):
     binding_id: int | None = None
     called: int | None = None
     shown: int | None = None
+    dialled: bytes | None = None  #: an old number outside 700; then there is no ``called``
     caller: bytes | None = None
     callee: bytes | None = None
     ringing_at: int | None = None
@@ -76,6 +77,7 @@ def row_of(event: CallEvent) -> CallRow:
         binding_id=event.binding_id,
         called=event.called,
         shown=event.shown,
+        dialled=event.dialled,
         caller=event.caller,
         callee=event.callee,
         max_call_s=event.max_call_s,
@@ -108,6 +110,7 @@ def merge(one: CallRow, other: CallRow) -> CallRow:
     one.max_call_s = _least(one.max_call_s, other.max_call_s)
     one.ringing_at = _least(one.ringing_at, other.ringing_at)
     one.answered_at = _least(one.answered_at, other.answered_at)
+    one.dialled = _least_bytes(one.dialled, other.dialled)
     one.caller = _least_bytes(one.caller, other.caller)
     one.callee = _least_bytes(one.callee, other.callee)
     if other.media_id is not None and (one.media_id is None or other.media_id < one.media_id):

@@ -30,6 +30,7 @@ class CallEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     binding_id: int | None = None
     called: int | None = None  # serial
     shown: int | None = None  # serial
+    dialled: bytes | None = None  # sealed: an old number outside 700, which has no serial
     caller: bytes | None = None  # sealed; AAD: (code, binding_id), or (code, call_id) when unbound
     callee: bytes | None = None
     max_call_s: int | None = None

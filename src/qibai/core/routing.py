@@ -1,4 +1,4 @@
-"""``decide``: where does a call from ``caller`` to a 700 number go, and what does the callee see?
+"""``decide``: where does a call from ``caller`` to a middle number go, and what does the callee see?
 
 One pure function, used alike by voice, messages, the translation query and ``qibai route``.
 """
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from qibai.core.numbering import Msisdn, Number700
+from qibai.core.existing import Dialled, ExistingNumber
+from qibai.core.numbering import Msisdn
 
 
 class RefusalReason(StrEnum):
@@ -51,10 +52,10 @@ class RouteRecord:
     ``caller_sealed`` and ``callee_sealed`` are encrypted real numbers: routing never opens them.
     """
 
-    called: Number700
+    called: Dialled
     binding_id: int
     tenant_id: int
-    shown: Number700
+    shown: Dialled
     callee_sealed: bytes
     caller_sealed: bytes
     ends_at: float
@@ -63,6 +64,13 @@ class RouteRecord:
     from_group: bool  #: a member of the group calls B
     standing: int = 0  #: the number of the latest change of rights when the pair was read
     no_messages: bool = False  #: the caller may call, but not write
+    home: int | None = None  #: of an old number's pair: the code that its binding lives under
+    anyone: bool = False  #: an old number that anyone may dial (AXN)
+
+    @property
+    def code(self) -> int:
+        """What the binding and its calls live under, with ``binding_id`` what the numbers are tied to."""
+        return self.called.code.value if self.home is None else self.home
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +105,7 @@ def no_policy(record: RouteRecord, now: float) -> str | None:
 
 
 def decide(
-    called: Number700,
+    called: Dialled,
     caller: Msisdn | None,
     record: RouteRecord | None,
     now: float,
@@ -109,11 +117,15 @@ def decide(
 
     ``record`` is the stored pair of (called, caller), live or in quarantine, or None. ``number_in_use`` says,
     when there is none, whether anybody has a live binding on ``called``. ``now`` is Unix time in seconds.
+    An ordinary number that nobody is bound on is no middle number at all.
     """
     if caller is None:
         return Refusal(RefusalReason.CALLER_UNKNOWN)
     if record is None:
-        return Refusal(RefusalReason.NOT_A_PARTY if number_in_use else RefusalReason.NOT_BOUND)
+        if number_in_use:
+            return Refusal(RefusalReason.NOT_A_PARTY)
+        ordinary = isinstance(called, ExistingNumber)
+        return Refusal(RefusalReason.NUMBER_MALFORMED if ordinary else RefusalReason.NOT_BOUND)
     if record.called != called:
         raise ValueError("the record is another number's")
     if record.ends_at <= now:

@@ -46,6 +46,13 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     q850: int | None
     reason: str | None
     end_seen: bool | None
+    dialled: bytes | None = None  #: sealed: the old number outside 700 that was dialled
+
+    def dialled_number(self, keyring: Keyring) -> str | None:
+        """The middle number that was dialled, 700 or old. Raise SealBroken."""
+        if self.dialled is not None and self.binding_id is not None:
+            return keyring.open(self.dialled, binding_aad(self.code, self.binding_id))
+        return None if self.called_number is None else str(self.called_number)
 
     @property
     def called_number(self) -> Number700 | None:
@@ -196,6 +203,7 @@ def _columns(rows: Sequence[CallRow]) -> dict[str, PgArray]:
         "binding_id": _optional(Int8s, [row.binding_id for row in rows], 8),
         "called": Int2s.of_optional([row.called for row in rows]),
         "shown": Int2s.of_optional([row.shown for row in rows]),
+        "dialled": Blobs.of_blobs([row.dialled for row in rows]),
         "caller": Blobs.of_blobs([row.caller for row in rows]),
         "callee": Blobs.of_blobs([row.callee for row in rows]),
         "ringing_at": _times(rows, lambda row: row.ringing_at),

@@ -69,12 +69,16 @@ class Keyring:
 
     def blind_by(self, key_id: int, msisdn: Msisdn) -> bytes:
         """The blind index under the hash key ``key_id``. Raise KeyFileError when the file has no such key."""
+        return self.blind_text(key_id, msisdn.e164)
+
+    def blind_text(self, key_id: int, text: str) -> bytes:
+        """The blind index of any text. Raise KeyFileError when the file has no such key."""
         blind = self._blinders.get(key_id)
         if blind is None and self.reload_if_changed():
             blind = self._blinders.get(key_id)
         if blind is None:
             raise KeyFileError(f"the key file has no hash key {key_id}; is it this database's key file?")
-        return blind(msisdn.e164.encode())
+        return blind(text.encode())
 
     def has_hash_key(self, key_id: int) -> bool:
         """Whether the file has that hash key, which may have been made a moment ago elsewhere."""

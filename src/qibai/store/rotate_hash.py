@@ -1,28 +1,28 @@
-"""Move all routes to a new blind index while calls and bindings go on; see ``rotate_hash``.
+"""Move all pairs to a new blind index while calls and bindings go on; see ``rotate_hash``.
 
 The phases are described in the schema, at ``hash_rotation``. A phase begins only when every row is ready for
 it and no writer of the phase before is still at work.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
 
 from qibai.core.errors import SealBroken
-from qibai.core.numbering import Msisdn
 from qibai.store import keyfile
-from qibai.store.crypto import HASH_KEY_BYTES, binding_aad
+from qibai.store.crypto import HASH_KEY_BYTES
+from qibai.store.hashed import TABLES, HashedTable, table_of
 from qibai.store.keyfile import KeyFile
 from qibai.store.keys import Keyring
 from qibai.store.rotating import BATCH, Batch, Key, Progress, Rotation, no_progress, partitions, rotating
 
 PHASE_LOCK: Final = 7_001  # route_epoch() takes it shared
-_FIRST: Final[Key] = [-(2**31), -(2**15), ""]
 
 
 def rotate_hash(dsn: str, keyring: Keyring, progress: Progress = no_progress) -> int:
-    """Make a new hash key, move all routes to it, and return its id; go on with an interrupted rotation.
+    """Make a new hash key, move all pairs to it, and return its id; go on with an interrupted rotation.
 
     Raise Conflict, StoreUnavailable, KeyFileError, or SealBroken when a live route's caller cannot be read;
     then nothing is lost, and the command can be run again once the row or the key file is mended.
@@ -104,45 +104,49 @@ class _Rehashing:
     def through(self, job: str, batch: Batch, left: LiteralString) -> None:
         """Run a step until no row is ``left``: the next phase must find every row ready."""
         while True:
-            self._rotation.run(job, partitions("route"), batch)
-            query = sql.SQL("SELECT EXISTS (SELECT FROM route WHERE {})").format(sql.SQL(left))
-            if self._conn.execute(query).fetchone() == (False,):
+            self._rotation.run(job, [part for table in TABLES for part in partitions(table.name)], batch)
+            if not any(self._any(table, left) for table in TABLES):
                 return
             self._rotation.forget(job)
 
+    def _any(self, table: HashedTable, left: LiteralString) -> bool:
+        query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})")
+        found = self._conn.execute(query.format(sql.Identifier(table.name), sql.SQL(left))).fetchone()
+        return found != (False,)
+
     def fill(self, part: str, after: Key | None) -> tuple[int, Key | None]:
         """Phase 1: give next_key to rows that were written before it."""
+        table = table_of(part)
         rows = self._rows(
-            "SELECT code, serial, caller_key, binding_id, caller, free_at <= now() FROM {part}"
-            " WHERE (code, serial, caller_key) > (%s, %s, %s) AND next_key IS NULL"
-            " ORDER BY code, serial, caller_key LIMIT %s",
+            "SELECT {key}, caller_key, free_at <= now(), binding_id, {needed} FROM {part}"
+            " WHERE ({key}, caller_key) > ({after}) AND next_key IS NULL ORDER BY {key}, caller_key LIMIT %s",
             part,
             after,
         )
         _, _, following = self.state()
         changes = []
-        for code, serial, caller_key, binding_id, caller, free in rows:
+        width = len(table.key)
+        for row in rows:
+            key, (free, binding_id), needed = row[: width + 1], row[width + 1 : width + 3], row[width + 2 :]
             try:
-                msisdn = Msisdn(self._keyring.open(caller, binding_aad(code, binding_id)))
+                blind = table.blind(self._keyring, following, [*key[:width], *needed])
             except SealBroken:
                 if not free:
                     raise
-                self._delete(part, code, serial, caller_key)
+                self._delete(part, key)
                 continue
-            changes.append([self._keyring.blind_by(following, msisdn), code, serial, caller_key, binding_id])
+            changes.append([blind, *key, binding_id])
         if changes:
             statement = sql.SQL(
-                "UPDATE {part} SET next_key = %s"
-                " WHERE code = %s AND serial = %s AND caller_key = %s AND binding_id = %s"
-                " AND next_key IS NULL"
-            ).format(part=sql.Identifier(part))
+                "UPDATE {part} SET next_key = %s WHERE {same} AND binding_id = %s AND next_key IS NULL"
+            ).format(part=sql.Identifier(part), same=_same(table))
             with self._conn.cursor() as cur:
                 cur.executemany(statement, changes)
-        return len(changes), _last(rows)
+        return len(changes), _last(rows, width + 1)
 
     def switch(self, part: str, after: Key | None) -> tuple[int, Key | None]:
         """Phase 2: caller_key becomes next_key; walked by next_key, which stays."""
-        return self._walk_next(part, after, "caller_key = next_key", "r.caller_key <> r.next_key")
+        return self._walk_next(part, after, "caller_key = r.next_key", "r.caller_key <> r.next_key")
 
     def clean(self, part: str, after: Key | None) -> tuple[int, Key | None]:
         """Phase 3: next_key has served."""
@@ -151,35 +155,54 @@ class _Rehashing:
     def _walk_next(
         self, part: str, after: Key | None, change: LiteralString, where: LiteralString
     ) -> tuple[int, Key | None]:
+        table = table_of(part)
         rows = self._rows(
-            "SELECT code, serial, next_key FROM {part}"
-            " WHERE (code, serial, next_key) > (%s, %s, %s) AND next_key IS NOT NULL"
-            " ORDER BY code, serial, next_key LIMIT %s",
+            "SELECT {key}, next_key FROM {part} WHERE ({key}, next_key) > ({after}) AND next_key IS NOT NULL"
+            " ORDER BY {key}, next_key LIMIT %s",
             part,
             after,
         )
+        names = [*table.key, "next_key"]
         statement = sql.SQL(
-            "UPDATE {part} r SET {change}"
-            " FROM unnest(%s::integer[], %s::smallint[], %s::bytea[]) AS w(code, serial, key)"
-            " WHERE r.code = w.code AND r.serial = w.serial AND r.next_key = w.key AND {where}"
-        ).format(part=sql.Identifier(part), change=sql.SQL(change), where=sql.SQL(where))
-        columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
-        return self._conn.execute(statement, columns).rowcount, _last(rows)
+            "UPDATE {part} r SET {change} FROM unnest({arrays}) AS w({names}) WHERE {same} AND {where}"
+        ).format(
+            part=sql.Identifier(part),
+            change=sql.SQL(change),
+            arrays=sql.SQL(", ").join(sql.SQL(f"%s::{kind}[]") for kind in (*table.kinds, "bytea")),
+            names=sql.SQL(", ").join(map(sql.Identifier, names)),
+            same=sql.SQL(" AND ").join(
+                sql.SQL("r.{0} = w.{0}").format(sql.Identifier(name)) for name in names
+            ),
+            where=sql.SQL(where),
+        )
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
+        return self._conn.execute(statement, columns).rowcount, _last(rows, len(names))
 
     def _rows(self, statement: LiteralString, part: str, after: Key | None) -> list[tuple[Any, ...]]:
-        code, serial, key = after or _FIRST
-        query = sql.SQL(statement).format(part=sql.Identifier(part))
-        return self._conn.execute(query, [code, serial, bytes.fromhex(key), BATCH]).fetchall()
+        table = table_of(part)
+        first = [*table.first, b""] if after is None else [*after[:-1], bytes.fromhex(after[-1])]
+        query = sql.SQL(statement).format(
+            part=sql.Identifier(part),
+            key=sql.SQL(", ").join(map(sql.Identifier, table.key)),
+            needed=sql.SQL(", ").join(map(sql.Identifier, table.needed)),
+            after=sql.SQL(", ").join([sql.SQL("%s")] * len(first)),
+        )
+        return self._conn.execute(query, [*first, BATCH]).fetchall()
 
-    def _delete(self, part: str, code: int, serial: int, caller_key: bytes) -> None:
-        statement = sql.SQL(
-            "DELETE FROM {part} WHERE code = %s AND serial = %s AND caller_key = %s AND free_at <= now()"
-        ).format(part=sql.Identifier(part))
-        self._conn.execute(statement, [code, serial, caller_key])
+    def _delete(self, part: str, key: Sequence[Any]) -> None:
+        statement = sql.SQL("DELETE FROM {part} WHERE {same} AND free_at <= now()").format(
+            part=sql.Identifier(part), same=_same(table_of(part))
+        )
+        self._conn.execute(statement, key)
 
 
-def _last(rows: list[tuple[Any, ...]]) -> Key | None:
+def _same(table: HashedTable) -> sql.Composed:
+    names = [*table.key, "caller_key"]
+    return sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in names)
+
+
+def _last(rows: list[tuple[Any, ...]], width: int) -> Key | None:
     if len(rows) < BATCH:
         return None
-    code, serial, key = rows[-1][:3]
-    return [code, serial, key.hex()]
+    *key, blind = rows[-1][:width]
+    return [*key, blind.hex()]

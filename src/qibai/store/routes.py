@@ -4,11 +4,13 @@ import struct
 from typing import Final
 
 from qibai.core.errors import KeyFileError, StoreUnavailable
+from qibai.core.existing import Dialled, ExistingNumber
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.pilot import Rules
 from qibai.core.routing import RouteRecord
 from qibai.store.connect import Session
 from qibai.store.crypto import binding_aad, sealed_key_id
+from qibai.store.existing.reader import ExistingReader
 from qibai.store.keys import Keyring
 from qibai.store.standing import CallPolicy
 
@@ -69,15 +71,20 @@ class RouteReader:
             else self._session
         )
         self._parts: dict[int, _Partition] = {}
+        self._existing = ExistingReader(self._session, keyring)
 
-    def find(self, called: Number700, caller: Msisdn) -> RouteRecord | None:
+    def find(self, called: Dialled, caller: Msisdn) -> RouteRecord | None:
         """The pair's record, live or in quarantine, or None; free rows not yet tidied away come back too."""
         keyring = self._keyring
+        if isinstance(called, ExistingNumber):
+            return self._existing.find(called, caller)
         record = self._find(called, keyring.blind(caller), keyring.blind_next(caller))
         return record if record is not None else self._find_again(called, caller)
 
-    def number_in_use(self, called: Number700, now: float) -> bool:
+    def number_in_use(self, called: Dialled, now: float) -> bool:
         """Whether anybody has a live binding on ``called`` at Unix time ``now``."""
+        if isinstance(called, ExistingNumber):
+            return self._existing.in_use(called, now)
         name, statement = self._part(called.code.value).in_use
         instant = _ID.pack(round((now - _EPOCH_S) * 1_000_000))
         found = self._session.query(name, statement, [*_number(called), instant])
@@ -89,10 +96,11 @@ class RouteReader:
         Does nothing for a record of another kind, nor when the member has left or the binding is over since
         ``record`` was found. Goes to the primary.
         """
-        if not record.from_group:
+        called, shown = record.called, record.shown
+        if not record.from_group or isinstance(called, ExistingNumber) or isinstance(shown, ExistingNumber):
             return
         keyring = self._keyring
-        code, id = record.called.code.value, record.binding_id
+        code, id = called.code.value, record.binding_id
         aad = binding_aad(code, id)
         callee = record.caller_sealed
         member, b = keyring.open(callee, aad), self.open_callee(record)
@@ -100,14 +108,14 @@ class RouteReader:
             callee = keyring.seal(member, aad)
         wanted = self._rotation_keys(self._writer)
         members, bs = self._blind(wanted, Msisdn(member)), self._blind(wanted, b)
-        near = [_SERIAL.pack(record.called.serial), members[0], members[-1]]
-        far = [_SERIAL.pack(record.shown.serial), bs[0], bs[-1]]
+        near = [_SERIAL.pack(called.serial), members[0], members[-1]]
+        far = [_SERIAL.pack(shown.serial), bs[0], bs[-1]]
         params = [_CODE.pack(code), _ID.pack(id), *near, *far, callee]
         self._writer.query(b"touch_group", _TOUCH, params)
 
     def open_callee(self, record: RouteRecord) -> Msisdn:
         """The real number to connect to. Raise SealBroken when the key file is not this database's."""
-        aad = binding_aad(record.called.code.value, record.binding_id)
+        aad = binding_aad(record.code, record.binding_id)
         return Msisdn(self._keyring.open(record.callee_sealed, aad))
 
     def policy(self, rules: Rules) -> CallPolicy:

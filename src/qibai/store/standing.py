@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
+from qibai.core.existing import ExistingNumber
 from qibai.core.pilot import CodeRights, CodeStanding, CodeState, Rule, Rules, Span, Standing
 from qibai.core.routing import RouteRecord
 from qibai.store.connect import Session
@@ -19,6 +20,7 @@ Connection = psycopg.AsyncConnection[Any]
 STALE: Final = "QB002"  #: SQLSTATE: what the worker knows is older than the store
 _SQL: Final = load("standing")
 _CODE_RIGHTS: Final = _SQL["code_rights"]
+_EXISTING_RIGHTS: Final = _SQL["existing_rights"]
 _MAX_CODES: Final = 100_000
 
 
@@ -76,6 +78,13 @@ class _Known(msgspec.Struct, frozen=True):
     locks: dict[str, bool]
 
 
+class _OldBusiness(msgspec.Struct, frozen=True):
+    """What ``existing_rights`` says of one tenant."""
+
+    papers: Papers
+    cut_over: bool
+
+
 @dataclass(frozen=True, slots=True)
 class TenantCodes:
     """A tenant's codes and rights at ``version``; ``quotas``: whether its bindings are counted."""
@@ -129,12 +138,27 @@ async def read_tenant(conn: Connection, tenant_id: int) -> TenantCodes:
     return TenantCodes(version, rights, {row[0]: row[6] for row in rows}, bool(quotas))
 
 
+async def old_business(conn: Connection, tenant_id: int) -> tuple[Standing, bool]:
+    """What a tenant's old numbers depend on: its platform's papers, and whether it has cut over.
+
+    Raise StoreUnavailable.
+    """
+    with own_errors():
+        async with psycopg.AsyncRawCursor(conn) as cur:
+            await cur.execute(_EXISTING_RIGHTS, [tenant_id])
+            row = await cur.fetchone()
+    assert row is not None  # noqa: S101  # one row, whatever the tenant
+    said = msgspec.json.decode(row[1], type=_OldBusiness)
+    return said.papers.standing, said.cut_over
+
+
 class CallPolicy:
     """The pilot's rules for calls, on a session of routing reads; asks only for codes that have changed."""
 
     def __init__(self, session: Session, rules: Rules) -> None:
         self._session, self._rules = session, rules
         self._known: dict[int, tuple[int, CodeRights | None]] = {}
+        self._old: dict[int, tuple[int, Standing, bool]] = {}
 
     def __call__(self, record: RouteRecord, now: float) -> str | None:
         """The id of the rule that forbids the call, or None. Raise StoreUnavailable."""
@@ -143,11 +167,27 @@ class CallPolicy:
 
     def rule(self, record: RouteRecord, now: float) -> Rule | None:
         """The same, as the rule itself."""
-        code = record.called.code.value
+        called = record.called
+        if isinstance(called, ExistingNumber):
+            return self._existing(record, now)
+        code = called.code.value
         known = self._known.get(code)
         if known is None or known[0] != record.standing:
             known = self._read(code)
-        return self._rules.may_call(known[1], record.called.serial, now)
+        return self._rules.may_call(known[1], called.serial, now)
+
+    def _existing(self, record: RouteRecord, now: float) -> Rule | None:
+        """Whether an old number of the tenant's may still be called."""
+        tenant = record.tenant_id
+        known = self._old.get(tenant)
+        if known is None or known[0] != record.standing:
+            found = self._session.query(b"existing_rights", _EXISTING_RIGHTS, [tenant.to_bytes(4, "big")])
+            version = int.from_bytes(found.get_value(0, 0) or b"")
+            said = msgspec.json.decode(found.get_value(0, 1) or b"", type=_OldBusiness)
+            if len(self._old) >= _MAX_CODES:
+                self._old.clear()
+            known = self._old[tenant] = version, said.papers.standing, said.cut_over
+        return self._rules.may_serve_existing(known[1], now, cut_over=known[2], anyone=record.anyone)
 
     def _read(self, code: int) -> tuple[int, CodeRights | None]:
         found = self._session.query(b"code_rights", _CODE_RIGHTS, [code.to_bytes(4, "big")])

@@ -29,6 +29,10 @@ _log: Final = structlog.get_logger("qibai.sweep")
 #: Which rows of a table are due.
 _DUE: Final[dict[str, LiteralString]] = {
     "route": "free_at <= now()",
+    "existing_route": "free_at <= now() AND NOT EXISTS (SELECT FROM binding b WHERE b.code = new_code"
+    " AND b.id = new_id AND b.released_at IS NULL AND b.expires_at > now())",
+    "existing_binding": "least(released_at, expires_at) < now() - make_interval(days => %(bindings_days)s)"
+    " AND NOT EXISTS (SELECT FROM binding b WHERE b.code = new_code AND b.id = new_id)",
     "binding": "least(released_at, expires_at) < now() - make_interval(days => %(bindings_days)s)",
     "call": "started_at < now() - make_interval(days => %(calls_days)s) AND ended_at IS NOT NULL",
     "message": "created_at < now() - make_interval(days => %(messages_days)s) AND due_at IS NULL",
@@ -37,7 +41,7 @@ _DUE: Final[dict[str, LiteralString]] = {
     "nonce": "seen_at < now() - interval '10 minutes'",
     "call_order": "asked_at < now() - interval '24 hours'",
 }
-_HOT: Final = ("route", "binding", "call", "message", "message_sent")
+_HOT: Final = ("route", "binding", "call", "message", "message_sent", "existing_route", "existing_binding")
 
 
 @dataclass(frozen=True, slots=True)

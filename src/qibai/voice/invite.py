@@ -6,8 +6,9 @@ from typing import Final
 
 from qibai.config import Peer
 from qibai.core.errors import BadMessage, QibaiError, StoreUnavailable
+from qibai.core.existing import Dialled
 from qibai.core.ids import format_id, new_id
-from qibai.core.numbering import Msisdn, Number700
+from qibai.core.numbering import Msisdn
 from qibai.core.routing import Decision, Refusal, RefusalReason, Route, RouteRecord, SipStatus, decide
 from qibai.core.sip import (
     Message,
@@ -43,7 +44,7 @@ class _Attempt:
     call_id: int
     at: float
     interval: int  #: of the session timer, seconds
-    called: Number700 | None
+    called: Dialled | None
     caller: Msisdn | None
     retry: DialogState | None = None
 
@@ -183,7 +184,7 @@ def _note_refusal(
 def _write(worker: Worker, attempt: _Attempt, route: Route, target: Peer) -> tuple[str, str]:
     """The INVITE for the callee's side, and the callee's token."""
     record, request = route.record, attempt.request
-    code = record.called.code.value
+    code = record.code
     callee = worker.routes.open_callee(record)
     media_id = format_id("c", code, attempt.call_id) if worker.media.anchored else ""
     state = DialogState(

@@ -7,7 +7,8 @@ import msgspec
 
 from qibai.core.errors import QibaiError
 from qibai.core.events import CallEvent, CallEventKind
-from qibai.core.numbering import Msisdn, Number700
+from qibai.core.existing import Dialled, ExistingNumber
+from qibai.core.numbering import Msisdn
 from qibai.core.routing import Refusal, Route, RouteRecord, SipStatus
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.spool import SpoolWriter
@@ -71,14 +72,15 @@ class Ledger:
         self._append(
             CallEvent(
                 kind=CallEventKind.DECIDED,
-                code=called.code.value,
+                code=record.code,
                 call_id=call_id,
                 at=at,
                 node=self._node,
                 tenant_id=record.tenant_id,
                 binding_id=record.binding_id,
-                called=called.serial,
-                shown=record.shown.serial,
+                called=_serial(called),
+                shown=_serial(record.shown),
+                dialled=self._old(called, record),
                 caller=record.caller_sealed,
                 callee=record.callee_sealed,
                 max_call_s=route.max_call_s,
@@ -90,17 +92,17 @@ class Ledger:
         call_id: int,
         at: float,
         *,
-        called: Number700 | None,
+        called: Dialled | None,
         caller: Msisdn | None,
         record: RouteRecord | None,
         refusal: Refusal,
         sip: SipStatus,
     ) -> None:
         """A call was refused; ``caller`` and ``record`` where they are known."""
-        code = -1 if called is None else called.code.value
+        code = -1 if called is None or isinstance(called, ExistingNumber) else called.code.value
         sealed = None
         if record is not None:
-            sealed = record.caller_sealed
+            code, sealed = record.code, record.caller_sealed
         elif caller is not None:
             try:
                 sealed = self._keyring.seal(caller.e164, binding_aad(code, call_id))
@@ -115,7 +117,8 @@ class Ledger:
                 node=self._node,
                 tenant_id=record.tenant_id if record else None,
                 binding_id=record.binding_id if record else None,
-                called=called.serial if called else None,
+                called=_serial(called),
+                dialled=self._old(called, record),
                 caller=sealed,
                 sip_status=sip.status,
                 q850=sip.q850,
@@ -178,5 +181,18 @@ class Ledger:
         text = msgspec.json.encode(legs).decode()
         return self._keyring.seal(text, binding_aad(state.code, state.call_id))
 
+    def _old(self, called: Dialled | None, record: RouteRecord | None) -> bytes | None:
+        """An old number that was dialled, sealed; it has no place of its own in a record."""
+        if record is None or not isinstance(called, ExistingNumber):
+            return None
+        try:
+            return self._keyring.seal(called.e164, binding_aad(record.code, record.binding_id))
+        except QibaiError:  # as above
+            return None
+
     def _append(self, event: CallEvent) -> None:
         self._spool.append(event)
+
+
+def _serial(number: Dialled | None) -> int | None:
+    return None if number is None or isinstance(number, ExistingNumber) else number.serial

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 
 from qibai.core.pilot.calendar import Calendar
 from qibai.core.pilot.clock import pilot_time
-from qibai.core.pilot.rules import Rule, may_bind, may_call, operator_lets_bind, operator_lets_call
+from qibai.core.pilot.rules import (
+    Rule,
+    may_bind,
+    may_call,
+    may_serve_existing,
+    operator_lets_bind,
+    operator_lets_call,
+)
 from qibai.core.pilot.standing import CodeStanding, Standing
 
 
@@ -27,11 +34,13 @@ class Rules:
     """How this deployment asks the pilot's rules.
 
     Without a calendar the pilot's own rules are not asked; what the operator did (set aside, drain, return,
-    lock) counts all the same. ``grace_s``: calls go on for so long after a paper ended or was revoked.
+    lock, cut over) counts all the same. ``grace_s``: calls go on for so long after a paper ended or was
+    revoked. ``existing_axn``: an old number may be one that anyone may dial.
     """
 
     calendar: Calendar | None = None
     grace_s: float = 0.0
+    existing_axn: bool = False
 
     def may_bind(self, rights: CodeRights, now: float, *, province: str | None = None) -> Rule | None:
         """The rule that forbids to bind a number of the code at ``now`` (Unix seconds), or None."""
@@ -52,6 +61,21 @@ class Rules:
         if self.calendar is None:
             return operator_lets_call(rights.code)
         return may_call(self.calendar, rights.standing, rights.code, pilot_time(now), grace=self.grace_s)
+
+    def may_serve_existing(
+        self, standing: Standing, now: float, *, cut_over: bool = False, anyone: bool = False
+    ) -> Rule | None:
+        """The rule that forbids to call an old middle number outside 700, or None.
+
+        ``cut_over``: its tenant has moved to 700; ``anyone``: it may be dialled by anyone.
+        """
+        if self.calendar is not None:
+            rule = may_serve_existing(self.calendar, standing, pilot_time(now))
+            if rule is not None:
+                return rule
+        if cut_over:
+            return Rule.MOVED
+        return Rule.AXN_OFF if anyone and not self.existing_axn else None
 
     def same_until(self, standings: Iterable[Standing], now: float) -> float:
         """Until when (in the rules' time) ``may_bind`` answers as at ``now``, if nothing is changed."""

@@ -32,6 +32,8 @@ class Rule(Enum):
     CODE_LOCKED = ("code_locked", "The code is set aside by the operator.", OPERATOR)
     NUMBER_LOCKED = ("number_locked", "The number is locked by the operator.", OPERATOR)
     ONLY_700 = ("only_700", "Only 700 numbers may serve as middle numbers.")
+    MOVED = ("moved_to_700", "The enterprise has moved to 700 numbers; its old middle numbers serve no more.")
+    AXN_OFF = ("axn_off", "Numbers that anyone may dial are switched off (pilot.existing_axn).", OPERATOR)
 
     def __init__(self, id: str, text: str, document: str = DOCUMENT) -> None:
         self.id = id

@@ -4,6 +4,7 @@ import re
 from typing import Literal
 
 from qibai.core.errors import BadMessage, BadNumber
+from qibai.core.existing import Dialled, ExistingNumber
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.sip.address import read_address, read_uri, unescape
 from qibai.core.sip.message import Message
@@ -77,14 +78,16 @@ def _msisdn(uri: str) -> Msisdn | None:
         return None
 
 
-def called_number(request: Message) -> Number700 | None:
-    """The 700 number in the request URI, or None. Raise nothing."""
+def called_number(request: Message) -> Dialled | None:
+    """The 700 number in the request URI, or the number that could be an old middle number. Raise nothing."""
     usual = _USUAL_CALLED.fullmatch(request.uri)
     if usual is not None:
         return Number700.parse(usual[1])
     text = number_in(request.uri)
-    found = _CALLED.fullmatch(text) if text is not None else None
-    return Number700.parse(found[1]) if found else None
+    if text is None:
+        return None
+    found = _CALLED.fullmatch(text)
+    return Number700.parse(found[1]) if found else ExistingNumber.find(text)
 
 
 def callee_uri(
@@ -100,6 +103,10 @@ def callee_uri(
     return f"sip:{user}@{host}:{port}{via};user=phone"
 
 
-def shown_uri(shown: Number700, style: NumberFormat, host: str) -> str:
-    """The 700 number that the callee sees, at our own address; always all 15 digits."""
+def shown_uri(shown: Dialled, style: NumberFormat, host: str) -> str:
+    """The middle number that the callee sees, at our own address; of a 700 number always all 15 digits."""
+    if isinstance(shown, ExistingNumber):
+        if style == "tel":
+            return f"tel:{shown.e164}"
+        return f"sip:{shown.e164 if style == 'e164' else shown.national}@{host};user=phone"
     return f"tel:{shown};phone-context=+86" if style == "tel" else f"sip:{shown}@{host};user=phone"

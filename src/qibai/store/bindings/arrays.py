@@ -88,9 +88,14 @@ class Instants(_Fixed):
 
     oid, element, letter, size = 1185, 1184, "q", 8
 
+    @staticmethod
+    def micros(time: datetime) -> int:
+        """As PostgreSQL counts."""
+        return (time - _EPOCH) // _MICROSECOND
+
     @classmethod
     def of_times(cls, times: Sequence[datetime]) -> PgArray:
-        return cls.of([(time - _EPOCH) // _MICROSECOND for time in times])
+        return cls.of([cls.micros(time) for time in times])
 
 
 class Bools(PgArray):

@@ -59,11 +59,11 @@ async def bind_many(
     PoolExhausted or IdempotencyMismatch. Raise StoreUnavailable when the database did not answer (each item
     may have been bound or not); once some of a bulk are bound, this is the error of the other items instead.
     """
-    binder = _Binder(conn, keyring, tenant_id, codes, now=now, quarantine=quarantine)
+    binder = Binder(conn, keyring, tenant_id, codes, now=now, quarantine=quarantine)
     return await binder.run(items)
 
 
-class _Binder:
+class Binder:
     """One call of ``bind_many``."""
 
     def __init__(
@@ -169,8 +169,7 @@ class _Binder:
             return
         statement, parameters = batch.query(self._tenant_id, self._now, self._quarantine)
         try:
-            cur = await self._conn.execute(statement, parameters, prepare=True, binary=True)
-            rows = await cur.fetchall()
+            rows = await self._execute(statement, parameters)
         except (errors.DeadlockDetected, errors.SerializationFailure, errors.UniqueViolation):
             self._failures += 1  # a race that an index other than the arbiter decided, or an id drawn twice
             if self._failures > ATTEMPTS:
@@ -193,6 +192,10 @@ class _Binder:
             self._answer(batch, rows)
             if batch.counted and rows:
                 await self._give_back(batch, rows)
+
+    async def _execute(self, statement: str, parameters: list[Any]) -> list[Any]:
+        cur = await self._conn.execute(statement, parameters, prepare=True, binary=True)
+        return await cur.fetchall()
 
     async def _fit(self, batch: Batch, said: str) -> None:
         """A quota is exceeded: leave out what does not fit, and try the others again."""

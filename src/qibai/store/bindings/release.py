@@ -74,7 +74,7 @@ async def _release(
         found = await get_many(conn, keyring, tenant_id, sorted(set(ids)))
         active = {id: row for id, row in found.items() if row.status(now) is Status.ACTIVE}
         if not active or await persist(
-            _end, conn, keyring, tenant_id, active, now=now, quarantine=quarantine
+            end_active, conn, keyring, tenant_id, active, now=now, quarantine=quarantine
         ):
             return [_result(found.get(id), now, id in active) for id in ids]
     raise StoreUnavailable("these bindings keep changing; try again")
@@ -90,7 +90,7 @@ def _result(binding: Binding | None, now: datetime, ended: bool) -> Released | Q
     return Released(binding.code, binding.id, Status.EXPIRED, binding.expires_at)
 
 
-async def _end(
+async def end_active(
     conn: Connection,
     keyring: Keyring,
     tenant_id: int,

@@ -96,7 +96,9 @@ async def _claim(
 
 def _row(keyring: Keyring, message: PlatformMessage, id: int, now: datetime, node: str) -> MessageRow:
     record: RouteRecord = message.record
-    called: Number700 = record.called
+    called, shown = record.called, record.shown
+    if not (isinstance(called, Number700) and isinstance(shown, Number700)):
+        raise ValueError("text messages go by 700 numbers alone")
     code = called.code.value
     return MessageRow(
         code=code,
@@ -105,7 +107,7 @@ def _row(keyring: Keyring, message: PlatformMessage, id: int, now: datetime, nod
         tenant_id=record.tenant_id,
         binding_id=record.binding_id,
         called=called.serial,
-        shown=record.shown.serial,
+        shown=shown.serial,
         sender=record.caller_sealed,
         receiver=record.callee_sealed,
         body=seal_body(keyring, code, id, message.text),

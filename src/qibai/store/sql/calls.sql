@@ -1,11 +1,11 @@
 -- name: merge_calls
 -- Earliest times, known values, and the end that wins. Sealed columns stay as they are once filled: the rotation of
 -- keys may have sealed them anew since.
-INSERT INTO call AS c (code, id, node, started_at, tenant_id, binding_id, called, shown, caller, callee,
+INSERT INTO call AS c (code, id, node, started_at, tenant_id, binding_id, called, shown, dialled, caller, callee,
                        ringing_at, answered_at, refreshed_at, session_expires, max_call_s, media_id, ended_at,
                        ended_by, sip_status, q850, reason, end_seen, legs)
 SELECT unnest(%(code)s), unnest(%(id)s), unnest(%(node)s), unnest(%(started_at)s), unnest(%(tenant_id)s),
-       unnest(%(binding_id)s), unnest(%(called)s), unnest(%(shown)s), unnest(%(caller)s), unnest(%(callee)s),
+       unnest(%(binding_id)s), unnest(%(called)s), unnest(%(shown)s), unnest(%(dialled)s), unnest(%(caller)s), unnest(%(callee)s),
        unnest(%(ringing_at)s), unnest(%(answered_at)s), unnest(%(refreshed_at)s), unnest(%(session_expires)s),
        unnest(%(max_call_s)s), unnest(%(media_id)s), unnest(%(ended_at)s), unnest(%(ended_by)s),
        unnest(%(sip_status)s), unnest(%(q850)s), unnest(%(reason)s), unnest(%(end_seen)s), unnest(%(legs)s)
@@ -17,6 +17,7 @@ ON CONFLICT (code, id) DO UPDATE SET
     binding_id = least(c.binding_id, excluded.binding_id),
     called = least(c.called, excluded.called),
     shown = least(c.shown, excluded.shown),
+    dialled = coalesce(c.dialled, excluded.dialled),
     caller = coalesce(c.caller, excluded.caller),
     callee = coalesce(c.callee, excluded.callee),
     ringing_at = least(c.ringing_at, excluded.ringing_at),
@@ -54,7 +55,7 @@ FROM call WHERE node = %(node)s AND ended_at IS NULL;
 
 -- name: list_calls
 SELECT code, id, tenant_id, binding_id, called, shown, caller, callee, node, started_at, ringing_at, answered_at,
-       ended_at, ended_by, sip_status, q850, reason, end_seen
+       ended_at, ended_by, sip_status, q850, reason, end_seen, dialled
 FROM call
 WHERE tenant_id = %(tenant_id)s
   AND (%(before)s::bigint IS NULL OR id < %(before)s)
@@ -70,7 +71,7 @@ LIMIT %(limit)s;
 
 -- name: get_call
 SELECT code, id, tenant_id, binding_id, called, shown, caller, callee, node, started_at, ringing_at, answered_at,
-       ended_at, ended_by, sip_status, q850, reason, end_seen
+       ended_at, ended_by, sip_status, q850, reason, end_seen, dialled
 FROM call WHERE code = %(code)s AND id = %(id)s AND tenant_id = %(tenant_id)s;
 
 -- name: order_termination

@@ -35,3 +35,13 @@ SELECT l.code, l.serial, l.stops_calls FROM code c JOIN number_lock l ON l.code 
 
 -- name: has_quotas
 SELECT FROM quota WHERE tenant_id = %(tenant)s LIMIT 1;
+
+-- name: existing_rights
+SELECT s.version, json_build_object(
+    'papers', json_build_object('applied_at', p.applied_at, 'approval_first', p.first_day, 'approval_last', p.last_day,
+        'approval_provinces', p.provinces, 'revoked_at', p.revoked_at, 'exit_at', p.exit_at),
+    'cut_over', e.cut_over_at IS NOT NULL)::text
+FROM standing s
+LEFT JOIN tenant t ON t.id = $1::integer
+LEFT JOIN platform_standing p ON p.platform_id = t.platform_id
+LEFT JOIN existing_business e ON e.tenant_id = t.id;

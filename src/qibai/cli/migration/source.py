@@ -1,0 +1,110 @@
+"""The file of old bindings, the options that say how it is read, and what stands where it says nothing."""
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from qibai.cli.resources.common import instant, read
+from qibai.config import Config
+from qibai.core.binding import Scene
+from qibai.core.codefile import FileFormat
+from qibai.core.errors import BadRequest
+from qibai.core.numbering import parse_province
+from qibai.core.oldfile import BadOldLine, OldLine, OrderFrom, Shape, read_lines
+from qibai.store.existing.business import BusinessStatus, status
+from qibai.store.existing.model import Terms
+
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The export: CSV or JSON Lines.")]
+TenantName = Annotated[str, typer.Option("--tenant", help="Whose bindings they are.")]
+From = Annotated[
+    Shape | None, typer.Option("--from", help="Who wrote it; else as the first line's fields tell.")
+]
+Form = Annotated[
+    FileFormat | None, typer.Option("--format", help="csv or jsonl; else what the file's name says.")
+]
+Orders = Annotated[
+    OrderFrom,
+    typer.Option(help="An order missing: take what the vendor was given (OutId, userData), or refuse it."),
+]
+Ttl = Annotated[int | None, typer.Option(min=1, help="Lifetime in seconds of what names no end.")]
+Shorten = Annotated[
+    bool, typer.Option("--shorten", help="End what would live too long as late as is allowed.")
+]
+SceneOf = Annotated[Scene, typer.Option("--scene", help="Of bindings that name none.")]
+ProvinceOf = Annotated[str | None, typer.Option("--province", help="Of bindings that name none.")]
+
+
+class OldFile:
+    """An export on disk; read once to check it, once to take it over."""
+
+    def __init__(self, path: Path, form: FileFormat | None, shape: Shape | None, orders: OrderFrom) -> None:
+        self.path, self.name, self._shape, self._orders = path, path.name, shape, orders
+        suffix = path.suffix.lower()
+        self._form = form or (FileFormat.CSV if suffix == ".csv" else FileFormat.JSONL)
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").digest()
+        self.digest = hashlib.sha256(content + f"{self._form} {shape} {orders}".encode()).digest()
+
+    def lines(self) -> Iterator[OldLine | BadOldLine]:
+        """Raise BadRequest when it is not UTF-8, or nobody's export."""
+        try:
+            with self.path.open(encoding="utf-8", newline="") as text:
+                yield from read_lines(text, self._form, self._shape, self._orders)
+        except UnicodeDecodeError:
+            raise BadRequest("the file is not UTF-8", field="file") from None
+
+
+def terms_of(
+    config: Config,
+    *,
+    ttl: int | None,
+    shorten: bool,
+    scene: Scene,
+    province: str | None,
+    old_only: bool = False,
+) -> Terms:
+    """What the configuration and the options say. Raise BadProvince."""
+    binding = config.binding
+    return Terms(
+        rules=config.pilot.rules,
+        quarantine=timedelta(seconds=binding.quarantine_s),
+        longest=timedelta(seconds=binding.max_ttl_s),
+        max_call_s=binding.default_max_call_s,
+        most_call_s=binding.max_call_s,
+        scene=scene,
+        province=parse_province(province).code if province else None,
+        ttl=None if ttl is None else timedelta(seconds=ttl),
+        shorten=shorten,
+        old_only=old_only,
+    )
+
+
+def tenant_of(ctx: typer.Context, name: str) -> BusinessStatus:
+    """The tenant and where its move stands. Raise TenantNotFound."""
+    return read(ctx, lambda conn: status(conn, name, now=instant(None)))
+
+
+def private(path: Path) -> TextIO:
+    """A new file that its owner alone can read, in the place of what is there."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return open(descriptor, "w", encoding="utf-8", newline="")  # noqa: PTH123  # a descriptor
+
+
+class RejectFile:
+    """Lines that were not taken, by number, code and reason, as CSV; no number is in it."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._table = csv.writer(out, lineterminator="\n")
+        self._table.writerow(("line", "code", "reason"))
+        self.count = 0
+
+    def add(self, one: BadOldLine) -> None:
+        self._table.writerow((one.number, one.code, one.reason))
+        self.count += 1

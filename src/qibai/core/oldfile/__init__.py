@@ -1,0 +1,7 @@
+"""Exports of old bindings: our own shape and the vendors' query shapes, CSV or JSON Lines."""
+
+from qibai.core.oldfile.line import BadOldLine, OldLine, OrderFrom
+from qibai.core.oldfile.read import read_lines
+from qibai.core.oldfile.shapes import COLUMNS, Shape
+
+__all__ = ["COLUMNS", "BadOldLine", "OldLine", "OrderFrom", "Shape", "read_lines"]

@@ -1,0 +1,102 @@
+"""What the store holds already of a batch of old bindings."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from qibai.core.existing import ExistingNumber
+from qibai.core.numbering import Msisdn
+from qibai.store.bindings.arrays import Blobs, Int4s
+from qibai.store.bindings.session import Connection, Epoch
+from qibai.store.existing.draft import OldDraft
+from qibai.store.existing.keys import after, number_key
+from qibai.store.keys import Keyring, binding_aad
+from qibai.store.statements import load
+
+_SQL: Final = load("migration")
+
+
+class Moment(NamedTuple):
+    """When a transaction is, and how rows are found in it. While ``by_next``, next_key decides conflicts;
+    then both keys of a pair are the same."""
+
+    now: datetime
+    epoch: Epoch
+    by_next: bool
+
+
+class Known(NamedTuple):
+    """A pair that is there, of the old binding (home, id): live until ``ends_at``, free from ``free_at``."""
+
+    home: int
+    id: int
+    tenant_id: int
+    ends_at: datetime
+    free_at: datetime
+    callee: bytes
+    new_id: int | None
+
+    @property
+    def moved(self) -> bool:
+        """Its binding has a 700 number."""
+        return self.new_id is not None
+
+    @property
+    def aad(self) -> bytes:
+        return binding_aad(self.home, self.id)
+
+
+async def known_pairs(
+    conn: Connection, drafts: Sequence[OldDraft], moment: Moment
+) -> dict[OldDraft, list[Known]]:
+    """The pairs of each that are there, in the order of the draft's own."""
+    owners = [one for one in drafts for _ in one.pairs]
+    params = {
+        "codes": Int4s.of([pair.dialled.code.value for one in drafts for pair in one.pairs]),
+        "keys": Blobs.of_blobs([key for one in drafts for key in one.keys]),
+        "by_next": moment.by_next,
+        "now": moment.now,
+    }
+    cur = await conn.execute(_SQL["known"], params, prepare=True, binary=True)
+    found: dict[OldDraft, list[Known]] = {}
+    for place, *rest in sorted(await cur.fetchall(), key=lambda row: row[0]):
+        found.setdefault(owners[place], []).append(Known(*rest))
+    return found
+
+
+async def old_numbers(
+    conn: Connection, keyring: Keyring, drafts: Sequence[OldDraft], moment: Moment
+) -> set[OldDraft]:
+    """Those of which a party is an old middle number that somebody is bound on."""
+    owners: list[OldDraft] = []
+    asked: list[ExistingNumber] = []
+    for one in drafts:
+        parties = one.line.parties
+        for party in (parties.a, parties.b):
+            if party is not None:
+                owners.append(one)
+                asked.append(as_old(party))
+    keys = [number_key(keyring, moment.epoch.write, number) for number in asked]
+    params = {
+        "codes": Int4s.of([number.code.value for number in asked]),
+        "first": Blobs.of_blobs(keys),
+        "behind": Blobs.of_blobs([after(key) for key in keys]),
+        "by_next": moment.by_next,
+    }
+    cur = await conn.execute(_SQL["old_numbers"], params, prepare=True, binary=True)
+    return {owners[row[0]] for row in await cur.fetchall()}
+
+
+async def forget_free(conn: Connection, drafts: Sequence[OldDraft], now: datetime) -> None:
+    """Remove rows on the pairs of these whose quarantine is over."""
+    params = {
+        "codes": Int4s.of([pair.dialled.code.value for one in drafts for pair in one.pairs]),
+        "keys": Blobs.of_blobs([key for one in drafts for key in one.keys]),
+        "now": now,
+    }
+    await conn.execute(_SQL["forget_free"], params, binary=True)
+
+
+def as_old(party: Msisdn) -> ExistingNumber:
+    """A real number, as it would be dialled if it were a middle number."""
+    return ExistingNumber(party.e164)

@@ -1,0 +1,110 @@
+"""Calls to old numbers: one read finds the pair, and the 700 binding that it has become."""
+
+import struct
+from collections.abc import Callable
+from typing import Concatenate, Final, ParamSpec
+
+from qibai.core.errors import KeyFileError, StoreUnavailable
+from qibai.core.existing import ExistingNumber
+from qibai.core.numbering import Msisdn
+from qibai.core.routing import RouteRecord
+from qibai.store.connect import Session
+from qibai.store.crypto import binding_aad
+from qibai.store.existing.keys import after, number_key, pair_key
+from qibai.store.keys import Keyring
+from qibai.store.statements import load
+
+P = ParamSpec("P")
+
+_EPOCH_S: Final = 946_684_800  # PostgreSQL counts microseconds from 2000-01-01
+_CODE: Final = struct.Struct(">i")
+_ID: Final = struct.Struct(">q")
+
+_SQL: Final = load("existing")
+_ROTATION: Final = b"SELECT phase, current_id, coalesce(next_id, 0) FROM hash_rotation"
+
+
+class ExistingReader:
+    """The part of a ``RouteReader`` that answers for old numbers; raises as that does."""
+
+    def __init__(self, session: Session, keyring: Keyring) -> None:
+        self._session, self._keyring = session, keyring
+
+    def find(self, called: ExistingNumber, caller: Msisdn) -> RouteRecord | None:
+        """The pair's record, or anyone's on that number, or None; nobody reaches themselves."""
+        asked = [id for id in self._keyring.hash_ids if id is not None]
+        record = self._find(called, caller, asked)
+        if record is None:  # make sure that it was looked for under the keys that rows have now
+            wanted = self._rotation_keys()
+            if not set(asked) >= set(wanted):
+                self._keyring.reload_if_changed()
+                record = self._find(called, caller, wanted)
+        return record
+
+    def in_use(self, called: ExistingNumber, now: float) -> bool:
+        """Whether anybody has a live binding on it at Unix time ``now``."""
+        instant = _ID.pack(round((now - _EPOCH_S) * 1_000_000))
+        for id in self._rotation_keys():
+            prefix = self._blind(number_key, id, called)
+            params = [_CODE.pack(called.code.value), prefix, after(prefix), instant]
+            if self._session.query(b"existing_in_use", _SQL["in_use"], params).ntuples:
+                return True
+        return False
+
+    def _find(self, called: ExistingNumber, caller: Msisdn, key_ids: list[int]) -> RouteRecord | None:
+        keyring = self._keyring
+        first, last = key_ids[0], key_ids[-1]
+        keys = [self._blind(pair_key, id, called, who) for id in (first, last) for who in (caller, None)]
+        party = [self._blind(Keyring.blind_by, id, caller) for id in (first, last)]
+        params = [_CODE.pack(called.code.value), *keys, *party]
+        found = self._session.query(b"find_existing", _SQL["find"], params)
+        if not found.ntuples:
+            return None
+        value = found.get_value
+        anyone = value(0, 4) is None
+        home, id = _int(value(0, 5)), _int(value(0, 6))
+        old_aad = binding_aad(home, id)
+        shown = called if value(0, 3) is None else ExistingNumber(keyring.open(value(0, 3) or b"", old_aad))
+        ends, callee, caller_sealed = value(0, 7), value(0, 8), value(0, 4)
+        if value(0, 9) is not None:
+            ends, callee, caller_sealed = value(0, 11), value(0, 12), value(0, 13)
+            if ends is not None and callee is not None:
+                home, id = _int(value(0, 9)), _int(value(0, 10))
+            else:  # over, whatever the old binding says: that one is all that is known of it
+                ends, callee, caller_sealed = None, value(0, 8), value(0, 4)
+        aad = binding_aad(home, id)
+        if anyone:
+            if keyring.open(callee or b"", aad) == caller.e164:
+                return None
+            caller_sealed = keyring.seal(caller.e164, aad)
+        return RouteRecord(
+            called=called,
+            binding_id=id,
+            tenant_id=_int(value(0, 0)),
+            shown=shown,
+            callee_sealed=callee or b"",
+            caller_sealed=caller_sealed or b"",
+            ends_at=0.0 if ends is None else _int(ends) / 1_000_000 + _EPOCH_S,
+            max_call_s=_int(value(0, 1)),
+            to_group=False,
+            from_group=False,
+            standing=_int(value(0, 14)),
+            home=home,
+            anyone=anyone,
+        )
+
+    def _rotation_keys(self) -> list[int]:
+        """The ids of the hash keys under which rows may stand just now: one or two."""
+        found = self._session.query(b"rotation", _ROTATION, [])
+        phase, current, following = (_int(found.get_value(0, i)) for i in range(3))
+        return [current] if phase <= 1 else [current, following] if phase == 2 else [following]
+
+    def _blind(self, how: Callable[Concatenate[Keyring, P], bytes], *args: P.args, **more: P.kwargs) -> bytes:
+        try:
+            return how(self._keyring, *args, **more)
+        except KeyFileError as exc:  # "not bound" would be a lie
+            raise StoreUnavailable(exc.message) from exc
+
+
+def _int(value: bytes | None) -> int:
+    return int.from_bytes(value or b"", signed=True)
