@@ -160,6 +160,39 @@ def test_who_may_trace_and_what_is_there(api: Api, acme: Tenant) -> None:
     assert api.sql("SELECT count(*) FROM dual_request") == [(0,)]
 
 
+def test_others_than_the_tenant_read_it_masked_and_no_further_than_they_reach(
+    api: Api, acme: Tenant, tmp_path: Path
+) -> None:
+    one = api.bind(acme, mode="GXB", members=[A, C], a=None, order_id="one")
+    call = record_call(api, one, A, B)
+    east, auditor, wang = api.platform_key("east"), api.person("zhang", Role.AUDITOR), api.operator("wang")
+    masked = [number[:6] + "****" + number[-4:] for number in (A, C, B)]
+    for who in (east, auditor, wang):
+        for path in ("bindings", f"bindings/{one['id']}", "calls", f"calls/{call}"):
+            assert api.call(who, "GET", f"/v1/{path}").json()["errors"][0]["field"] == "tenant"
+            answer = api.call(who, "GET", f"/v1/{path}?tenant=acme")
+            assert answer.status_code == 200
+            text = answer.text or ""
+            assert not any(number[3:] in text for number in (A, B, C))
+        found = api.call(who, "GET", "/v1/bindings?tenant=acme").json()["items"][0]
+        assert [*found["members"], found["b"]] == masked
+    assert api.call(acme, "GET", f"/v1/calls/{call}?tenant=acme").json()["caller"] == A
+    assert api.call(acme, "GET", "/v1/bindings?tenant=other").status_code == 403
+    api.call(wang, "POST", "/v1/admin/platforms", {"name": "west"})
+    west = api.platform_key("west")
+    assert api.call(west, "GET", "/v1/bindings?tenant=acme").json()["code"] == "tenant_not_found"
+    api.sql("UPDATE call SET ended_at = NULL")
+    assert api.call(auditor, "POST", f"/v1/calls/{call}/terminate?tenant=acme").status_code == 403
+    assert api.call(east, "POST", f"/v1/calls/{call}/terminate?tenant=acme").status_code == 403
+    cli = Cli(tmp_path / "home", QIBAI_API_URL=api.url)
+    assert call in cli.run("calls", "--tenant", "acme", QIBAI_API_KEY=east.key.bearer).stdout
+    shown = cli.run("show", one["x"], "--tenant", "acme", "--reveal", QIBAI_API_KEY=auditor.key.bearer).stdout
+    assert masked[0] in shown
+    cli.run("terminate", call, "--tenant", "acme", QIBAI_API_KEY=wang.key.bearer)
+    assert api.sql("SELECT actor FROM audit WHERE action = 'call.terminate'") == [("wang",)]
+    assert api.call(wang, "DELETE", f"/v1/bindings/{one['id']}?tenant=acme").status_code == 403
+
+
 def test_the_same_by_commands(api: Api, acme: Tenant, tmp_path: Path) -> None:
     auditor = api.person("zhang", Role.AUDITOR)
     wang = api.operator("wang")

@@ -11,7 +11,7 @@ TABLE = {
     "binding.bind": "--T--",
     "binding.read": "OPTA-",
     "binding.change": "--T--",
-    "binding.release": "O-T--",
+    "binding.release": "--T--",
     "call.read": "OPTA-",
     "call.terminate": "O-T--",
     "translate": "----N",

@@ -8,13 +8,14 @@ from litestar.params import Parameter
 from qibai.api import models
 from qibai.api.decode import instant, no_nulls
 from qibai.api.gate import asked
-from qibai.api.handlers import Asking, services_of
+from qibai.api.handlers import Asking, reached, services_of
+from qibai.api.reach import Reach, Whose
 from qibai.core.errors import BadRequest, CallNotFound
 from qibai.core.ids import format_id, parse_id
 from qibai.core.numbering import Number700
 from qibai.core.pilot import document_of
 from qibai.core.roles import Action
-from qibai.store import calls
+from qibai.store import audit, calls
 from qibai.store.keys import Keyring
 
 CallId = Annotated[str, Parameter(description="A call's id.", max_length=64, pattern=models.ID_PATTERN)]
@@ -52,9 +53,10 @@ async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
         Parameter(description="`next_cursor` of the page before.", max_length=64, pattern=models.ID_PATTERN),
     ] = None,
     limit: Annotated[int, Parameter(description="How many at most.", ge=1, le=1000)] = 100,
+    tenant: Whose = None,
 ) -> models.CallPage:
-    """The calls of the tenant's numbers, newest first."""
-    no_nulls(request.scope["query_string"], "binding", "number", "live", "cursor")
+    """The calls of a tenant's numbers, newest first; real numbers masked but for the tenant itself."""
+    no_nulls(request.scope["query_string"], "binding", "number", "live", "cursor", "tenant")
     services = services_of(request)
     before = None if cursor is None else parse_id(_CURSOR, cursor)
     if cursor is not None and before is None:
@@ -62,10 +64,11 @@ async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
     of_binding = None if binding is None else parse_id("b", binding)
     if binding is not None and of_binding is None:
         raise BadRequest("this is no binding's id", field="binding")
+    whose = await reached(request, tenant)
     async with services.connections.get() as conn:
         rows = await calls.list_calls(
             conn,
-            asked(request.scope).principal.tenant_id,
+            whose.tenant_id,
             before=None if before is None else before[1],
             number=None if number is None else Number700.parse(number),
             binding=of_binding,
@@ -74,7 +77,7 @@ async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
             live=live,
             limit=limit + 1,
         )
-    page = [_call(row, services.keyring) for row in rows[:limit]]
+    page = [_call(row, services.keyring, whose) for row in rows[:limit]]
     return models.CallPage(page, page[-1].id if len(rows) > limit else None)
 
 
@@ -85,13 +88,15 @@ async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
     tags=["calls"],
     opt={"action": Action.CALL_READ},
 )
-async def get_call(request: Asking, id: CallId) -> models.Call:
+async def get_call(request: Asking, id: CallId, tenant: Whose = None) -> models.Call:
     """One call record; it grows while the call runs."""
+    no_nulls(request.scope["query_string"], "tenant")
     services = services_of(request)
     code, row_id = _parse(id)
+    whose = await reached(request, tenant)
     async with services.connections.get() as conn:
-        row = await calls.get_call(conn, asked(request.scope).principal.tenant_id, code, row_id)
-    return _call(row, services.keyring)
+        row = await calls.get_call(conn, whose.tenant_id, code, row_id)
+    return _call(row, services.keyring, whose)
 
 
 @post(
@@ -102,14 +107,19 @@ async def get_call(request: Asking, id: CallId) -> models.Call:
     status_code=202,
     opt={"action": Action.CALL_TERMINATE},
 )
-async def terminate_call(request: Asking, id: CallId) -> models.Call:
-    """Ask the node that holds the call to end it; this takes about a second."""
+async def terminate_call(request: Asking, id: CallId, tenant: Whose = None) -> models.Call:
+    """Ask the node that holds the call to end it; this takes about a second. Audited if an operator asks."""
+    no_nulls(request.scope["query_string"], "tenant")
     services = services_of(request)
     code, row_id = _parse(id)
-    async with services.connections.get() as conn:
-        tenant_id = asked(request.scope).principal.tenant_id
-        row = await calls.order_termination(conn, tenant_id, code, row_id)
-    return _call(row, services.keyring)
+    whose = await reached(request, tenant)
+    who = asked(request.scope).principal
+    async with services.connections.get() as conn, conn.transaction():
+        row = await calls.order_termination(conn, whose.tenant_id, code, row_id)
+        if who.tenant is None:
+            told = {"tenant": tenant}
+            await audit.record(conn, services.keyring, who.actor, Action.CALL_TERMINATE, f"call:{id}", **told)
+    return _call(row, services.keyring, whose)
 
 
 HANDLERS: Final = (list_calls, get_call, terminate_call)
@@ -122,7 +132,7 @@ def _parse(text: str) -> tuple[int, int]:
     return found
 
 
-def _call(row: calls.CallRecord, keyring: Keyring) -> models.Call:
+def _call(row: calls.CallRecord, keyring: Keyring, whose: Reach) -> models.Call:
     # a stranger's number is not the tenant's to know
     caller, callee = (None, None) if row.binding_id is None else row.opened(keyring)
     return models.Call(
@@ -130,8 +140,8 @@ def _call(row: calls.CallRecord, keyring: Keyring) -> models.Call:
         binding_id=None if row.binding_id is None else format_id("b", row.code, row.binding_id),
         called=row.dialled_number(keyring),
         shown=None if row.shown_number is None else str(row.shown_number),
-        caller=None if caller is None else caller.e164,
-        callee=None if callee is None else callee.e164,
+        caller=whose.shown_if(caller),
+        callee=whose.shown_if(callee),
         node=row.node,
         started_at=row.started_at,
         ringing_at=row.ringing_at,

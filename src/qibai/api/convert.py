@@ -1,6 +1,7 @@
 """From requests to the store's items, and from the store's things to answers."""
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from qibai.api import models
@@ -68,15 +69,20 @@ def binding_id(text: str) -> tuple[int, int]:
     return found
 
 
-def binding(row: Binding, now: datetime) -> models.Binding:
-    """A binding as its tenant sees it."""
+def whole(number: Msisdn) -> str:
+    """A real number for the tenant that gave it."""
+    return number.e164
+
+
+def binding(row: Binding, now: datetime, shown: Callable[[Msisdn], str] = whole) -> models.Binding:
+    """A binding, its real numbers as ``shown`` has them."""
     parties = row.parties
     return models.Binding(
         id=format_id("b", row.code, row.id),
         mode=row.mode,
-        a=None if parties.a is None else parties.a.e164,
-        b=parties.b.e164,
-        members=[member.e164 for member in parties.members],
+        a=None if parties.a is None else shown(parties.a),
+        b=shown(parties.b),
+        members=[shown(member) for member in parties.members],
         x=str(row.x),
         y=None if row.y is None else str(row.y),
         status=row.status(now),

@@ -9,6 +9,7 @@ from litestar.params import Parameter
 from qibai.api import models
 from qibai.api.decode import IDEMPOTENCY_KEY_PATTERN, decode, idempotency_key, no_nulls
 from qibai.api.gate import asked
+from qibai.api.reach import Reach, Whose, reach
 from qibai.api.services import Services
 from qibai.core.binding import Mode, Status
 from qibai.core.roles import Action
@@ -45,6 +46,11 @@ def services_of(request: Asking) -> Services:
     """The worker's services."""
     services: Services = request.app.state.services
     return services
+
+
+async def reached(request: Asking, tenant: str | None) -> Reach:
+    """Whose things the key asks for. Raise as ``reach``."""
+    return await reach(services_of(request).connections, asked(request.scope).principal, tenant)
 
 
 @post(
@@ -87,11 +93,12 @@ async def list_bindings(  # noqa: PLR0917  # Litestar calls it by name
         Parameter(description="`next_cursor` of the page before.", max_length=64, pattern=models.ID_PATTERN),
     ] = None,
     limit: Annotated[int, Parameter(description="How many at most.", ge=1, le=1000)] = 100,
+    tenant: Whose = None,
 ) -> models.BindingPage:
-    """The tenant's bindings, newest first."""
-    no_nulls(request.scope["query_string"], "status", "number", "mode", "cursor")
+    """A tenant's bindings, newest first; real numbers masked but for the tenant itself."""
+    no_nulls(request.scope["query_string"], "status", "number", "mode", "cursor", "tenant")
     return await services_of(request).list_page(
-        asked(request.scope).principal.tenant_id,
+        await reached(request, tenant),
         status=status,
         order_id=order_id,
         number=number,
@@ -108,9 +115,10 @@ async def list_bindings(  # noqa: PLR0917  # Litestar calls it by name
     tags=["bindings"],
     opt={"action": Action.BINDING_READ},
 )
-async def get_binding(request: Asking, id: BindingId) -> models.Binding:
+async def get_binding(request: Asking, id: BindingId, tenant: Whose = None) -> models.Binding:
     """One binding, also one that is over."""
-    return await services_of(request).get(asked(request.scope).principal.tenant_id, id)
+    no_nulls(request.scope["query_string"], "tenant")
+    return await services_of(request).get(await reached(request, tenant), id)
 
 
 @patch(

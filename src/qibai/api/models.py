@@ -24,6 +24,15 @@ def _text(description: str, longest: int, pattern: str | None = None, example: s
 Msisdn = Annotated[
     str, _text("A mainland mobile number: E.164 or eleven digits.", 40, MSISDN_PATTERN, "+8613800138000")
 ]
+Shown = Annotated[
+    str,
+    _text(
+        "A real number in E.164; without its middle but for the tenant that gave it.",
+        40,
+        r"^\+861[3-9][0-9]([0-9]{4}|\*{4})[0-9]{4}$",
+        "+8613800138000",
+    ),
+]
 Number = Annotated[str, _text("A 700 number, 15 digits.", 15, NUMBER_PATTERN, "700123456781234")]
 MiddleNumber = Annotated[
     str,
@@ -75,9 +84,9 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Annotated[str, Meta(examples=["b12345678-0abcdefghjkmn"])]
     mode: Mode
-    a: Msisdn | None
-    b: Msisdn
-    members: Members
+    a: Shown | None
+    b: Shown
+    members: list[Shown]
     x: Number
     y: Number | None
     status: Status
@@ -208,8 +217,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     binding_id: str | None
     called: MiddleNumber | None
     shown: Number | None
-    caller: Msisdn | None
-    callee: Msisdn | None
+    caller: Shown | None
+    callee: Shown | None
     node: str
     started_at: datetime
     ringing_at: datetime | None

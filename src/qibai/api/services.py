@@ -17,6 +17,7 @@ from qibai.api.errors import Overloaded
 from qibai.api.groupcommit import GroupCommit
 from qibai.api.outbox import Outbox
 from qibai.api.problems import problem_of, status_of
+from qibai.api.reach import Reach
 from qibai.api.translate import Translator
 from qibai.api.watched import Watcher
 from qibai.config import Config
@@ -163,12 +164,12 @@ class Services:
             change = editor.add_members if add else editor.remove_members
             return convert.binding(await change(code, row_id, members), now)
 
-    async def get(self, tenant_id: int, id: str) -> models.Binding:
+    async def get(self, reach: Reach, id: str) -> models.Binding:
         """One binding. Raise BindingNotFound."""
         code, row_id = convert.binding_id(id)
         async with self.connections.get() as conn:
-            row = await bindings.get(conn, self.keyring, tenant_id, code, row_id)
-        return convert.binding(row, datetime.now(UTC))
+            row = await bindings.get(conn, self.keyring, reach.tenant_id, code, row_id)
+        return convert.binding(row, datetime.now(UTC), reach.shown)
 
     async def codes(self, tenant_id: int) -> models.CodeList:
         """The tenant's codes."""
@@ -186,7 +187,7 @@ class Services:
 
     async def list_page(
         self,
-        tenant_id: int,
+        reach: Reach,
         *,
         status: Status | None = None,
         order_id: str | None = None,
@@ -201,7 +202,7 @@ class Services:
             page = await bindings.list_bindings(
                 conn,
                 self.keyring,
-                tenant_id,
+                reach.tenant_id,
                 now,
                 status=status,
                 order_id=order_id,
@@ -210,7 +211,9 @@ class Services:
                 cursor=cursor,
                 limit=limit,
             )
-        return models.BindingPage([convert.binding(row, now) for row in page.bindings], page.cursor)
+        return models.BindingPage(
+            [convert.binding(row, now, reach.shown) for row in page.bindings], page.cursor
+        )
 
     @asynccontextmanager
     async def _bulk_turn(self) -> AsyncIterator[None]:

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from qibai.cli.options import ApiKey, ApiUrl, JsonOut, config_of
+from qibai.cli.options import ApiKey, ApiUrl, JsonOut, Whose, config_of
 from qibai.cli.output import as_json, out, table
 from qibai.cli.remote import Remote, remote
+from qibai.core.errors import BadRequest
 
 _POLL_S: Final = 1.0
 _LATE: Final = timedelta(minutes=1)
@@ -20,6 +21,7 @@ def calls(  # noqa: PLR0917  # Typer calls it by name
     ctx: typer.Context,
     limit: Annotated[int, typer.Option(envvar="QIBAI_LIMIT", min=1, max=1000, help="At most so many.")] = 20,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more, until Ctrl-C.")] = False,
+    tenant: Whose = None,
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
     json: JsonOut = False,
@@ -28,6 +30,8 @@ def calls(  # noqa: PLR0917  # Typer calls it by name
 
     Example: qibai calls --follow
     """
+    if tenant is not None and follow:
+        raise BadRequest("only a tenant follows its own calls", field="follow")
     with remote(config_of(ctx), api_url, api_key) as api:
         if follow:
             for one in _changes(api, limit):
@@ -35,10 +39,12 @@ def calls(  # noqa: PLR0917  # Typer calls it by name
                     as_json(one)
                 else:
                     out.print("  ".join("–" if cell is None else str(cell) for cell in _row(one)))
-        elif json:
-            as_json(api.calls(limit))
+            return
+        found = api.calls(limit) if tenant is None else api.of_tenant(tenant, "calls", limit=limit)
+        if json:
+            as_json(found)
         else:
-            table(_COLUMNS, (_row(one) for one in api.calls(limit)))
+            table(_COLUMNS, (_row(one) for one in found))
 
 
 def _changes(api: Remote, limit: int) -> Iterator[dict[str, Any]]:

@@ -24,6 +24,12 @@ ApiKey = Annotated[
 ]
 
 
+Whose = Annotated[
+    str | None,
+    typer.Option("--tenant", help="Whose, with an operator's, auditor's or application platform's key."),
+]
+
+
 @dataclass
 class State:
     """What options before the command's name say."""

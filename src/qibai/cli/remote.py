@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -38,6 +39,12 @@ class Remote:
     def bindings_of(self, number: str) -> list[dict[str, Any]]:
         return [_plain(one) for one in self._client.bindings(number=number)]
 
+    def of_tenant(self, tenant: str, kind: str, **query: Any) -> list[dict[str, Any]]:
+        """The latest bindings or calls (``kind``) of a tenant, for whoever is another; numbers are masked."""
+        target = f"/v1/{kind}?" + urlencode({"tenant": tenant, **query})
+        items: list[dict[str, Any]] = self._client.request("GET", target)["items"]
+        return items
+
     def release(self, id: str) -> dict[str, Any]:
         return _plain(self._client.release(id))
 
@@ -63,7 +70,11 @@ class Remote:
     def ask(self, method: str, target: str, body: dict[str, Any] | None = None) -> Any:
         return self._client.request(method, target, body)
 
-    def terminate(self, id: str) -> dict[str, Any]:
+    def terminate(self, id: str, tenant: str | None = None) -> dict[str, Any]:
+        if tenant is not None:
+            query = urlencode({"tenant": tenant})
+            ended: dict[str, Any] = self._client.request("POST", f"/v1/calls/{quote(id)}/terminate?{query}")
+            return ended
         return _plain(self._client.terminate(id))
 
 

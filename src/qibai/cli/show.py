@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qibai.cli.options import ApiKey, ApiUrl, JsonOut, config_of
+from qibai.cli.options import ApiKey, ApiUrl, JsonOut, Whose, config_of
 from qibai.cli.output import as_json, say, table
 from qibai.cli.remote import remote
 from qibai.core.masking import mask_numbers
@@ -15,6 +15,7 @@ def show(  # noqa: PLR0917  # Typer calls it by name
     ctx: typer.Context,
     number: Annotated[str, typer.Argument(help="A 700 number, or a binding's id.")],
     reveal: Annotated[bool, typer.Option("--reveal", help="Write real numbers out.")] = False,
+    tenant: Whose = None,
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
     json: JsonOut = False,
@@ -24,7 +25,9 @@ def show(  # noqa: PLR0917  # Typer calls it by name
     Example: qibai show 700100000011234
     """
     with remote(config_of(ctx), api_url, api_key) as api:
-        if number.startswith("b"):
+        if tenant is not None:
+            found = api.of_tenant(tenant, "bindings", number=str(Number700.parse(number)))
+        elif number.startswith("b"):
             found = [api.binding(number)]
         else:
             found = api.bindings_of(str(Number700.parse(number)))

@@ -4,14 +4,15 @@ from typing import Annotated
 
 import typer
 
-from qibai.cli.options import ApiKey, ApiUrl, JsonOut, config_of
+from qibai.cli.options import ApiKey, ApiUrl, JsonOut, Whose, config_of
 from qibai.cli.output import as_json, done
 from qibai.cli.remote import remote
 
 
-def terminate(
+def terminate(  # noqa: PLR0917  # options
     ctx: typer.Context,
     call: Annotated[str, typer.Argument(help="The call's id, as `qibai calls` shows it.")],
+    tenant: Whose = None,
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
     json: JsonOut = False,
@@ -21,7 +22,7 @@ def terminate(
     Example: qibai terminate c10000001-0abcdefghjkmn
     """
     with remote(config_of(ctx), api_url, api_key) as api:
-        answer = api.terminate(call)
+        answer = api.terminate(call, tenant)
     if json:
         as_json(answer)
     else:

@@ -77,7 +77,7 @@ PERMITTED: Final[dict[Action, frozenset[Role]]] = {
     Action.BIND: frozenset({_T}),
     Action.BINDING_READ: frozenset({_O, _P, _T, _A}),
     Action.BINDING_CHANGE: frozenset({_T}),
-    Action.BINDING_RELEASE: frozenset({_O, _T}),
+    Action.BINDING_RELEASE: frozenset({_T}),
     Action.CALL_READ: frozenset({_O, _P, _T, _A}),
     Action.CALL_TERMINATE: frozenset({_O, _T}),
     Action.TRANSLATE: frozenset({_N}),
