@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 _BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+_LINK_FIGURES: Final = ("sessions", "in_flight", "window", "received", "sent", "refused")
 
 _OWN: Final = CollectorRegistry()  # of this process
 _REQUESTS: Final = Counter(
@@ -45,6 +46,7 @@ class Metrics:
     def __init__(self, run_dir: Path, shared: str | None) -> None:
         """``shared``: the folder of PROMETHEUS_MULTIPROC_DIR, None for this process alone."""
         self._recorder = run_dir / "recorder.json"
+        self._gateway = run_dir / "gateway.json"
         self._shared = shared
         self._labels: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
@@ -72,7 +74,7 @@ class Metrics:
         registry = CollectorRegistry()
         if self._shared is not None:
             MultiProcessCollector(registry, self._shared)  # type: ignore[no-untyped-call]
-        for collector in (_Recorder(self._recorder), *more):
+        for collector in (_Recorder(self._recorder), _Gateway(self._gateway), *more):
             registry.register(collector)
         return generate_latest(registry) + (b"" if self._shared else generate_latest(_OWN))
 
@@ -97,3 +99,43 @@ class _Recorder(Collector):
                 yield GaugeMetricFamily(
                     f"qibai_recorder_{name}", f"{name} of the recorder.", value=float(value)
                 )
+
+
+class _Gateway(Collector):
+    """What the gateway of text messages wrote of itself."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        try:
+            stats = json.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            stats = None
+        up = isinstance(stats, dict)
+        yield GaugeMetricFamily("qibai_gateway_told", "Whether the gateway has reported.", value=float(up))
+        for name, value in stats.items() if isinstance(stats, dict) else ():
+            if isinstance(value, int | float):
+                yield GaugeMetricFamily(
+                    f"qibai_gateway_{name}", f"{name} of the gateway.", value=float(value)
+                )
+            elif isinstance(value, dict):  # counts by reason or state
+                family = GaugeMetricFamily(f"qibai_gateway_{name}", f"{name}, by kind.", labels=["kind"])
+                for kind, count in value.items():
+                    family.add_metric([str(kind)], float(count))
+                yield family
+        yield from _links(stats.get("links", []) if isinstance(stats, dict) else [])
+
+
+def _links(links: list[dict[str, Any]]) -> Iterable[GaugeMetricFamily]:
+    up = GaugeMetricFamily("qibai_link_up", "Whether the link is up.", labels=["link", "protocol"])
+    families = [
+        GaugeMetricFamily(f"qibai_link_{name}", f"{name} of the link.", labels=["link", "protocol"])
+        for name in _LINK_FIGURES
+    ]
+    for link in links:
+        labels = [str(link["name"]), str(link["protocol"])]
+        up.add_metric(labels, float(link["state"] == "up"))
+        for name, family in zip(_LINK_FIGURES, families, strict=True):
+            family.add_metric(labels, float(link[name]))
+    yield from (up, *families)

@@ -25,6 +25,7 @@ STOP_TIMEOUT_S: Final = 120.0
 _COLOURS: Final = {
     "postgres": "blue",
     "recorder": "magenta",
+    "gateway": "bright_yellow",
     "api": "green",
     "rtpengine": "yellow",
     "kamailio": "cyan",

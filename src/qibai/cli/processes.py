@@ -1,4 +1,4 @@
-"""``qibai api``, ``qibai recorder``, ``qibai kamailio``, ``qibai rtpengine``: one part in the foreground."""
+"""``qibai api``, ``recorder``, ``gateway``, ``kamailio``, ``rtpengine``: one part in the foreground."""
 
 import os
 
@@ -25,6 +25,14 @@ def recorder(ctx: typer.Context) -> None:
     records.run(config_of(ctx))
 
 
+def gateway(ctx: typer.Context) -> None:
+    """Run the gateway of text messages in the foreground (`qibai up` and systemd do so)."""
+    from qibai.messaging import gateway as messaging  # noqa: PLC0415  # as above
+
+    logs.configure()
+    messaging.run(config_of(ctx))
+
+
 def kamailio(ctx: typer.Context) -> None:
     """Write Kamailio's configuration and become Kamailio (systemd does so)."""
     config = config_of(ctx)
@@ -42,4 +50,10 @@ def rtpengine(ctx: typer.Context) -> None:
     os.execv(command[0], command)  # noqa: S606
 
 
-COMMANDS = {"api": api, "recorder": recorder, "kamailio": kamailio, "rtpengine": rtpengine}
+COMMANDS = {
+    "api": api,
+    "recorder": recorder,
+    "gateway": gateway,
+    "kamailio": kamailio,
+    "rtpengine": rtpengine,
+}

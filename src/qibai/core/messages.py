@@ -15,7 +15,7 @@ class MessageState(StrEnum):
     DELIVERED = "delivered"
     EXPIRED = "expired"  #: its validity period ended before a peer took or delivered it
     REJECTED = "rejected"  #: refused by us (a ``MessageReason`` says why) or by a peer for good
-    UNKNOWN = "unknown"  #: a peer took it and never said what became of it
+    UNKNOWN = "unknown"  #: a peer took it, or may have, and never said what became of it
 
     @property
     def is_final(self) -> bool:
@@ -24,7 +24,7 @@ class MessageState(StrEnum):
 
 #: Which state may follow. A receipt may come before the answer to the submit it belongs to.
 MESSAGE_MOVES: Final[Mapping[MessageState, frozenset[MessageState]]] = {
-    MessageState.QUEUED: frozenset(MessageState) - {MessageState.UNKNOWN},
+    MessageState.QUEUED: frozenset(MessageState),
     MessageState.SENT: frozenset(MessageState) - {MessageState.SENT},
     MessageState.DELIVERED: frozenset(),
     MessageState.EXPIRED: frozenset(),

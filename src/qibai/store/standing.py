@@ -165,6 +165,11 @@ class CallPolicy:
         rule = self.rule(record, now)
         return None if rule is None else rule.id
 
+    def knows(self, record: RouteRecord) -> bool:
+        """Whether nothing has to be read to answer for this record."""
+        known = self._known.get(record.called.code.value)
+        return known is not None and known[0] == record.standing
+
     def rule(self, record: RouteRecord, now: float) -> Rule | None:
         """The same, as the rule itself."""
         called = record.called

@@ -2,21 +2,20 @@
 
 from qibai.config import Config, MessageLink
 from qibai.core.errors import ConfigError
-from qibai.messaging.smpp.base import SmppLink
 from qibai.messaging.smpp.client import SmppClient
 from qibai.messaging.smpp.server import SmppAccount, SmppServer
 
 __all__ = ["SmppAccount", "SmppClient", "SmppServer", "links"]
 
 
-def links(config: Config) -> list[SmppLink]:
+def links(config: Config) -> list[SmppClient | SmppAccount]:
     """Every SMPP link of the configuration. Raise ConfigError."""
     wanted = [link for link in config.messaging.links if link.protocol == "smpp"]
     for link in wanted:
         _check(link)
     clients = [link for link in wanted if link.role == "client"]
     accounts = [link for link in wanted if link.role == "server"]
-    made: list[SmppLink] = [SmppClient(link) for link in clients]
+    made: list[SmppClient | SmppAccount] = [SmppClient(link) for link in clients]
     if accounts:
         if not config.messaging.smpp_port:
             raise ConfigError("messaging.smpp_port: set it, or no SMPP peer can bind")

@@ -16,11 +16,14 @@ from qibai.store.messages.model import (
     MessageRecord,
     MessageRow,
     SentPart,
+    open_party,
+    party_aad,
 )
 from qibai.store.messages.pairs import Pair, find_pairs
 from qibai.store.messages.progress import (
     Change,
     adopt,
+    disown,
     due,
     find_sent,
     load_rows,
@@ -47,6 +50,7 @@ __all__ = [
     "SentPart",
     "accept",
     "adopt",
+    "disown",
     "due",
     "enqueue",
     "find_pairs",
@@ -55,7 +59,9 @@ __all__ = [
     "list_messages",
     "load_rows",
     "open_body",
+    "open_party",
     "parts_of",
+    "party_aad",
     "seal_body",
     "starred",
     "update",

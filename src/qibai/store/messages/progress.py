@@ -42,6 +42,20 @@ async def update(conn: Connection, changes: Sequence[Change]) -> None:
         await conn.execute(_SQL["update"], _columns(ordered), prepare=True)
 
 
+async def disown(conn: Connection, gone: Sequence[tuple[int, int, Sequence[int]]]) -> None:
+    """Remove messages, (code, id, other parts joined), as if they had never come. Raise StoreUnavailable."""
+    parts = [(code, other, id) for code, id, joined in gone for other in joined]
+    params = {
+        "code": Int4s.of([code for code, _, _ in gone]),
+        "id": Int8s.of([id for _, id, _ in gone]),
+        "f_code": Int4s.of([code for code, _, _ in parts]),
+        "f_id": Int8s.of([id for _, id, _ in parts]),
+        "f_whole": Int8s.of([whole for _, _, whole in parts]),
+    }
+    with own_errors():
+        await conn.execute(_SQL["disown"], params)
+
+
 async def due(conn: Connection, node: str, until: datetime, limit: int) -> list[MessageRow]:
     """The node's messages for which something is to be done at ``until``, the most urgent first."""
     return await _rows(conn, "due", {"node": node, "until": until, "limit": limit})

@@ -42,6 +42,16 @@ SELECT message_update(%(code)s, %(id)s, %(state)s, %(reason)s, %(error)s, %(link
                       %(sent_at)s, %(final_at)s, %(due_at)s, %(keep)s, %(clear)s,
                       %(s_code)s, %(s_id)s, %(s_part)s, %(s_link)s, %(s_ref)s, %(s_state)s, %(s_error)s, %(s_at)s);
 
+-- name: disown
+WITH apart AS (
+    UPDATE message m SET whole_id = NULL, due_at = now()
+    FROM (SELECT unnest(%(f_code)s) AS code, unnest(%(f_id)s) AS id, unnest(%(f_whole)s) AS whole) f
+    WHERE m.code = f.code AND m.id = f.id AND m.whole_id = f.whole
+)
+DELETE FROM message m
+USING (SELECT unnest(%(code)s) AS code, unnest(%(id)s) AS id) w
+WHERE m.code = w.code AND m.id = w.id;
+
 -- name: due
 SELECT code, id, kind, tenant_id, binding_id, called, shown, sender, receiver, body, content, flags, node, in_link, in_ref,
        long_ref, long_total, long_seq, whole_id, joined, state, reason, rule, error, out_link, out_long, parts, attempts,

@@ -1,0 +1,76 @@
+"""A connection to PostgreSQL that is made anew after it broke, with a deadline on everything."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import psycopg
+
+from qibai.core.errors import StoreUnavailable
+from qibai.store.failures import own_errors
+
+BACK_OFF_S: Final = 0.5
+ANSWER_S: Final = 5.0
+
+Connection = psycopg.AsyncConnection[Any]
+T = TypeVar("T")
+
+
+class Database:
+    """One connection, used by one at a time. While the server is away, uses fail at once."""
+
+    def __init__(self, dsn: str, application: str, connect_timeout_s: int) -> None:
+        self._dsn, self._application = dsn, application
+        self._connect_s = max(2, connect_timeout_s)
+        self._conn: Connection | None = None
+        self._busy = asyncio.Lock()
+        self._not_before = 0.0
+        self.up = False
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]], within_s: float = ANSWER_S) -> T:
+        """Do ``work`` in autocommit mode. Raise StoreUnavailable: it was done, or not."""
+        async with self._busy:
+            conn = await self._connection()
+            try:
+                async with asyncio.timeout(within_s):
+                    return await work(conn)
+            except TimeoutError:
+                await self._lose()
+                raise StoreUnavailable from None
+            except StoreUnavailable:
+                await self._lose()
+                raise
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            with contextlib.suppress(psycopg.Error, TimeoutError):
+                await asyncio.wait_for(conn.close(), 1.0)
+
+    async def _connection(self) -> Connection:
+        if self._conn is not None and not self._conn.closed:
+            return self._conn
+        if time.monotonic() < self._not_before:
+            raise StoreUnavailable
+        try:
+            with own_errors():
+                self._conn = await psycopg.AsyncConnection.connect(
+                    self._dsn,
+                    autocommit=True,
+                    connect_timeout=self._connect_s,
+                    application_name=self._application,
+                )
+        except StoreUnavailable:
+            self._not_before = time.monotonic() + BACK_OFF_S
+            self.up = False
+            raise
+        self.up = True
+        return self._conn
+
+    async def _lose(self) -> None:
+        self.up = False
+        self._not_before = time.monotonic() + BACK_OFF_S
+        await self.close()

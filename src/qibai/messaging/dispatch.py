@@ -1,0 +1,209 @@
+"""The way out: each message to a link, part by part, until it is taken or its time is over."""
+
+import asyncio
+import time
+from collections import deque
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from qibai.core.errors import SealBroken
+from qibai.core.messages import MessageReason, MessageState
+from qibai.core.numbering import Code, Msisdn
+from qibai.core.text import BadText
+from qibai.messaging.backoff import wait_s
+from qibai.messaging.facts import Fact, FactKind
+from qibai.messaging.held import Held
+from qibai.messaging.link import InDoubt, NotNow, Outgoing, Rejected
+from qibai.messaging.outlets import Outlet, Outlets, parts_of
+from qibai.messaging.rows import LEASE_S
+from qibai.messaging.table import Table
+from qibai.store.keys import Keyring
+from qibai.store.messages import open_body, open_party
+
+MAX_TASKS: Final = 2_000  #: messages that links work on
+MAX_QUEUED: Final = 20_000  #: that wait in memory; the others wait in PostgreSQL
+IN_MEMORY_S: Final = 20.0  #: a shorter wait is spent in memory
+
+_log = structlog.get_logger("gateway")
+
+
+class Dispatcher:
+    """Sends what it is given. What it cannot keep in memory it leaves to PostgreSQL."""
+
+    def __init__(self, table: Table, outlets: Outlets, keyring: Keyring) -> None:
+        self._table, self._outlets, self._keyring = table, outlets, keyring
+        self._queue: deque[Held] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._stopping = False
+        self.in_flight: dict[str, int] = {}  #: submits without an answer, by link
+        self.attempts = 0
+        self.retries = 0
+        self.in_doubt = 0  #: parts that went out and were not answered
+
+    @property
+    def queued(self) -> int:
+        """Messages that wait in memory for their turn."""
+        return len(self._queue) + len(self._timers)
+
+    @property
+    def room(self) -> int:
+        """How many more it would take into memory."""
+        return max(0, MAX_QUEUED - self.queued - len(self._tasks))
+
+    def put(self, held: Held) -> None:
+        """Send a message, as soon as it can be."""
+        if self._stopping or held.busy or not self.room:
+            return  # PostgreSQL has it
+        self._table.add(held)
+        held.busy = True
+        if len(self._tasks) < MAX_TASKS:
+            self._start(held)
+        else:
+            self._queue.append(held)
+
+    async def stop(self) -> None:
+        """Start nothing more; wait for the answers to what is out."""
+        self._stopping = True
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self._queue.clear()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _start(self, held: Held) -> None:
+        task = asyncio.create_task(self._work(held))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, held: Held) -> None:
+        while True:
+            try:
+                await self._send(held)
+            except SealBroken:
+                self._end(held, MessageState.REJECTED, MessageReason.MALFORMED)
+                _log.error("a message cannot be opened; is it this database's key file?")
+            if self._stopping or not self._queue:
+                return
+            held = self._queue.popleft()
+
+    async def _send(self, held: Held) -> None:
+        row = held.row
+        if row.state is not MessageState.QUEUED or row.receiver is None:
+            held.busy = False
+            return
+        receiver = open_party(self._keyring, row.code, row.binding_id, row.id, row.receiver)
+        if held.body is None:
+            held.body = open_body(self._keyring, row.code, row.id, row.body or b"")
+        row.attempts += 1
+        self.attempts += 1
+        self.retries += row.attempts > 1
+        tried: frozenset[str] = frozenset()
+        asked: float | None = None
+        while True:
+            if time.time() >= row.valid_until:
+                self._expire(held)
+                return
+            outlet = self._outlets.choose(receiver.national, but=tried)
+            if outlet is None:
+                self._later(held, asked)
+                return
+            try:
+                if await self._through(held, outlet, receiver):
+                    held.busy = False
+                    return
+                self._later(held, None)
+                return
+            except NotNow as exc:
+                asked = exc.retry_after_s
+                tried |= {outlet.link.name}
+                if not exc.link_down:
+                    self._later(held, asked)
+                    return
+            except InDoubt:
+                self.in_doubt += 1
+                held.in_doubt = True
+                self._later(held, None)
+                return
+            except Rejected as exc:
+                self._table.happened(
+                    held, Fact(FactKind.REFUSED, row.code, row.id, time.time(), error=exc.error)
+                )
+                held.busy = False
+                return
+
+    async def _through(self, held: Held, outlet: Outlet, receiver: Msisdn) -> bool:
+        """Send what is missing of the message; False: it is not whole yet. Raise SubmitError."""
+        row, link = held.row, outlet.link
+        long = row.out_long or outlet.long  # once begun, it is split as it was
+        try:
+            parts = parts_of(held.body or "", long, row.id)
+        except BadText:
+            self._end(held, MessageState.REJECTED, MessageReason.MALFORMED)
+            return True
+        shown = Code(row.code).number((row.shown if row.shown is not None else row.called) or 0)
+        for place, part in enumerate(parts, 1):
+            if place in held.sent:
+                continue
+            outgoing = Outgoing(row.code, row.id, str(shown), receiver.e164, part, _utc(row.valid_until))
+            name = link.name
+            self.in_flight[name] = self.in_flight.get(name, 0) + 1
+            try:
+                ref = await link.submit(outgoing)
+            finally:
+                self.in_flight[name] -= 1
+            fact = Fact(
+                FactKind.TAKEN,
+                row.code,
+                row.id,
+                time.time(),
+                part=place,
+                link=name,
+                ref=ref,
+                long=long,
+                total=len(parts),
+            )
+            self._table.happened(held, fact)
+            if row.state.is_final:  # a receipt of an earlier part has ended it
+                return True
+        return row.state is not MessageState.QUEUED
+
+    def _expire(self, held: Held) -> None:
+        if held.in_doubt or held.sent:  # somebody may have it, or some of it
+            self._end(held, MessageState.UNKNOWN, MessageReason.VALIDITY_OVER)
+        else:
+            self._end(held, MessageState.EXPIRED, MessageReason.VALIDITY_OVER)
+
+    def _end(self, held: Held, state: MessageState, reason: MessageReason) -> None:
+        before = held.row.state
+        held.finish(state, time.time(), reason)
+        self._table.changed(held, before)
+        held.busy = False
+
+    def _later(self, held: Held, asked_s: float | None) -> None:
+        """Try again after a while: from memory after a short one, else from PostgreSQL."""
+        row = held.row
+        wait = min(wait_s(row.attempts, asked_s), max(0.0, row.valid_until - time.time()))
+        keep = wait <= IN_MEMORY_S and not self._stopping and self.room > 0
+        row.due_at = time.time() + wait + (LEASE_S if keep else 0.0)
+        self._table.changed(held)
+        if not keep:
+            held.busy = False
+            held.body = None
+            return
+        timer: asyncio.TimerHandle
+
+        def again() -> None:
+            self._timers.discard(timer)
+            held.busy = False
+            self.put(held)
+
+        timer = asyncio.get_running_loop().call_later(wait, again)
+        self._timers.add(timer)
+
+
+def _utc(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)

@@ -1,0 +1,64 @@
+"""What peers have said about messages of ours: written down before anything is done about it."""
+
+import zlib
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from qibai.core.messages import MessageState
+
+MessageKey = tuple[int, int]  #: (code, id)
+
+
+class FactKind(StrEnum):
+    TAKEN = "t"  #: a peer has taken a part
+    REFUSED = "x"  #: a peer refuses a part for good
+    RECEIPT = "r"  #: what became of a part that a peer had taken
+    REPORTED = "p"  #: the sender's peer knows what became of it
+    DISOWNED = "d"  #: its sender was told "not now", though PostgreSQL may have it
+
+
+class Fact(msgspec.Struct, frozen=True, array_like=True):
+    """One of them. May be heard twice; what it says of a part stays true."""
+
+    kind: FactKind
+    code: int
+    id: int
+    at: float  #: Unix seconds
+    part: int = 1
+    link: str = ""
+    ref: str = ""  #: by which a receipt will name it; empty: none will come
+    state: MessageState = MessageState.SENT
+    error: str = ""
+    long: str = ""  #: how the message was split
+    total: int = 1  #: into so many parts
+    joined: list[int] = []  #: of one that is disowned: other parts that it had joined
+
+    @property
+    def key(self) -> MessageKey:
+        return self.code, self.id
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(Fact)
+_CRC: Final = 9  # eight hex digits and a space
+
+
+def line_of(fact: Fact) -> bytes:
+    """A fact as a line: eight hex digits of CRC-32, a space, JSON, a newline."""
+    body = _ENCODER.encode(fact)
+    return b"%08x %b\n" % (zlib.crc32(body), body)
+
+
+def facts_of(data: bytes) -> Iterator[Fact | None]:
+    """The facts of lines; None for a line that is damaged, as by a crash in mid-write."""
+    for line in data.split(b"\n"):
+        if not line:
+            continue
+        body = line[_CRC:]
+        try:
+            yield _DECODER.decode(body) if int(line[: _CRC - 1], 16) == zlib.crc32(body) else None
+        except (ValueError, msgspec.MsgspecError):
+            yield None

@@ -1,0 +1,228 @@
+"""``qibai gateway``: text messages between carriers, in one process a node."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import psycopg
+import structlog
+import uvloop
+
+from qibai.config import Config
+from qibai.core.errors import QibaiError, SealBroken
+from qibai.core.text import Concat, Part
+from qibai.messaging import stats
+from qibai.messaging.clock import Clock
+from qibai.messaging.content import ContentRules
+from qibai.messaging.database import Connection, Database
+from qibai.messaging.dispatch import Dispatcher
+from qibai.messaging.inbox import Gate
+from qibai.messaging.joiner import Joiner, LongKey, Waiting
+from qibai.messaging.journal import Journal
+from qibai.messaging.links import FACTORIES, Factory, outlets
+from qibai.messaging.outlets import Outlets
+from qibai.messaging.reports import Reporter
+from qibai.messaging.rows import Rows
+from qibai.messaging.rules import Rules
+from qibai.messaging.stats import Stats
+from qibai.messaging.table import Table
+from qibai.store import dsn, messages, read_dsn
+from qibai.store.failures import own_errors
+from qibai.store.keys import Keyring
+from qibai.store.messages import CHANNEL, open_body, open_party
+from qibai.store.routes import RouteReader
+
+RETRY_S: Final = 0.5
+LISTEN_S: Final = 5.0
+
+_log = structlog.get_logger("gateway")
+
+
+class Gateway:
+    """The parts, put together."""
+
+    def __init__(self, config: Config, factories: Mapping[str, Factory] = FACTORIES) -> None:
+        """Raise ConfigError or KeyFileError. ``factories``: makers of links, as for tests."""
+        messaging = config.messaging
+        config.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._config = config
+        self._keyring = Keyring.load(config.key_file)
+        self._outlets = Outlets(outlets(config, self._keyring, factories))
+        self._journal = Journal(config.spool_dir / "messages")
+        wait_s = config.store.connect_timeout_s
+        self._looking = Database(dsn(config), "qibai gateway look-up", wait_s)
+        self._taking = Database(dsn(config), "qibai gateway", wait_s)
+        self._keeping = Database(dsn(config), "qibai gateway progress", wait_s)
+        self._reader = RouteReader(
+            read_dsn(config),
+            Keyring.load(config.key_file),
+            config.store.statement_timeout_ms,
+            write_dsn=dsn(config),
+        )
+        keep_text = messaging.content == "full"
+        self._table = Table(
+            self._keeping, self._journal, receipt_wait_s=messaging.receipt_wait_s, keep_text=keep_text
+        )
+        self._joiner = Joiner(messaging.parts_wait_s)
+        self._content = ContentRules(self._looking, self._keyring, messaging)
+        self._dispatcher = Dispatcher(self._table, self._outlets, self._keyring)
+        self._reporter = Reporter(self._table, self._outlets, self._keyring, messaging.receipt_wait_s)
+        self._table.on_end = self._reporter.put
+        self._gate = Gate(
+            messaging,
+            self._taking,
+            rules=Rules(self._looking, self._keyring, self._reader, config.pilot.rules),
+            content=self._content,
+            rows=Rows(
+                self._keyring,
+                config.node,
+                messaging.validity_s,
+                messaging.parts_wait_s,
+                show=messaging.content != "none",
+            ),
+            joiner=self._joiner,
+            table=self._table,
+            journal=self._journal,
+            send=self._dispatcher.put,
+            in_flight=lambda name: self._dispatcher.in_flight.get(name, 0),
+        )
+        self._clock = Clock(
+            config.node,
+            self._keeping,
+            table=self._table,
+            joiner=self._joiner,
+            dispatcher=self._dispatcher,
+            reporter=self._reporter,
+        )
+        self._started_at = datetime.now(UTC)
+
+    def stats(self) -> Stats:
+        return Stats(
+            at=time.time(),
+            started_at=self._started_at,
+            store_up=self._looking.up,
+            accepted=self._gate.accepted,
+            refused={reason.value: count for reason, count in self._gate.refused.items()},
+            attempts=self._dispatcher.attempts,
+            retries=self._dispatcher.retries,
+            in_doubt=self._dispatcher.in_doubt,
+            ended={state.value: count for state, count in self._table.ended.items()},
+            reports=self._reporter.sent,
+            reports_given_up=self._reporter.given_up,
+            accepting=self._gate.under_way,
+            queued=self._dispatcher.queued,
+            held=len(self._table),
+            parts_waiting=len(self._joiner),
+            unstored=self._table.dirty,
+            journal_bytes=self._journal.backlog(),
+            journal_damaged=self._journal.damaged,
+            links=[outlet.link.status() for outlet in self._outlets],
+        )
+
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """Work until SIGTERM or SIGINT, or ``stop``; then answer what was asked, and end."""
+        stop = stop or asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+                loop.add_signal_handler(number, stop.set)
+        telling = asyncio.create_task(self._tell())
+        try:
+            if await self._restore(stop):
+                await self._work(stop)
+        finally:
+            telling.cancel()
+            stats.write(self._config.run_dir, self.stats())
+            await self._content.close()
+            for database in (self._looking, self._taking, self._keeping):
+                await database.close()
+            self._reader.close()
+            self._journal.close()
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        done = asyncio.Event()
+        names = [outlet.link.name for outlet in self._outlets]
+        running = [asyncio.create_task(outlet.link.run(self._gate, stop)) for outlet in self._outlets]
+        running.append(asyncio.create_task(self._clock.run(stop)))
+        listening = asyncio.create_task(self._listen())
+        flushing = asyncio.create_task(self._table.run(done))
+        halt = asyncio.create_task(stop.wait())
+        _log.info("gateway runs", node=self._config.node, links=names)
+        await asyncio.wait([*running, flushing, halt], return_when=asyncio.FIRST_COMPLETED)
+        stop.set()  # should one part fail, the others still end cleanly
+        listening.cancel()
+        try:
+            await self._dispatcher.stop()
+            await self._reporter.stop()
+            await asyncio.gather(*running, halt)
+            await self._gate.idle()
+        finally:
+            done.set()
+            await flushing
+
+    async def _restore(self, stop: asyncio.Event) -> bool:
+        """Read what an earlier gateway left; whether it is time to work, and not to stop."""
+        facts = self._journal.read()
+        while not stop.is_set():
+            try:
+                await self._table.replay(facts)
+                await self._table.flush()
+                await self._keeping.run(self._restore_parts)
+            except QibaiError as exc:
+                _log.warning("messages wait for the database", error=exc.code)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), RETRY_S)
+            else:
+                return True
+        return False
+
+    async def _restore_parts(self, conn: Connection) -> None:
+        for row in await messages.waiting_parts(conn, self._config.node):
+            try:
+                body = open_body(self._keyring, row.code, row.id, row.body or b"")
+                sender = open_party(self._keyring, row.code, row.binding_id, row.id, row.sender or b"")
+            except SealBroken:
+                continue
+            if isinstance(body, Part) and isinstance(body.concat, Concat) and row.called is not None:
+                place = body.concat
+                called = f"700{row.code:08d}{row.called:04d}"
+                key = LongKey(row.in_link or "", sender.e164, called, place.ref, place.total, place.wide)
+                self._joiner.add(key, Waiting(row, body, stored=True))
+
+    async def _listen(self) -> None:
+        """Wake the clock when the API puts a message into the queue."""
+        while True:
+            try:
+                async for _ in self._notifications():
+                    self._clock.wake()
+            except QibaiError:
+                await asyncio.sleep(RETRY_S)
+
+    async def _notifications(self) -> AsyncIterator[str]:
+        with own_errors():
+            async with await psycopg.AsyncConnection.connect(
+                dsn(self._config), autocommit=True, application_name="qibai gateway listen"
+            ) as conn:
+                await conn.execute(f"LISTEN {CHANNEL}")
+                while True:
+                    async for notice in conn.notifies(timeout=LISTEN_S):
+                        yield notice.payload
+                    await conn.execute("SELECT 1")
+
+    async def _tell(self) -> None:
+        while True:
+            stats.write(self._config.run_dir, self.stats())
+            await asyncio.sleep(1.0)
+
+
+def run(config: Config) -> None:
+    """Run in the foreground until SIGTERM. Raise ConfigError or KeyFileError."""
+    uvloop.run(_run(config))
+
+
+async def _run(config: Config) -> None:
+    await Gateway(config).run()

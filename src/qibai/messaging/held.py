@@ -1,0 +1,105 @@
+"""A message under way, in memory: what facts and time make of it. No I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from qibai.core.messages import MessageReason, MessageState
+from qibai.messaging.facts import Fact, FactKind, MessageKey
+from qibai.store.messages import WANTS_FAILURES, WANTS_RECEIPT, Body, MessageRow, SentPart
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A row, the parts of it that peers have, and the other parts as which it came.
+
+    ``busy``: somebody works on it just now. ``changes`` counts what PostgreSQL has yet to hear.
+    """
+
+    row: MessageRow
+    others: Sequence[MessageRow] = ()
+    sent: dict[int, SentPart] = field(default_factory=dict)
+    body: Body | None = None
+    busy: bool = False
+    reporting: bool = False  #: its end is being reported
+    in_doubt: bool = False  #: a part went out and was not answered
+    changes: int = 0
+    stored_parts: bool = False  #: PostgreSQL has some of ``sent``
+    retries: int = 0  #: of the report
+
+    @property
+    def key(self) -> MessageKey:
+        return self.row.key
+
+    def apply(self, fact: Fact, receipt_wait_s: float) -> bool:
+        """Take in a fact; whether it changed anything."""
+        row = self.row
+        if fact.kind is FactKind.REPORTED:
+            changed = row.state.is_final and row.due_at is not None
+            if changed:
+                row.due_at = None
+            return changed
+        if row.state.is_final:
+            return False
+        if fact.kind is FactKind.REFUSED:
+            self.finish(MessageState.REJECTED, fact.at, MessageReason.PEER_REJECTED, fact.error)
+            return True
+        if fact.kind is FactKind.TAKEN:
+            return self._taken(fact, receipt_wait_s)
+        if fact.kind is FactKind.RECEIPT:
+            return self._receipt(fact)
+        return False
+
+    def finish(
+        self, state: MessageState, at: float, reason: MessageReason | None = None, error: str = ""
+    ) -> None:
+        """The message ends so, and with it the parts as which it came."""
+        for row in (self.row, *self.others):
+            row.state, row.final_at = state, at
+            row.reason, row.error = (reason.value if reason else None), (error or None)
+            row.due_at = at if wants_report(row) else None
+        self.body = None
+
+    def _taken(self, fact: Fact, receipt_wait_s: float) -> bool:
+        row = self.row
+        if fact.part in self.sent:
+            return False
+        self.sent[fact.part] = SentPart(
+            code=row.code,
+            id=row.id,
+            part=fact.part,
+            link=fact.link,
+            ref=fact.ref,
+            state=MessageState.SENT if fact.ref else MessageState.DELIVERED,
+            sent_at=fact.at,
+        )
+        row.out_link, row.out_long, row.parts = fact.link, fact.long, fact.total
+        if len(self.sent) < fact.total:
+            return True
+        row.state, row.sent_at = MessageState.SENT, fact.at
+        row.due_at = row.valid_until + receipt_wait_s
+        self._settle(fact.at)
+        return True
+
+    def _receipt(self, fact: Fact) -> bool:
+        part = self.sent.get(fact.part)
+        if part is None or part.state.is_final or not fact.state.is_final:
+            return False
+        part.state, part.error = fact.state, fact.error or None
+        if fact.state is MessageState.DELIVERED:
+            self._settle(fact.at)
+        else:  # without one of its parts the whole is of no use
+            self.finish(fact.state, fact.at, None, fact.error)
+        return True
+
+    def _settle(self, at: float) -> None:
+        whole = len(self.sent) == self.row.parts
+        if whole and all(part.state is MessageState.DELIVERED for part in self.sent.values()):
+            self.finish(MessageState.DELIVERED, at)
+
+
+def wants_report(row: MessageRow) -> bool:
+    """Whether the sender's peer is to hear of this end."""
+    if row.in_link is None or row.in_ref is None:
+        return False
+    failed = row.state is not MessageState.DELIVERED
+    return bool(row.flags & WANTS_RECEIPT or (failed and row.flags & WANTS_FAILURES))

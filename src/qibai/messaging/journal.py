@@ -1,0 +1,140 @@
+"""The journal: facts on local disk, so that no answer of a peer depends on the database being there.
+
+One writer, one line a fact, one write: what is written outlives the death of the process at once, and a power
+cut once ``synced`` has returned. A file is removed when PostgreSQL has all that it says.
+"""
+
+import asyncio
+import fcntl
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from qibai.core.errors import ConfigError, StoreUnavailable
+from qibai.messaging.facts import Fact, facts_of, line_of
+
+SUFFIX: Final = ".facts"
+MAX_BYTES: Final = 1 << 20
+MAX_AGE_S: Final = 5.0
+
+_log = structlog.get_logger("gateway")
+
+
+class Journal:
+    """The journal of one node; holds its folder's lock, so that no two gateways work on the same messages."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raise ConfigError when another gateway runs here."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder = folder
+        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise ConfigError("a gateway runs on this home already") from None
+        self._old = sorted(folder.glob(f"*{SUFFIX}"))
+        self._fd = -1
+        self._path: Path | None = None
+        self._size = 0
+        self._opened_at = 0.0
+        self._syncing: asyncio.Task[None] | None = None
+        self._next_sync: asyncio.Task[None] | None = None
+        self.damaged = 0  #: lines that could not be read
+
+    def read(self) -> list[Fact]:
+        """What earlier gateways left, oldest first; ``release`` removes it."""
+        found = []
+        for path in self._old:
+            for fact in facts_of(path.read_bytes()):
+                if fact is None:
+                    self.damaged += 1
+                else:
+                    found.append(fact)
+        return found
+
+    def append(self, *facts: Fact) -> None:
+        """Write facts down. Raise StoreUnavailable when the disk refuses: nothing may be done about them."""
+        data = b"".join(map(line_of, facts))
+        for _ in range(2):  # a line torn by a full disk ends its file; a new file may still take it
+            try:
+                if self._fd < 0:
+                    self._open()
+                if os.write(self._fd, data) == len(data):
+                    self._size += len(data)
+                    return
+            except OSError as exc:
+                _log.error("the journal cannot be written", error=exc.strerror)
+            self._close()
+        raise StoreUnavailable("the journal cannot be written; is the disk full?")
+
+    async def synced(self) -> None:
+        """Return once all that is written is safe from a power cut. Raise StoreUnavailable."""
+        if self._syncing is None or self._syncing.done():
+            self._syncing = asyncio.create_task(self._sync())
+            await self._syncing
+            return
+        if self._next_sync is None or self._next_sync.done():
+            self._next_sync = asyncio.create_task(self._sync_after(self._syncing))
+        await asyncio.shield(self._next_sync)
+
+    def turn(self) -> list[Path]:
+        """Begin a new file if it is time to; the files that are complete. See ``release``."""
+        due = self._size >= MAX_BYTES or time.monotonic() - self._opened_at >= MAX_AGE_S
+        if self._fd >= 0 and self._size and due:
+            self._close()
+        return list(self._old)
+
+    def release(self, files: Sequence[Path]) -> None:
+        """PostgreSQL has all that these say."""
+        for path in files:
+            path.unlink(missing_ok=True)
+            self._old.remove(path)
+
+    def backlog(self) -> int:
+        """Bytes that a restart would read."""
+        return self._size + sum(path.stat().st_size for path in self._old if path.exists())
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._close()
+        os.close(self._lock)
+
+    def _open(self) -> None:
+        path = self._folder / f"{time.time_ns():020d}{SUFFIX}"
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        self._path = path
+        self._size = 0
+        self._opened_at = time.monotonic()
+
+    def _close(self) -> None:
+        if self._fd >= 0 and self._path is not None:
+            os.close(self._fd)
+            self._fd = -1
+            self._old.append(self._path)
+            self._size = 0
+
+    async def _sync(self) -> None:
+        if self._fd < 0:
+            return
+        fd = os.dup(self._fd)
+        try:
+            await asyncio.to_thread(os.fdatasync, fd)
+        except OSError as exc:
+            raise StoreUnavailable("the journal cannot be written; is the disk full?") from exc
+        finally:
+            os.close(fd)
+
+    async def _sync_after(self, running: asyncio.Task[None]) -> None:
+        await asyncio.wait({running})
+        self._syncing = asyncio.current_task()
+        await self._sync()

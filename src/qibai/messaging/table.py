@@ -1,0 +1,248 @@
+"""The messages under way: in memory while they are being worked on, in PostgreSQL always.
+
+A fact is written to the journal, then applied here; what changed goes to PostgreSQL in batches. What is in
+memory and waits for nothing but a receipt may be let go: a receipt brings it back.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import structlog
+
+from qibai.core.errors import QibaiError, StoreUnavailable
+from qibai.core.messages import MessageState
+from qibai.messaging.batch import Batches
+from qibai.messaging.database import Connection, Database
+from qibai.messaging.facts import Fact, FactKind, MessageKey
+from qibai.messaging.held import Held
+from qibai.messaging.journal import Journal
+from qibai.store import messages
+from qibai.store.messages import Change, MessageRow, SentPart
+
+FLUSH_S: Final = 0.25
+FLUSH_MOST: Final = 500
+KEEP: Final = 50_000  #: messages that wait for a receipt and are kept in memory
+
+_log = structlog.get_logger("gateway")
+Ref = tuple[str, str]  #: (link, the peer's id)
+
+
+class Table:
+    """One per gateway. Only ``flush`` and ``find`` wait for PostgreSQL."""
+
+    def __init__(
+        self, database: Database, journal: Journal, *, receipt_wait_s: float, keep_text: bool
+    ) -> None:
+        """``keep_text``: a record keeps the text."""
+        self._database, self._journal = database, journal
+        self._wait_s, self._keep_text = receipt_wait_s, keep_text
+        self._held: OrderedDict[MessageKey, Held] = OrderedDict()
+        self._refs: dict[Ref, tuple[MessageKey, int]] = {}
+        self._dirty: dict[MessageKey, Held] = {}
+        self._disowned: list[Fact] = []
+        self._finder: Batches[Ref, tuple[Held, int] | None] = Batches(self._find)
+        self.ended: Counter[MessageState] = Counter()
+        self.on_end: Callable[[Held], None] = lambda held: None  #: a report is due
+
+    @property
+    def disowning(self) -> bool:
+        """Whether PostgreSQL may have messages whose senders were told that we have not."""
+        return bool(self._disowned)
+
+    @property
+    def dirty(self) -> int:
+        return len(self._dirty)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, key: MessageKey) -> Held | None:
+        return self._held.get(key)
+
+    def add(self, held: Held) -> Held:
+        """From now on it is in memory."""
+        self._held[held.key] = held
+        for part in held.sent.values():
+            self._refs[part.link, part.ref] = (held.key, part.part)
+        return held
+
+    def note(self, held: Held, fact: Fact) -> bool:
+        """Write a fact down and apply it; whether it changed anything. Raise StoreUnavailable: not noted."""
+        self._journal.append(fact)
+        return self.apply(held, fact)
+
+    def happened(self, held: Held, fact: Fact) -> None:
+        """The same for what a peer has done already: on a full disk it is at least known here."""
+        with contextlib.suppress(StoreUnavailable):  # the journal has complained
+            self._journal.append(fact)
+        self.apply(held, fact)
+
+    def apply(self, held: Held, fact: Fact) -> bool:
+        """Apply a fact that is written down."""
+        before = held.row.state
+        if not held.apply(fact, self._wait_s):
+            return False
+        if fact.kind is FactKind.TAKEN and fact.ref:
+            self._refs[fact.link, fact.ref] = (held.key, fact.part)
+        self.changed(held, before)
+        return True
+
+    def changed(self, held: Held, before: MessageState | None = None) -> None:
+        """PostgreSQL is to hear of a change; ``before``: its state, where that may have changed."""
+        held.changes += 1
+        self._dirty[held.key] = held
+        if held.row.state.is_final and before is not None and not before.is_final:
+            self.ended[held.row.state] += 1
+            ended = [held]
+            for other in held.others:  # from here on each is on its own
+                one = self._held.get(other.key) or self.add(Held(other))
+                one.row = other
+                one.changes += 1
+                self._dirty[other.key] = one
+                ended.append(one)
+            for one in ended:
+                if one.row.due_at is not None:
+                    self.on_end(one)
+
+    def disown(self, rows: Iterable[MessageRow], at: float) -> None:
+        """PostgreSQL did not say whether it has these: it must not have them. Raise StoreUnavailable."""
+        facts = [Fact(FactKind.DISOWNED, row.code, row.id, at, joined=list(row.joined or ())) for row in rows]
+        self._disowned += facts
+        self._journal.append(*facts)
+
+    async def find(self, link: str, ref: str) -> tuple[Held, int] | None:
+        """The message and part that a peer knows by ``ref``. Raise StoreUnavailable."""
+        known = self._refs.get((link, ref))
+        if known is not None:
+            held = self._held.get(known[0])
+            if held is not None:
+                return held, known[1]
+        return await self._finder.submit((link, ref))
+
+    async def fetch(self, rows: Sequence[MessageRow], conn: Connection) -> list[Held]:
+        """Rows just read as messages in memory, with all that belongs to them; what is in memory wins."""
+        wanted = [row for row in rows if row.key not in self._held]
+        sent: dict[MessageKey, dict[int, SentPart]] = {}
+        keys = [row.key for row in wanted if not row.state.is_final]
+        for part in await messages.parts_of(conn, keys):
+            sent.setdefault((part.code, part.id), {})[part.part] = part
+        joined = [(row.code, id) for row in wanted if not row.state.is_final for id in row.joined or ()]
+        others: dict[tuple[int, int | None], list[MessageRow]] = {}
+        for other in await messages.load_rows(conn, joined):
+            others.setdefault((other.code, other.whole_id), []).append(other)
+        found = []
+        for row in rows:
+            held = self._held.get(row.key)
+            if held is None:
+                parts = sent.get(row.key, {})
+                held = Held(row, others.get(row.key, ()), parts, stored_parts=bool(parts))
+                self.add(held)
+            found.append(held)
+        return found
+
+    async def replay(self, facts: Sequence[Fact]) -> None:
+        """Apply what an earlier gateway wrote down. Raise StoreUnavailable."""
+        self._disowned += [fact for fact in facts if fact.kind is FactKind.DISOWNED]
+        await self._database.run(self._disown)
+        rest = [fact for fact in facts if fact.kind is not FactKind.DISOWNED]
+        for start in range(0, len(rest), FLUSH_MOST):
+            chunk = rest[start : start + FLUSH_MOST]
+            keys = {fact.key for fact in chunk}
+
+            async def read(conn: Connection, keys: set[MessageKey] = keys) -> list[Held]:
+                missing = [key for key in keys if key not in self._held]
+                return await self.fetch(await messages.load_rows(conn, missing), conn)
+
+            await self._database.run(read)
+            for fact in chunk:
+                held = self._held.get(fact.key)
+                if held is not None:
+                    self.apply(held, fact)
+            await self.flush()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Flush until ``stop``, then once more."""
+        failed = False
+        while True:
+            last = stop.is_set()
+            try:
+                await self.flush()
+                failed = False
+            except QibaiError as exc:
+                if not failed:
+                    _log.warning("what became of messages waits for the database", error=exc.code)
+                failed = True
+            if last:
+                return
+            wait = asyncio.create_task(stop.wait())
+            await asyncio.wait({wait}, timeout=FLUSH_S)
+            wait.cancel()
+
+    async def flush(self) -> None:
+        """Bring PostgreSQL up to date. Raise StoreUnavailable."""
+        files = self._journal.turn()
+        if self._disowned:
+            await self._database.run(self._disown)
+        pending = list(self._dirty.values())
+        for start in range(0, len(pending), FLUSH_MOST):
+            await self._store(pending[start : start + FLUSH_MOST])
+        self._journal.release(files)
+        self._let_go()
+
+    async def _store(self, chunk: Sequence[Held]) -> None:
+        async def work(conn: Connection) -> list[tuple[Held, int, Change]]:
+            told = [(held, held.changes, self._change(held)) for held in chunk]
+            await messages.update(conn, [change for _, _, change in told])  # reads them before it waits
+            return told
+
+        for held, mark, change in await self._database.run(work):
+            held.stored_parts = not change.clear and (held.stored_parts or bool(change.sent))
+            if held.changes == mark:
+                del self._dirty[held.key]
+                if held.row.state.is_final and held.row.due_at is None:
+                    self._forget(held)
+
+    def _change(self, held: Held) -> Change:
+        row = held.row
+        if row.state.is_final:
+            return Change(row, (), keep=self._keep_text, clear=held.stored_parts)
+        return Change(row, list(held.sent.values()))
+
+    def _forget(self, held: Held) -> None:
+        self._held.pop(held.key, None)
+        for part in held.sent.values():
+            self._refs.pop((part.link, part.ref), None)
+
+    def _let_go(self) -> None:
+        """Of the oldest that wait for receipts alone, when there are too many."""
+        excess = len(self._held) - KEEP
+        if excess <= 0:
+            return
+        for held in list(self._held.values())[: 2 * excess]:
+            if not held.busy and not held.reporting and held.key not in self._dirty:
+                self._forget(held)
+
+    async def _find(self, refs: Sequence[Ref]) -> list[tuple[Held, int] | None]:
+        async def read(conn: Connection) -> None:
+            sent = await messages.find_sent(conn, refs)
+            missing = {(part.code, part.id) for part in sent} - self._held.keys()
+            await self.fetch(await messages.load_rows(conn, missing), conn)
+            for part in sent:
+                self._refs[part.link, part.ref] = ((part.code, part.id), part.part)
+
+        await self._database.run(read)
+        found: list[tuple[Held, int] | None] = []
+        for ref in refs:
+            key, part = self._refs.get(ref, (None, 0))
+            held = self._held.get(key) if key is not None else None
+            found.append(None if held is None else (held, part))
+        return found
+
+    async def _disown(self, conn: Connection) -> None:
+        pending = list(self._disowned)
+        if pending:
+            await messages.disown(conn, [(fact.code, fact.id, fact.joined) for fact in pending])
+            del self._disowned[: len(pending)]
