@@ -1,7 +1,9 @@
 """What both roles share: sessions, the window, the rate, and what comes in on any of them."""
 
 import asyncio
+import itertools
 import secrets
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -56,6 +58,9 @@ class SmppLink:
         self._window = asyncio.Semaphore(config.window)
         self._pace = AsyncLimiter(config.rate, 1.0) if config.rate else None
         self._unanswered: set[asyncio.Future[None]] = set()  #: submits that did not return yet
+        # Ids of 19 digits mean the same to peers that take them for text, decimal or hexadecimal. They go on from
+        # the microsecond of the start; three random digits, lest a clock that was set back repeats one.
+        self._refs = itertools.count(time.time_ns() // 1000 * 1000 + secrets.randbelow(1000), 1000)
         self._state = LinkState.DOWN
         self._since = datetime.now(UTC)
         self._error = ""
@@ -155,8 +160,7 @@ class SmppLink:
         if self.inbox is None:
             raise BadPdu(Status.RSYSERR)
         submitted = command != Command.DELIVER_SM and self.role == "server"
-        # Digits that mean the same to peers that read ids as decimal, as hexadecimal or as text.
-        ref = f"1{secrets.randbelow(10**17):017d}"
+        ref = str(next(self._refs))
         received = read_message(sm, self.name, ref, datetime.now(UTC))
         self._received += 1
         verdict = await self.inbox.message(received)
