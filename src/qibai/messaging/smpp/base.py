@@ -58,8 +58,8 @@ class SmppLink:
         self._window = asyncio.Semaphore(config.window)
         self._pace = AsyncLimiter(config.rate, 1.0) if config.rate else None
         self._unanswered: set[asyncio.Future[None]] = set()  #: submits that did not return yet
-        # Ids of 19 digits mean the same to peers that take them for text, decimal or hexadecimal. They go on from
-        # the microsecond of the start; three random digits, lest a clock that was set back repeats one.
+        # Ids of 19 digits mean the same to peers that take them for text, decimal or hexadecimal. They go on
+        # from the microsecond of the start; three random digits, lest a clock that was set back repeats one.
         self._refs = itertools.count(time.time_ns() // 1000 * 1000 + secrets.randbelow(1000), 1000)
         self._state = LinkState.DOWN
         self._since = datetime.now(UTC)
