@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 from qibai.messaging.smpp.mapping import Sm, read_message, read_sm
 from qibai.messaging.smpp.receipts import is_receipt, read_receipt
-from qibai.messaging.smpp.wire import HEADER, MAX_PDU, BadPdu, Command, as_submit, frames, read_bind
+from qibai.messaging.smpp.wire import HEADER, MAX_PDU, Command, as_submit, frames, read_bind
+from qibai.messaging.stream.session import BadPdu
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from qibai.messaging.link import LinkState
-from qibai.messaging.smpp import server as server_module
-from qibai.messaging.smpp import session as session_module
 from qibai.messaging.smpp.status import Status
 from qibai.messaging.smpp.wire import MAX_PDU, Command, pdu, write_bind
+from qibai.messaging.stream import server as server_module
+from qibai.messaging.stream import session as session_module
 from smpp_raw import BIND, ENQUIRE, SUBMIT, raw
 from smpp_tools import A, Inbox, X, eventually, listening, password, running, server
 

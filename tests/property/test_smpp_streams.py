@@ -13,9 +13,9 @@ from smpp_checks import check
 from smpp_samples import MESSAGES, OTHERS
 
 from qibai.messaging.smpp import SmppClient
-from qibai.messaging.smpp import client as client_module
-from qibai.messaging.smpp import server as server_module
 from qibai.messaging.smpp.wire import Command, cstring, frames, pdu
+from qibai.messaging.stream import client as client_module
+from qibai.messaging.stream import server as server_module
 from smpp_raw import SUBMIT, raw
 from smpp_tools import Inbox, client, eventually, listening, outgoing, running, server
 

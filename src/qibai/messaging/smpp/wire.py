@@ -10,9 +10,9 @@ from enum import IntEnum
 from typing import Final
 
 from qibai.messaging.smpp.status import Status
+from qibai.messaging.stream.session import RESPONSE, BadPdu
 
 HEADER: Final = struct.Struct(">IIII")  #: length, command, status, sequence number
-RESPONSE: Final = 0x8000_0000
 VERSION: Final = 0x34
 #: The longest PDU that is read: a message_payload of 65,535 octets and what stands around it.
 MAX_PDU: Final = 66_560
@@ -53,14 +53,6 @@ BINDS: Final = frozenset({Command.BIND_RECEIVER, Command.BIND_TRANSMITTER, Comma
 GENERIC_NACK: Final = RESPONSE
 
 
-class BadPdu(Exception):
-    """A PDU that cannot be read; ``status`` is the answer."""
-
-    def __init__(self, status: Status) -> None:
-        super().__init__(status.name)
-        self.status = status
-
-
 @dataclass(frozen=True, slots=True)
 class Bind:
     """A bind of any kind. ``repr`` shows no password."""
@@ -90,11 +82,6 @@ def frames(buffer: bytearray) -> Iterator[bytes]:
 
 def pdu(command: int, sequence: int = 0, body: bytes = b"", status: int = 0) -> bytes:
     return HEADER.pack(HEADER.size + len(body), command, status, sequence) + body
-
-
-def numbered(frame: bytes, sequence: int) -> bytes:
-    """The same PDU with this sequence number."""
-    return frame[:12] + sequence.to_bytes(4, "big") + frame[16:]
 
 
 def cstring(text: str) -> bytes:
@@ -142,3 +129,47 @@ def as_submit(frame: bytes) -> bytes:
     middle = bytes((esm_class, 0, 0, 0, 0, registered, 0, data_coding, 0, 0))
     body = frame[HEADER.size : at] + middle + frame[at + 3 :]
     return pdu(Command.SUBMIT_SM, int.from_bytes(frame[12:16], "big"), body)
+
+
+_LATER: Final = {
+    Command.SUBMIT_SM: Status.RTHROTTLED,
+    Command.DATA_SM: Status.RTHROTTLED,
+    Command.DELIVER_SM: Status.RX_T_APPN,
+}
+
+
+class SmppWire:
+    """SMPP for ``messaging.stream.session``."""
+
+    probe = pdu(Command.ENQUIRE_LINK)
+    leave = pdu(Command.UNBIND)
+    unanswered = frozenset[int]({Command.OUTBIND, Command.ALERT_NOTIFICATION})
+
+    def frames(self, buffer: bytearray) -> Iterator[bytes]:
+        return frames(buffer)
+
+    def head(self, frame: bytes) -> tuple[int, int]:
+        _length, command, _status, sequence = HEADER.unpack_from(frame)
+        return command, sequence
+
+    def numbered(self, frame: bytes, sequence: int) -> bytes:
+        return frame[:12] + sequence.to_bytes(4, "big") + frame[16:]
+
+    def echo(self, frame: bytes) -> bytes:
+        command, sequence = self.head(frame)
+        return pdu(command | RESPONSE, sequence)
+
+    def refusal(self, frame: bytes, status: int) -> bytes:
+        command, sequence = self.head(frame)
+        return pdu(command | RESPONSE if command in set(Command) else GENERIC_NACK, sequence, status=status)
+
+    def later(self, frame: bytes) -> bytes:
+        command, sequence = self.head(frame)
+        status = _LATER[Command(command)] if command in _LATER else Status.RSYSERR
+        return pdu(command | RESPONSE, sequence, status=status)
+
+    def failed(self, frame: bytes) -> bytes:
+        return self.refusal(frame, Status.RSYSERR)
+
+    def garbage(self, bad: BadPdu) -> bytes:
+        return pdu(GENERIC_NACK, status=bad.status)

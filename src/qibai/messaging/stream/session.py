@@ -1,18 +1,15 @@
-"""One SMPP connection: frames in, frames out, requests matched with answers, life watched. Knows no message.
+"""One connection: PDUs in, PDUs out, requests matched with answers, life watched. Knows no message.
 
 Nothing that a peer sends may stop the others or fill the memory: what is malformed is answered or ends this
 connection, what is too much is refused or left in the peer's own buffers.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from contextlib import suppress
-from typing import Final, Protocol, cast
+from typing import ClassVar, Final, Protocol, cast
 
 import structlog
-
-from qibai.messaging.smpp.status import Status
-from qibai.messaging.smpp.wire import GENERIC_NACK, HEADER, RESPONSE, BadPdu, Command, frames, numbered, pdu
 
 #: Requests of the peer that wait for us at a time, and their octets; more are answered "later".
 MAX_WAITING: Final = 1_000
@@ -20,15 +17,18 @@ MAX_WAITING_OCTETS: Final = 4 << 20
 _MAX_SEQUENCE: Final = 0x7FFF_FFFF
 _CLOSE_S: Final = 5.0  #: to take what was written, then the connection is cut
 
-_LATER: Final = {
-    Command.SUBMIT_SM: Status.RTHROTTLED,
-    Command.DATA_SM: Status.RTHROTTLED,
-    Command.DELIVER_SM: Status.RX_T_APPN,
-}
-#: Requests that have no answer.
-_UNANSWERED: Final = frozenset({Command.OUTBIND, Command.ALERT_NOTIFICATION})
+#: What tells an answer from a request, in SMPP's command_id and in CMPP's Command_Id.
+RESPONSE: Final = 0x8000_0000
 
 log = structlog.get_logger(__name__)
+
+
+class BadPdu(Exception):
+    """A PDU that cannot be read, or that we refuse; ``status`` is the protocol's answer."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(str(status))
+        self.status = status
 
 
 class NotSent(Exception):
@@ -52,8 +52,43 @@ class Owner(Protocol):
         """The connection is no more."""
 
 
+class Wire(Protocol):
+    """How a protocol writes what every session says. A frame is a whole PDU, header included."""
+
+    probe: bytes  #: asks whether the peer is there
+    leave: bytes  #: ends the session in order
+    unanswered: frozenset[int]  #: commands of requests that have no answer
+
+    def frames(self, buffer: bytearray) -> Iterator[bytes]:
+        """Take whole PDUs off the front. Raise BadPdu where what follows cannot be trusted to be one."""
+
+    def head(self, frame: bytes) -> tuple[int, int]:
+        """Its command and sequence number."""
+
+    def numbered(self, frame: bytes, sequence: int) -> bytes:
+        """The same PDU with this sequence number."""
+
+    def echo(self, frame: bytes) -> bytes:
+        """The answer to ``probe`` or ``leave``."""
+
+    def refusal(self, frame: bytes, status: int) -> bytes:
+        """The answer to a request that failed so; empty: none."""
+
+    def later(self, frame: bytes) -> bytes:
+        """The answer to one request too many."""
+
+    def failed(self, frame: bytes) -> bytes:
+        """The answer when it is our fault."""
+
+    def garbage(self, bad: BadPdu) -> bytes:
+        """The last words to a peer whose octets are no PDU; empty: none."""
+
+
 class Session(asyncio.Protocol):
     """``name`` is for logs."""
+
+    wire: ClassVar[Wire]
+    probes: ClassVar[int] = 1  #: without an answer to so many in a row the connection is dead
 
     def __init__(self, owner: Owner, *, name: str, answer_s: float, enquire_s: float) -> None:
         self.owner = owner
@@ -64,6 +99,7 @@ class Session(asyncio.Protocol):
         self.closing = False  #: takes no more requests of ours
         self.reason = ""  #: why it ended
         self.closed = asyncio.Event()
+        self._probe, self._leave = (self.wire.head(frame)[0] for frame in (self.wire.probe, self.wire.leave))
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
@@ -71,7 +107,7 @@ class Session(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._sequence = 0
-        self._answers: dict[int, asyncio.Future[tuple[int, bytes]]] = {}
+        self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._octets = 0
         self._heard = self._loop.time()
@@ -97,11 +133,11 @@ class Session(asyncio.Protocol):
             return
         self._buffer += data
         try:
-            for frame in frames(self._buffer):
+            for frame in self.wire.frames(self._buffer):
                 self._frame(frame)
         except BadPdu as bad:  # what follows cannot be trusted to be a PDU
             self._buffer.clear()
-            self.write(pdu(GENERIC_NACK, status=bad.status))
+            self.write(self.wire.garbage(bad))
             self.close("garbage instead of a PDU")
 
     def pause_writing(self) -> None:
@@ -131,23 +167,22 @@ class Session(asyncio.Protocol):
     # -- reading -----------------------------------------------------------------------------
 
     def _frame(self, frame: bytes) -> None:
-        _length, command, status, sequence = HEADER.unpack_from(frame)
+        command, sequence = self.wire.head(frame)
         if command & RESPONSE:
             # The waiting submit runs before any task that a later PDU makes: the loop keeps the order.
             future = self._answers.pop(sequence, None)
             if future is not None and not future.done():
-                future.set_result((status or (Status.RINVCMDID if command == GENERIC_NACK else 0), frame))
-        elif command == Command.ENQUIRE_LINK:
-            self.write(pdu(command | RESPONSE, sequence))
-        elif command == Command.UNBIND:
-            self._start(self._unbound(sequence), len(frame))
-        elif command in _UNANSWERED:
-            log.info("smpp_ignored", link=self.name, pdu=Command(command).name.lower())
+                future.set_result(frame)
+        elif command == self._probe:
+            self.write(self.wire.echo(frame))
+        elif command == self._leave:
+            self._start(self._unbound(frame), len(frame))
+        elif command in self.wire.unanswered:
+            log.info("request_ignored", link=self.name, command=command)
         elif len(self._tasks) >= MAX_WAITING or self._octets >= MAX_WAITING_OCTETS:
-            later = _LATER.get(Command(command)) if command in _LATER else None
-            self.write(pdu(command | RESPONSE, sequence, status=later or Status.RSYSERR))
+            self.write(self.wire.later(frame))
         else:
-            self._start(self._answer(command, sequence, frame), len(frame))
+            self._start(self._answer(command, frame), len(frame))
 
     def _start(self, work: Awaitable[None], octets: int) -> None:
         async def run() -> None:
@@ -161,24 +196,23 @@ class Session(asyncio.Protocol):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, command: int, sequence: int, frame: bytes) -> None:
+    async def _answer(self, command: int, frame: bytes) -> None:
         try:
             answer = await self.owner.answer(self, command, frame)
         except BadPdu as bad:
-            known = command in set(Command)
-            answer = pdu(command | RESPONSE if known else GENERIC_NACK, sequence, status=bad.status)
+            answer = self.wire.refusal(frame, bad.status)
         except Exception:
-            log.exception("smpp_answer_failed", link=self.name)
-            answer = pdu(command | RESPONSE, sequence, status=Status.RSYSERR)
+            log.exception("answer_failed", link=self.name)
+            answer = self.wire.failed(frame)
         self.write(answer)
 
-    async def _unbound(self, sequence: int) -> None:
+    async def _unbound(self, frame: bytes) -> None:
         """The peer leaves: what it has sent is answered first."""
         self.closing = True
         others = self._tasks - {asyncio.current_task()}
         if others:
             await asyncio.wait(others, timeout=self.answer_s)
-        self.write(pdu(Command.UNBIND | RESPONSE, sequence))
+        self.write(self.wire.echo(frame))
         self.close("unbound by the peer")
 
     # -- writing -----------------------------------------------------------------------------
@@ -194,18 +228,18 @@ class Session(asyncio.Protocol):
         if out and self._transport is not None and not self._transport.is_closing():
             self._transport.write(out)
 
-    async def request(self, frame: bytes) -> tuple[int, bytes]:
-        """Send and return the answer's status and frame. Raise NotSent or Lost."""
+    async def request(self, frame: bytes) -> bytes:
+        """Send and return the answer. Raise NotSent or Lost."""
         await self._writable.wait()
         if self.closing:
             raise NotSent
         return await self._request(frame)
 
-    async def _request(self, frame: bytes) -> tuple[int, bytes]:
+    async def _request(self, frame: bytes) -> bytes:
         sequence = self._sequence = self._sequence % _MAX_SEQUENCE + 1
-        future: asyncio.Future[tuple[int, bytes]] = self._loop.create_future()
+        future: asyncio.Future[bytes] = self._loop.create_future()
         self._answers[sequence] = future
-        self.write(numbered(frame, sequence))
+        self.write(self.wire.numbered(frame, sequence))
         try:
             async with asyncio.timeout(self.answer_s):
                 return await future
@@ -217,16 +251,20 @@ class Session(asyncio.Protocol):
     # -- life --------------------------------------------------------------------------------
 
     async def _watch_life(self) -> None:
+        silent = 0
         while True:
             idle = self._loop.time() - self._heard
             if idle < self.enquire_s:
+                silent = 0
                 await asyncio.sleep(self.enquire_s - idle)
                 continue
             try:
-                await self._request(pdu(Command.ENQUIRE_LINK))
+                await self._request(self.wire.probe)
             except Lost:
-                self.abort("no answer to enquire_link")
-                return
+                silent += 1
+                if silent >= self.probes:
+                    self.abort("no sign of life")
+                    return
 
     async def unbind(self) -> None:
         """Leave in order: our requests are answered, then unbind, then the peer's requests are answered."""
@@ -238,7 +276,7 @@ class Session(asyncio.Protocol):
             await asyncio.wait(list(self._answers.values()), timeout=self.answer_s)
         if self._transport is not None:
             with suppress(Lost):
-                await self._request(pdu(Command.UNBIND))
+                await self._request(self.wire.leave)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self.answer_s)
         self.close("unbound")

@@ -1,0 +1,170 @@
+"""A peer of either role and protocol: its sessions, window, rate, counters, and what comes in on them."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar
+
+import structlog
+from aiolimiter import AsyncLimiter
+
+from qibai.config import MessageLink
+from qibai.core.errors import StoreUnavailable
+from qibai.core.messages import MessageReason
+from qibai.messaging.link import (
+    Inbox,
+    InDoubt,
+    LinkState,
+    LinkStatus,
+    NotNow,
+    Outgoing,
+    Receipt,
+    Received,
+    Refused,
+    Report,
+    SubmitError,
+    Taken,
+)
+from qibai.messaging.stream.session import Lost, NotSent, Session
+
+log = structlog.get_logger(__name__)
+
+
+def read_password(link: MessageLink) -> str:
+    """The secret in ``password_file``, without the line's end; "" when none is named."""
+    return Path(link.password_file).read_text("utf-8").strip() if link.password_file else ""
+
+
+class PeerLink:
+    """A peer as ``messaging.link.Link`` wants it, but for ``run``; protocols say how PDUs are written."""
+
+    protocol: ClassVar[str]
+    role: ClassVar[str]
+
+    def __init__(self, config: MessageLink) -> None:
+        self.config = config
+        self.inbox: Inbox | None = None
+        self.sessions: list[Session] = []  #: bound ones
+        self._window = asyncio.Semaphore(config.window)
+        self._pace = AsyncLimiter(config.rate, 1.0) if config.rate else None
+        self._unanswered: set[asyncio.Future[None]] = set()  #: submits that did not return yet
+        self._state = LinkState.DOWN
+        self._since = datetime.now(UTC)
+        self._error = ""
+        self._received = self._sent = self._refused = 0
+
+    # -- messaging.link.Link -----------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def can_send(self) -> bool:
+        return self._pick() is not None
+
+    def status(self) -> LinkStatus:
+        return LinkStatus(
+            name=self.name,
+            protocol=self.protocol,
+            role=self.role,
+            state=self._state,
+            since=self._since,
+            peer=self._peer(),
+            sessions=len(self.sessions),
+            in_flight=len(self._unanswered),
+            window=self.config.window,
+            received=self._received,
+            sent=self._sent,
+            refused=self._refused,
+            error=self._error,
+        )
+
+    async def submit(self, outgoing: Outgoing) -> str:
+        returned: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        async with self._window:
+            if self._pace is not None and self.can_send:
+                await self._pace.acquire()
+            self._unanswered.add(returned)
+            try:
+                answer = await self._request(self._write(outgoing))
+            except Lost as lost:
+                raise InDoubt from lost
+            finally:
+                self._unanswered.discard(returned)
+                returned.set_result(None)
+        try:
+            ref = self._read_answer(answer)
+        except SubmitError:
+            self._refused += 1
+            raise
+        self._sent += 1
+        return ref
+
+    async def report(self, report: Report) -> None:
+        try:
+            answer = await self._request(self._write_report(report))
+        except Lost as lost:  # the same again does no harm
+            raise NotNow from lost
+        self._read_answer(answer)
+
+    # -- for protocols and roles -------------------------------------------------------------
+
+    def _peer(self) -> str:
+        """For the status: who it is."""
+        raise NotImplementedError
+
+    def _write(self, outgoing: Outgoing) -> bytes:
+        """The PDU for a part; its sequence number is the session's to set."""
+        raise NotImplementedError
+
+    def _write_report(self, report: Report) -> bytes:
+        raise NotImplementedError
+
+    def _read_answer(self, frame: bytes) -> str:
+        """What receipts will name the part by; "" when there will be none. Raise SubmitError."""
+        raise NotImplementedError
+
+    def _sends(self, session: Session) -> bool:
+        """Whether this bound session takes messages from us."""
+        raise NotImplementedError
+
+    def set_state(self, state: LinkState, error: str = "") -> None:
+        if state is not self._state:
+            self._since = datetime.now(UTC)
+            log.info("link_state", link=self.name, state=state.value, error=error)
+        self._state, self._error = state, error
+
+    def _pick(self) -> Session | None:
+        """The least busy session that takes messages."""
+        usable = [session for session in self.sessions if not session.closing and self._sends(session)]
+        return min(usable, key=lambda session: session.in_flight, default=None)
+
+    async def _request(self, frame: bytes) -> bytes:
+        session = self._pick()
+        if session is None:
+            raise NotNow(link_down=True)
+        try:
+            return await session.request(frame)
+        except NotSent:
+            raise NotNow(link_down=not self.can_send) from None
+
+    # -- what comes in -----------------------------------------------------------------------
+
+    async def take(self, received: Received) -> Taken | Refused:
+        """Hand a message to the gateway."""
+        if self.inbox is None:
+            return Refused(MessageReason.STORE_UNAVAILABLE)
+        self._received += 1
+        return await self.inbox.message(received)
+
+    async def take_receipt(self, receipt: Receipt) -> None:
+        """Hand a receipt to the gateway. Raise StoreUnavailable: the peer has to send it again."""
+        if self.inbox is None:
+            raise StoreUnavailable("the link does not run")
+        known = await self.inbox.receipt(self.name, receipt)
+        if not known and self._unanswered:  # it overtook the answer to its submit
+            await asyncio.wait(list(self._unanswered), timeout=self.config.answer_s)
+            known = await self.inbox.receipt(self.name, receipt)
+        if not known:
+            log.info("receipt_unknown", link=self.name, state=receipt.state.value)
