@@ -137,6 +137,20 @@ async def test_numbers_are_never_handed_on(conn: psycopg.AsyncConnection[Any]) -
         await conn.execute("UPDATE code SET tenant_id = %s WHERE code = %s", [west.tenant_id, CODE.value])
 
 
+async def test_a_tenant_keeps_its_platform_as_long_as_its_bindings_are_kept(
+    conn: psycopg.AsyncConnection[Any], keyring: Keyring
+) -> None:
+    east = await enterprise(conn, "east", CODE.value)
+    await enterprise(conn, "west", CODE.value + 1)
+    assert await outcome(conn, keyring, east) == "bound"
+    await resources.drain(conn, east.codes)
+    await resources.return_(conn, east.codes, now=NOW + timedelta(days=30))
+    with pytest.raises(SubLease, match="bindings of this tenant"):
+        await resources.place_tenant(conn, "east-shop", "west")
+    await conn.execute("DELETE FROM binding")  # as the sweep does, after half a year
+    await resources.place_tenant(conn, "east-shop", "west")
+
+
 async def test_a_code_drains_returns_and_waits_before_it_is_used_again(
     conn: psycopg.AsyncConnection[Any], dsn: str, keyring: Keyring
 ) -> None:

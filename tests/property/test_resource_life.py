@@ -25,7 +25,7 @@ from qibai.core.routing import Route, decide
 from qibai.store import resources, tenants
 from qibai.store.bindings import Bound, Entitlement, bind_many, release
 from qibai.store.keys import Keyring
-from qibai.store.resources import Paper
+from qibai.store.resources import Outcome, Paper, Terms
 from qibai.store.routes import RouteReader
 from resource_tools import GRACE, RULES, Enterprise
 
@@ -173,6 +173,42 @@ class Resources(RuleBasedStateMachine):
             held.holder, held.returned_at = name, None
             if held.state in (None, CodeState.RETURNED):
                 held.state = CodeState.ASSIGNED
+
+    def granted(self, name: str, kind: str, outcome: Outcome) -> bool:
+        """Whether an application of this kind was granted with this outcome."""
+        id = self.do(resources.draft(self.conn, name, kind, at=self.now))
+        for state in (ApplicationState.SUBMITTED, ApplicationState.ACCEPTED):
+            self.do(resources.move(self.conn, id, state, at=self.now))
+        return self.tried(resources.grant(self.conn, id, outcome, Terms(self.now, REST)))
+
+    @rule(code=codes, name=names)
+    def supplement(self, code: Code, name: str) -> None:
+        if not self.holders[name].papers:
+            return
+        held = self.held[code]
+        resting = held.returned_at is not None and self.now < held.returned_at + REST
+        others = held.state is not CodeState.RETURNED and held.holder not in (None, name)
+        outcome = Outcome(certificate=self.paper(name, "certificate"), codes=[code])
+        assert self.granted(name, "supplement", outcome) == (not resting and not others)
+        if not resting and not others:
+            held.holder, held.returned_at = name, None
+            if held.state in (None, CodeState.RETURNED):
+                held.state = CodeState.ASSIGNED
+
+    @rule(code=codes, name=names)
+    def give_back_by_application(self, code: Code, name: str) -> None:
+        held = self.held[code]
+        assert self.granted(name, "return", Outcome(codes=[code])) == (held.holder == name)
+        if held.holder == name and held.state in (CodeState.OPENED, CodeState.IN_USE):
+            held.state = CodeState.DRAINING
+
+    @rule(name=names)
+    def leave_by_application(self, name: str) -> None:
+        if self.granted(name, "early_exit", Outcome()):
+            self.holders[name].exit_at = self.now
+            for held in self.held.values():
+                if held.holder == name and held.state in (CodeState.OPENED, CodeState.IN_USE):
+                    held.state = CodeState.DRAINING
 
     @rule(code=codes, name=names)
     def give(self, code: Code, name: str) -> None:

@@ -84,11 +84,14 @@ async def tenant_of(conn: Connection, name: str) -> tuple[int, int | None]:
 async def place_tenant(conn: Connection, tenant: str, platform: str) -> None:
     """Put a tenant under an application platform.
 
-    A tenant with codes of one platform cannot go to another: SubLease. Raise TenantNotFound, NotHere.
+    A tenant with codes of one platform cannot go to another, nor one whose bindings are kept still, as traces
+    of them would name the wrong platform: SubLease. Raise TenantNotFound, NotHere.
     """
     async with changing(conn):
-        tenant_id, _ = await tenant_of(conn, tenant)
+        tenant_id, held_by = await tenant_of(conn, tenant)
         target = await platform_id(conn, platform)
+        if held_by not in (None, target) and await row(conn, "has_bindings", tenant=tenant_id) is not None:
+            raise SubLease("bindings of this tenant are kept under another platform; add a new tenant")
         try:
             await run(conn, "place_tenant", tenant=tenant_id, platform=target)
         except psycopg.errors.ForeignKeyViolation:

@@ -127,6 +127,9 @@ SELECT id, platform_id FROM certificate WHERE number = %(number)s;
 -- name: place_tenant
 UPDATE tenant SET platform_id = %(platform)s WHERE id = %(tenant)s AND platform_id IS DISTINCT FROM %(platform)s;
 
+-- name: has_bindings
+SELECT FROM binding WHERE tenant_id = %(tenant)s LIMIT 1;
+
 -- name: tenant_platform
 SELECT t.id, t.platform_id FROM tenant t WHERE t.name = %(name)s;
 
