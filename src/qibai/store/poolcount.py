@@ -63,7 +63,8 @@ class PoolCounter(threading.Thread):
     def run(self) -> None:
         while self._config.pools.count_interval_s and not self._over.wait(self._look_s):
             try:
-                with psycopg.connect(dsn(self._config), autocommit=True) as conn:
+                patience = self._config.store.connect_timeout_s
+                with psycopg.connect(dsn(self._config), autocommit=True, connect_timeout=patience) as conn:
                     if count_pools(conn, self._config, stop=self._over.is_set):
                         self._tell(read_sync(conn, self._config.pools))
             except (QibaiError, psycopg.Error) as exc:  # next time, then
