@@ -65,7 +65,7 @@ def test_acknowledged_bindings_survive_every_crash(cli: Cli) -> None:
     binder = Binder(f"http://127.0.0.1:{cli.config.api.port}", bearer)
     binder.start()
     try:
-        for name in ("postgres", "kamailio", "rtpengine", "api", "recorder"):
+        for name in ("postgres", "kamailio", "rtpengine", "api", "recorder", "gateway"):
             before = len(binder.acknowledged)
             wait_for(
                 lambda before=before: len(binder.acknowledged) > before, f"binds before {name} is killed", 30

@@ -36,7 +36,7 @@ def test_init_makes_private_files_and_leaves_them_alone(tmp_path: Path) -> None:
 
 def test_status_and_doctor_of_a_healthy_platform(cli: Cli) -> None:
     status = cli.json("status")
-    assert set(status["parts"]) == {"postgres", "recorder", "api", "rtpengine", "kamailio"}
+    assert set(status["parts"]) == {"postgres", "recorder", "gateway", "api", "rtpengine", "kamailio"}
     report = cli.json("doctor")
     (pilot,) = (one for one in report["checks"] if one["name"] == "pilot")
     assert pilot["state"] == "warn" and "NOT asked" in pilot["says"]
@@ -144,7 +144,7 @@ def test_a_wrong_configuration_names_the_key(cli: Cli) -> None:
 def test_down_stops_everything(tmp_path: Path) -> None:
     with cli_in(tmp_path / "home", QIBAI_VOICE_ENABLED="false") as cli:
         assert cli.json("up", "--detach")["started"]
-        assert set(cli.parts()) == {"postgres", "recorder", "api"}
+        assert set(cli.parts()) == {"postgres", "recorder", "gateway", "api"}
         assert cli.json("down")["stopped"]
         assert cli.processes() == []
         assert cli.json("down")["stopped"] is False

@@ -14,7 +14,7 @@ import typer
 from qibai.cli.app import app
 
 #: They run in the foreground until they are stopped, or write a file's text.
-NO_JSON = {"api", "recorder", "kamailio", "rtpengine", "code export", "audit export"}
+NO_JSON = {"api", "recorder", "gateway", "kamailio", "rtpengine", "code export", "audit export"}
 
 
 def commands(group: Any, *path: str) -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from qibai.api.problems import Problem
-from qibai.core.binding import MAX_GROUP, Mode, Scene, Status
+from qibai.core.binding import MAX_GROUP, Messages, Mode, Scene, Status
 
 MAX_S: Final = 2**31 - 1
 ID_PATTERN: Final = "^[bc](?:[0-9]{8}|e[0-9]{7})-[0-9a-hjkmnp-tv-z]{13}$"
@@ -76,6 +76,9 @@ class BindRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         bool, Meta(description="The same parties get the same numbers again while these are free.")
     ] = False
     max_call_s: Annotated[Seconds, Meta(description="The longest call, in seconds.")] | None = None
+    messages: Annotated[
+        Messages, Meta(description="Who may write text messages; `a` and the group are alike.")
+    ] = Messages.BOTH
     industrial_id: Label | None = None
 
 
@@ -95,6 +98,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
     province: str | None
     industrial_id: str | None
     max_call_s: int
+    messages: Messages
     created_at: datetime
     expires_at: datetime
     released_at: datetime | None

@@ -9,7 +9,7 @@ from qibai.cli.options import ApiKey, ApiUrl, JsonOut, asked, asked_each, config
 from qibai.cli.output import as_json, done
 from qibai.cli.remote import remote
 from qibai.cli.show import print_binding
-from qibai.core.binding import Mode, Scene
+from qibai.core.binding import Messages, Mode, Scene
 
 
 def bind(  # noqa: PLR0917  # Typer calls it by name
@@ -36,6 +36,9 @@ def bind(  # noqa: PLR0917  # Typer calls it by name
     ] = None,
     province: Annotated[str | None, typer.Option(envvar="QIBAI_PROVINCE", help="Name or code.")] = None,
     x: Annotated[str | None, typer.Option("--x", envvar="QIBAI_X", help="The 700 number wanted.")] = None,
+    messages: Annotated[
+        Messages, typer.Option(envvar="QIBAI_MESSAGES", help="Who may write text messages.")
+    ] = Messages.BOTH,
     sticky: Annotated[
         bool, typer.Option(envvar="QIBAI_STICKY", help="The same parties, the same numbers.")
     ] = False,
@@ -56,6 +59,7 @@ def bind(  # noqa: PLR0917  # Typer calls it by name
     body |= {"ttl": ttl} if ttl is not None else {}
     body |= {"expires_at": expires_at.astimezone().isoformat()} if expires_at else {}
     body |= {"max_call_s": max_call} if max_call is not None else {}
+    body |= {"messages": messages.value} if messages is not Messages.BOTH else {}
     body |= {"province": province} if province else {}
     body |= {"x": x} if x else {}
     body |= {"sticky": True} if sticky else {}

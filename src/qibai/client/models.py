@@ -7,6 +7,7 @@ import msgspec
 
 Mode = Literal["AXB", "AXYB", "GXB", "GXYB"]
 Scene = Literal["parcel", "food", "ride", "e-commerce", "other"]
+Messages = Literal["both", "a_to_b", "b_to_a", "none"]  #: who may write text messages
 Status = Literal["active", "released", "expired"]
 MessageState = Literal["queued", "sent", "delivered", "expired", "rejected", "unknown"]
 
@@ -26,6 +27,7 @@ class BindRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     x: str | None = None  #: the number wanted
     sticky: bool = False
     max_call_s: int | None = None
+    messages: Messages = "both"
     industrial_id: str | None = None
 
 
@@ -45,6 +47,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
     province: str | None
     industrial_id: str | None
     max_call_s: int
+    messages: Messages
     created_at: datetime
     expires_at: datetime
     released_at: datetime | None

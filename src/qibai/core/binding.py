@@ -42,6 +42,23 @@ class Scene(StrEnum):
     OTHER = "other"
 
 
+class Messages(StrEnum):
+    """Who may write text messages; A stands for the members of a group too. Calls go both ways always."""
+
+    BOTH = "both"
+    A_TO_B = "a_to_b"
+    B_TO_A = "b_to_a"
+    NONE = "none"
+
+    @property
+    def from_a(self) -> bool:
+        return self in (Messages.BOTH, Messages.A_TO_B)
+
+    @property
+    def from_b(self) -> bool:
+        return self in (Messages.BOTH, Messages.B_TO_A)
+
+
 class Status(StrEnum):
     """A binding is active until its end; then it was released, or it expired."""
 

@@ -278,6 +278,7 @@ class Binder:
             x=Number700(code, draft.x),
             y=None if draft.y is None else Number700(code, draft.y),
             max_call_s=item.max_call_s,
+            messages=item.messages,
             created_at=self._now.astimezone(UTC),
             expires_at=item.expires_at.astimezone(UTC),
             released_at=None,

@@ -29,7 +29,7 @@ from qibai.store.bindings.model import Binding
 from qibai.store.bindings.query import from_row
 from qibai.store.bindings.session import Connection, Epoch, fetch_epoch, persist
 from qibai.store.keys import Keyring, binding_aad
-from qibai.store.routes import FROM_GROUP, TO_GROUP
+from qibai.store.routes import FROM_GROUP, NO_MESSAGES, TO_GROUP
 from qibai.store.statements import load
 
 _SQL: Final = load("bindings")
@@ -296,7 +296,9 @@ class _Row:
         await self.run("set_callee", serial=number.serial, keys=self.keys(callers), callee=callee)
 
     def _flags(self, flag: int) -> int:
-        return flag if self.binding.mode.is_group else 0
+        messages = self.binding.messages
+        allowed = messages.from_a if flag == FROM_GROUP else messages.from_b
+        return (flag if self.binding.mode.is_group else 0) | NO_MESSAGES * (not allowed)
 
     def _seal(self, party: Msisdn) -> bytes:
         return self._keyring.seal(party.e164, self._aad)

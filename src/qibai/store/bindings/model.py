@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from qibai.core.binding import Mode, Parties, Scene, Status, status_at
+from qibai.core.binding import Messages, Mode, Parties, Scene, Status, status_at
 from qibai.core.numbering import Msisdn, Number700
 from qibai.store.keys import Keyring, binding_aad
 
@@ -26,6 +26,7 @@ class BindItem(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str
     expires_at: datetime
     max_call_s: int
+    messages: Messages = Messages.BOTH
     province: str | None = None
     industrial_id: str | None = None
     expected: Number700 | None = None
@@ -56,6 +57,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     x: Number700
     y: Number700 | None
     max_call_s: int
+    messages: Messages = Messages.BOTH
     created_at: datetime
     expires_at: datetime
     released_at: datetime | None

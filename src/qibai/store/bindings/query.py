@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from qibai.core.binding import Mode, Scene, Status
+from qibai.core.binding import Messages, Mode, Scene, Status
 from qibai.core.errors import BadRequest, BindingNotFound
 from qibai.core.ids import format_id, parse_id
 from qibai.core.numbering import Code, Msisdn, Number700
@@ -37,6 +37,7 @@ def from_row(row: Sequence[Any], keyring: Keyring) -> Binding:
         y=None if row[9] is None else code.number(row[9]),
         source=Sealed(row[10], tuple(row[12] or ()), row[11], keyring),
         max_call_s=row[13],
+        messages=Messages(row[17]),
         created_at=row[14].astimezone(UTC),
         expires_at=row[15].astimezone(UTC),
         released_at=None if released_at is None else released_at.astimezone(UTC),

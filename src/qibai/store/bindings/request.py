@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from qibai.core.binding import Scene
+from qibai.core.binding import Messages, Scene
 from qibai.core.entropy import Entropy
 from qibai.store.bindings.allocate import Draft, Pool
 from qibai.store.bindings.arrays import Blobs, Instants, Int2s, Int4s, Int8s, PgArray, Texts
 from qibai.store.bindings.session import Epoch
 from qibai.store.keys import Keyring
-from qibai.store.routes import FROM_GROUP, TO_GROUP
+from qibai.store.routes import FROM_GROUP, NO_MESSAGES, TO_GROUP
 
 _REDRAWS: Final = 20  # within one batch, until a clashing item waits for the next one
-_ARRAYS: Final = 33
+_ARRAYS: Final = 34
 
 
 def _statement(tenant: str) -> str:
@@ -29,6 +29,7 @@ GATED: Final = _statement(_GATE)
 COUNTED: Final = _statement(f"quota_take({_GATE}, %s, %s, %s, %s)")
 GIVE: Final = "SELECT quota_give(%s::integer, %s, %s, %s)"
 _SCENES: Final = {scene: scene.value for scene in Scene}
+_MESSAGES: Final = {messages: messages.value for messages in Messages}
 
 
 class Batch:
@@ -155,6 +156,7 @@ def _bindings(drafts: Sequence[Draft]) -> list[PgArray]:
             [_literal(draft.near_blobs) if many else None for draft, many in zip(drafts, group, strict=True)]
         ),
         Int4s.of([item.max_call_s for item in items]),
+        Texts.of_strings([_MESSAGES[item.messages] for item in items]),
         Instants.of_times([item.expires_at for item in items]),
     ]
 
@@ -170,11 +172,12 @@ def _routes(drafts: Sequence[Draft]) -> list[PgArray]:
         item = draft.item
         code, x, far, id = draft.code, draft.x, draft.x if draft.y is None else draft.y, draft.id
         group = item.parties.mode.is_group
-        flags, max_call, expires, b_blob = FROM_GROUP * group, item.max_call_s, item.expires_at, draft.b_blob
+        max_call, expires, b_blob = item.max_call_s, item.expires_at, draft.b_blob
+        flags = FROM_GROUP * group | NO_MESSAGES * (not item.messages.from_a)
         for key, following, blob in zip(draft.near_keys, draft.near_next, draft.near_blobs, strict=True):
             rows.append((code, x, key, following, id, far, flags, max_call, expires, b_blob, blob))
         first = draft.near_blobs[0]
-        flags = TO_GROUP * group
+        flags = TO_GROUP * group | NO_MESSAGES * (not item.messages.from_b)
         rows.append((code, far, draft.b_key, draft.b_next, id, x, flags, max_call, expires, first, b_blob))
     rows.sort(key=lambda row: row[:3])
     codes, serials, keys, nexts, ids, shown, all_flags, lengths, ends, callees, callers = zip(

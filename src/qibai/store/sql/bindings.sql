@@ -1,11 +1,11 @@
 -- name: by_id
 SELECT code, id, tenant_id, mode, scene, order_id, industrial_id, province, x, y, a, b, members, max_call_s,
-       created_at, expires_at, released_at
+       created_at, expires_at, released_at, messages
 FROM bindings_by_id(%(tenant)s::integer, %(codes)s, %(ids)s);
 
 -- name: page
 SELECT code, id, tenant_id, mode, scene, order_id, industrial_id, province, x, y, a, b, members, max_call_s,
-       created_at, expires_at, released_at
+       created_at, expires_at, released_at, messages
 FROM binding
 WHERE tenant_id = %(tenant)s /*filters*/
 ORDER BY id DESC, code DESC
@@ -34,7 +34,7 @@ released_at IS NULL AND expires_at <= %(now)s;
 
 -- name: of_number
 SELECT code, id, tenant_id, mode, scene, order_id, industrial_id, province, x, y, a, b, members, max_call_s,
-       created_at, expires_at, released_at
+       created_at, expires_at, released_at, messages
 FROM binding
 WHERE code = %(code)s AND id IN (
     SELECT binding_id FROM route WHERE code = %(code)s AND serial = %(serial)s AND free_at > %(now)s)
@@ -48,7 +48,7 @@ ORDER BY ends_at DESC, binding_id DESC;
 
 -- name: lock
 SELECT code, id, tenant_id, mode, scene, order_id, industrial_id, province, x, y, a, b, members, max_call_s,
-       created_at, expires_at, released_at
+       created_at, expires_at, released_at, messages
 FROM binding
 WHERE code = %(code)s AND id = %(id)s AND tenant_id = %(tenant)s
 FOR UPDATE;
