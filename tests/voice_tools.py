@@ -19,8 +19,9 @@ from database_tools import as_platform
 from qibai.config import Config, MessagingConfig, Peer, PilotConfig, StoreConfig, VoiceConfig
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.ids import new_id
+from qibai.core.legs import read_legs
 from qibai.core.numbering import Code, Msisdn, Number700
-from qibai.records.hangup import Hangup, read_legs
+from qibai.records.hangup import Hangup
 from qibai.store.keys import Keyring, binding_aad
 from qibai.testing.leaks import LeakChecker
 from qibai.testing.platform import Platform, free_port, wait_for

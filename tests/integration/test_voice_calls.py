@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from qibai.core.events import CallEvent, CallEventKind
+from qibai.core.legs import read_legs
 from qibai.core.numbering import Msisdn, Number700
-from qibai.records.hangup import bye, read_legs
+from qibai.records.hangup import bye
 from qibai.requests import new_branch, reply_of
 from qibai.store.keys import binding_aad
 from qibai.testing.platform import free_port, wait_for

@@ -13,7 +13,8 @@ from qibai.config import Config
 from qibai.core.calls import LOST, MICROSECONDS, PLATFORM, CallKey, CallRow
 from qibai.core.errors import QibaiError
 from qibai.core.events import CallEvent, CallEventKind
-from qibai.records.hangup import Hangup, Legs, read_legs
+from qibai.core.legs import Legs, read_legs
+from qibai.records.hangup import Hangup
 from qibai.records.keeper import Keeper
 from qibai.records.ng import MediaClient
 from qibai.store import calls, dsn

@@ -6,38 +6,11 @@ reaches the callee, and the other way round.
 
 import asyncio
 import ssl
-from typing import Final
-
-import msgspec
 
 from qibai.config import VoiceConfig
+from qibai.core.legs import Leg, Legs
 from qibai.core.sip import uri_host
 from qibai.requests import TIMEOUT_S, Requests, new_branch, reply_of
-
-
-class Leg(msgspec.Struct, frozen=True):
-    """What a BYE on behalf of one side needs; ``uri`` is our own Contact, with its token."""
-
-    uri: str
-    from_: str = msgspec.field(name="from")
-    to: str
-    call_id: str
-    cseq: int
-
-
-class Legs(msgspec.Struct, frozen=True):
-    """``caller``: a BYE as the caller would send it; ``callee``: as the callee would."""
-
-    caller: Leg
-    callee: Leg
-
-
-_LEGS: Final = msgspec.json.Decoder(Legs)
-
-
-def read_legs(text: str) -> Legs:
-    """What voice sealed with the answer. Raise msgspec.MsgspecError."""
-    return _LEGS.decode(text)
 
 
 def bye(leg: Leg, *, transport: str, host: str, port: int, branch: str) -> bytes:

@@ -11,7 +11,7 @@ from qibai.store.crypto import binding_aad
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 
-_SAMPLE = "SELECT code, binding_id, callee FROM route LIMIT 1"
+_SAMPLE = "SELECT code, binding_id, callee, current_id FROM hash_rotation, route LIMIT 1"
 
 
 def check_key_file(conn: psycopg.Connection[Any], path: Path) -> None:
@@ -29,6 +29,8 @@ def check_key_file(conn: psycopg.Connection[Any], path: Path) -> None:
             audit.sealed_head(conn, keyring)
         else:
             keyring.open(bytes(sample[2]), binding_aad(sample[0], sample[1]))
+            if not keyring.has_hash_key(sample[3]):  # a backup from before the rotation
+                raise SealBroken
     except (SealBroken, AuditBroken):
         raise KeyFileError(
             f"{path} is not the key file that this database was written with; restore that one"

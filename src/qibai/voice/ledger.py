@@ -8,6 +8,7 @@ import msgspec
 from qibai.core.errors import QibaiError
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.existing import Dialled, ExistingNumber
+from qibai.core.legs import Legs
 from qibai.core.numbering import Msisdn
 from qibai.core.routing import Refusal, Route, RouteRecord, SipStatus
 from qibai.store.keys import Keyring, binding_aad
@@ -38,23 +39,6 @@ _FAILURES: Final = {
 def failure_of(status: int) -> tuple[str, int]:
     """(reason, Q.850 cause) of a final failure status, 300 … 699."""
     return _FAILURES.get(status, ("unreachable", 127) if status < 600 else ("rejected", 21))
-
-
-class Leg(msgspec.Struct, frozen=True):
-    """What a BYE on behalf of one side needs. The recorder sends it to ``uri``, one of our own Contacts."""
-
-    uri: str
-    from_: str = msgspec.field(name="from")
-    to: str
-    call_id: str
-    cseq: int
-
-
-class Legs(msgspec.Struct, frozen=True):
-    """``caller``: a BYE as the caller would send it, so it reaches the callee; and the other way round."""
-
-    caller: Leg
-    callee: Leg
 
 
 class Ledger:

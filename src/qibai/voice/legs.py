@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from qibai.core.legs import Leg, Legs
 from qibai.core.sip import Message, mapped
-from qibai.voice.ledger import Leg, Legs
 from qibai.voice.token import DialogState
 from qibai.voice.worker import Worker
 
