@@ -17,6 +17,7 @@ from qibai.cli import (
     dual,
     init,
     keys,
+    links,
     messages,
     migrate,
     migration,
@@ -63,7 +64,7 @@ def root(
 
 for _panel, _modules in {
     "Start": (demo, init, platform, doctor),
-    "Work": (bind, show, release, route, calls, terminate, send, messages),
+    "Work": (bind, show, release, route, calls, terminate, send, messages, links),
     "Administer": (migrate, settings, access, processes, version),
     "Resources": (pools,),
     "Answer for": (trace,),

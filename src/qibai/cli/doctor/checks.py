@@ -14,6 +14,7 @@ import psycopg
 
 from qibai import __version__
 from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
+from qibai.cli.doctor.messages import check_messages
 from qibai.cli.doctor.peers import check_peers
 from qibai.cli.doctor.pilot import check_pilot
 from qibai.cli.doctor.rights import check_rights
@@ -45,6 +46,7 @@ def run_checks(config: Config) -> list[Finding]:
     else:
         found.append(skip("voice", "switched off (voice.enabled)"))
     found.append(check_recorder(config))
+    found += check_messages(config)
     return found
 
 

@@ -1,0 +1,45 @@
+"""How the gateway for text messages and its links are doing."""
+
+import time
+
+from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
+from qibai.cli.links import STALE_S, read_stats
+from qibai.config import Config
+from qibai.messaging.link import LinkState
+
+_MUCH_JOURNAL = 1 << 20
+
+
+def check_messages(config: Config) -> list[Finding]:
+    """The gateway, then each of its links that is not up."""
+    if not config.messaging.enabled:
+        return [skip("gateway", "switched off (messaging.enabled)")]
+    said = read_stats(config)
+    if said is None:
+        return [skip("gateway", "no gateway has run here yet")]
+    age = time.time() - said.at
+    if age > STALE_S:
+        mend = "qibai up, or systemctl start qibai-gateway"
+        return [fail("gateway", f"silent for {age:.0f} s: no text message comes or goes", mend)]
+    if not said.store_up:
+        found = [
+            fail("gateway", "the store does not answer it: senders are told to try later", "mend the store")
+        ]
+    elif said.journal_damaged:
+        found = [
+            warn("gateway", f"{said.journal_damaged} lines of its journal cannot be read", "see its log")
+        ]
+    elif said.journal_bytes > _MUCH_JOURNAL:
+        found = [warn("gateway", f"{said.journal_bytes} bytes of its journal wait", "see its log")]
+    else:
+        found = [ok("gateway", f"{said.held} messages under way, {len(said.links)} links")]
+    for link in said.links:
+        if link.state is LinkState.UP:
+            found.append(
+                ok(f"link {link.name}", f"{link.protocol}, {link.sessions} sessions with {link.peer}")
+            )
+        else:
+            why = f": {link.error}" if link.error else ""
+            mend = "see that the peer is reachable, and the account, password file and addresses in [[messaging.links]]"
+            found.append(fail(f"link {link.name}", f"{link.protocol}, {link.state}{why}", mend))
+    return found
