@@ -8,7 +8,7 @@ from cli_tools import cli_in
 pytestmark = pytest.mark.voice
 
 
-def test_the_demo_places_a_call_and_leaves_the_platform_running(tmp_path: Path) -> None:
+def test_the_demo_places_a_call_sends_a_message_and_leaves_the_platform_running(tmp_path: Path) -> None:
     with cli_in(tmp_path / "home") as cli:
         for name in [name for name in cli.env if name.startswith("QIBAI_") and name != "QIBAI_HOME"]:
             del cli.env[name]
@@ -19,10 +19,14 @@ def test_the_demo_places_a_call_and_leaves_the_platform_running(tmp_path: Path) 
         assert any(line.startswith("c=IN IP4 ") for line in shown["callee_saw"])
         assert min(shown["heard_by_caller"], shown["heard_by_callee"]) > 50
         assert shown["call"]["called"] == shown["binding"]["x"]
+        assert shown["message"]["state"] == "delivered"
+        assert shown["receiver_got"][0].startswith("MESSAGE ")
+        assert shown["receiver_got"][-1].startswith("At the door, please call 138")
+        assert "0013" not in shown["receiver_got"][-1]  # the middle of the number that A wrote
         assert cli.json("status")["running"]
         again = cli.run("demo").stdout
         assert "A never saw B's number, B never saw A's" in again
-        assert "GET /v1/calls" in again
+        assert "GET /v1/calls" in again and "GET /v1/messages" in again
         assert "down" in again
         assert cli.json("down")["stopped"]
         assert cli.processes() == []

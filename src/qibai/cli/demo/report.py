@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qibai.cli.demo.call import FRAMES, Seen
+from qibai.cli.demo.message import TEXT, SeenMessage
 from qibai.cli.demo.prepare import CALLEE, CALLER, Ready
 from qibai.cli.output import as_json, done, out, table
 from qibai.cli.platform import api_url
@@ -30,15 +31,20 @@ class NotHeard(QibaiError):
     code = "no_media"
 
 
-def report(ready: Ready, seen: Seen, *, json: bool) -> None:
-    """Print all of it. Raise NumberLeaked or NotHeard when the call was not as it has to be."""
-    leaked = _holds(seen.by_caller, CALLEE) or _holds(seen.by_callee, CALLER)
+def report(ready: Ready, seen: Seen, text: SeenMessage, *, json: bool) -> None:
+    """Print all of it. Raise NumberLeaked or NotHeard when call or message was not as it has to be."""
+    near, far = [*seen.by_caller, *text.by_sender], [*seen.by_callee, *text.by_receiver]
+    leaked = _holds(near, CALLEE) or _holds(far, CALLER)
     answer = next(one for one in seen.by_caller if one.startswith("SIP/2.0 200"))
     invite = next(one for one in seen.by_callee if one.startswith("INVITE "))
     if json:
-        as_json(_facts(ready, seen, _view(answer), _view(invite), leaked))
+        as_json(_facts(ready, seen, text, _view(answer), _view(invite), leaked))
     else:
-        _print(ready, seen, _view(answer), _view(invite))
+        _print(seen, _view(answer), _view(invite))
+        _print_message(text)
+        if not leaked:
+            done(f"checked {len(near) + len(far)} messages: A never saw B's number, B never saw A's")
+        _print_records(seen, text)
     if leaked:
         raise NumberLeaked
     if min(seen.heard_by_caller, seen.heard_by_callee) < FRAMES // 2:
@@ -47,33 +53,47 @@ def report(ready: Ready, seen: Seen, *, json: bool) -> None:
         _outlook(ready)
 
 
-def _print(ready: Ready, seen: Seen, caller: list[str], callee: list[str]) -> None:
-    sides = Table.grid(expand=True, padding=(0, 1))
-    sides.add_column(ratio=1)
-    sides.add_column(ratio=1)
-    sides.add_row(
-        Panel(
-            Text(_short(caller), overflow="fold"),
-            title="what A's phone got (the answer)",
-            border_style="cyan",
-        ),
-        Panel(
-            Text(_short(callee), overflow="fold"),
-            title="what B's phone got (the call)",
-            border_style="magenta",
-        ),
+def _print(seen: Seen, caller: list[str], callee: list[str]) -> None:
+    _beside(
+        ("what A's phone got (the answer)", _short(caller)), ("what B's phone got (the call)", _short(callee))
     )
-    out.print(sides, soft_wrap=False)
-    if not _holds(seen.by_caller, CALLEE) and not _holds(seen.by_callee, CALLER):
-        count = len(seen.by_caller) + len(seen.by_callee)
-        done(f"checked {count} messages: A never saw B's number, B never saw A's")
     out.print(
         f"  sound through the platform: A heard {seen.heard_by_caller} packets, B {seen.heard_by_callee}, "
         f"of {FRAMES} each"
     )
-    rows = [(name, _plain(value)) for name, value in seen.record.items() if value is not None]
-    out.print()
-    table(("GET /v1/calls", "the record, as the tenant reads it"), rows)
+
+
+def _print_message(text: SeenMessage) -> None:
+    _beside(("what A wrote to X", TEXT), ("what B's phone got (the message)", "\n".join(_letter(text))))
+
+
+def _print_records(seen: Seen, text: SeenMessage) -> None:
+    for title, record in (("GET /v1/calls", seen.record), ("GET /v1/messages", text.record)):
+        rows = [(name, _plain(value)) for name, value in record.items() if value is not None]
+        out.print()
+        table((title, "the record, as the tenant reads it"), rows)
+
+
+def _beside(left: tuple[str, str], right: tuple[str, str]) -> None:
+    """Two titled texts."""
+    sides = Table.grid(expand=True, padding=(0, 1))
+    sides.add_column(ratio=1)
+    sides.add_column(ratio=1)
+    panels = zip((left, right), ("cyan", "magenta"), strict=True)
+    sides.add_row(
+        *(
+            Panel(Text(body, overflow="fold"), title=title, border_style=colour)
+            for (title, body), colour in panels
+        )
+    )
+    out.print(sides, soft_wrap=False)
+
+
+def _letter(text: SeenMessage) -> list[str]:
+    """Of the message that the receiver got: start line, who and whom, and the text."""
+    message = next(one for one in text.by_receiver if one.startswith("MESSAGE "))
+    head, _, body = message.replace("\r\n", "\n").strip().partition("\n\n")
+    return [*_view(head), "", *body.splitlines()]
 
 
 def _outlook(ready: Ready) -> None:
@@ -87,7 +107,9 @@ def _outlook(ready: Ready) -> None:
     out.print(f"The platform goes on running. Stop it: [bold].venv/bin/qibai --home {home} down[/bold]")
 
 
-def _facts(ready: Ready, seen: Seen, caller: list[str], callee: list[str], leaked: bool) -> dict[str, Any]:
+def _facts(  # noqa: PLR0917  # each is one fact
+    ready: Ready, seen: Seen, text: SeenMessage, caller: list[str], callee: list[str], leaked: bool
+) -> dict[str, Any]:
     return {
         "binding": ready.binding,
         "caller_saw": caller,
@@ -96,6 +118,8 @@ def _facts(ready: Ready, seen: Seen, caller: list[str], callee: list[str], leake
         "heard_by_caller": seen.heard_by_caller,
         "heard_by_callee": seen.heard_by_callee,
         "call": seen.record,
+        "receiver_got": _letter(text),
+        "message": text.record,
         "api_url": api_url(ready.config),
         "docs_url": f"{api_url(ready.config)}/docs",
         "api_key": ready.api_key,

@@ -40,6 +40,8 @@ def check_messages(config: Config) -> list[Finding]:
             )
         else:
             why = f": {link.error}" if link.error else ""
-            mend = "see that the peer is reachable, and the account, password file and addresses in [[messaging.links]]"
+            mend = (
+                "see that the peer answers, then account, password file and addresses in [[messaging.links]]"
+            )
             found.append(fail(f"link {link.name}", f"{link.protocol}, {link.state}{why}", mend))
     return found
