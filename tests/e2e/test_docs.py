@@ -62,6 +62,22 @@ def test_the_api_page(cli: Cli) -> None:
     assert re.fullmatch(r"700[0-9]{12} 700[0-9]{12}\n", done.stdout)
 
 
+def test_the_messages_page(cli: Cli) -> None:
+    """Each curl is answered with success; the commands of its table exist."""
+    url = f"http://127.0.0.1:{cli.config.api.port}"
+    key = cli.json("tenant", "add", "messages")["api_key"]
+    cli.run("code", "add", "70012345688", "--tenant", "messages")
+    item = ("--a", "13800138000", "--b", "13900139000", "--order", "order-1")
+    binding = cli.json("bind", *item, QIBAI_API_KEY=key)["id"]
+    names = {"QIBAI": url, "KEY": key, "BINDING": binding, "ORDER": "order-1"}
+    given = [f"{name}={shlex.quote(value)}" for name, value in names.items()]
+    done = bash("\n".join([*given, *blocks("messages.md", "sh")]))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count('"secret":"whsec_') == 1 and '"kind":"platform"' in done.stdout
+    for command in re.findall(r"^\| `qibai ([a-z ]+)", (DOCS / "messages.md").read_text(), re.MULTILINE):
+        cli.run(*command.split(), "--help")
+
+
 def sessions(page: str) -> list[tuple[str, list[str]]]:
     """(command, what the page shows of its output) of each `$` line."""
     found: list[tuple[str, list[str]]] = []
