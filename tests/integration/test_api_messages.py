@@ -133,6 +133,13 @@ def test_another_tenants_messages_are_not_found(api: Api, shop: Tenant, binding:
     other = api.tenant("other", "70012345680")
     assert api.call(other, "GET", f"/v1/messages/{sent['id']}").json()["code"] == "message_not_found"
     assert api.call(other, "GET", "/v1/messages").json()["items"] == []
+    operator = api.operator()
+    seen = api.call(operator, "GET", f"/v1/messages/{sent['id']}?tenant=shop").json()
+    assert (seen["sender"], seen["receiver"]) == ("+86138****8001", "+86139****9002")
+    page = api.call(operator, "GET", "/v1/messages?tenant=shop")
+    assert sent["id"] in page.text and A not in page.text and B not in page.text
+    assert api.call(operator, "GET", "/v1/messages").json()["code"] == "request_invalid"
+    assert api.call(operator, "POST", "/v1/messages", body(binding)).json()["code"] == "forbidden"
 
 
 def test_the_policy_on_numbers_holds_for_the_tenants_own_texts(api: Api, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from msgspec import Meta
 from qibai.api import convert, models
 from qibai.api.decode import decode, idempotency_key, instant, no_nulls
 from qibai.api.gate import asked
-from qibai.api.handlers import Asking, IdempotencyKey, services_of
+from qibai.api.handlers import Asking, IdempotencyKey, reached, services_of
+from qibai.api.reach import Reach, Whose
 from qibai.core.errors import BadRequest, MessageNotFound
 from qibai.core.ids import format_id, parse_id
 from qibai.core.messages import MessageState
@@ -49,8 +50,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str | None
     called: Annotated[models.Number, Meta(description="Written to.")] | None
     shown: Annotated[models.Number, Meta(description="What the receiver sees.")] | None
-    sender: models.Msisdn | None
-    receiver: models.Msisdn | None
+    sender: models.Shown | None
+    receiver: models.Shown | None
     state: Annotated[MessageState, Meta(description="Final: `delivered`, `expired`, `rejected`, `unknown`.")]
     reason: Annotated[str, Meta(description="Why it was not passed on or delivered.")] | None
     rule: Annotated[str, Meta(description="With the reason `policy`: the rule.")] | None
@@ -100,7 +101,7 @@ async def send_message(request: Asking, key: IdempotencyKey = None) -> Response[
             valid_s=said.valid_s,
             idempotency=convert.idempotency_of(idempotency_key(who.headers), b"message\n" + who.body),
         )
-    answer = _message(record, services.keyring)
+    answer = _message(record, services.keyring, Reach(tenant_id, whole=True))
     headers = {"Location": f"/v1/messages/{answer.id}"}
     if replayed:
         headers["Idempotent-Replayed"] = "true"
@@ -137,9 +138,10 @@ async def list_messages(  # noqa: PLR0917  # Litestar calls it by name
         Parameter(description="`next_cursor` of the page before.", max_length=64, pattern=ID_PATTERN),
     ] = None,
     limit: Annotated[int, Parameter(description="How many at most.", ge=1, le=1000)] = 100,
+    tenant: Whose = None,
 ) -> MessagePage:
-    """The messages of the tenant's bindings, newest first."""
-    no_nulls(request.scope["query_string"], "binding", "state", "cursor")
+    """The messages of a tenant's bindings, newest first; real numbers masked but for the tenant itself."""
+    no_nulls(request.scope["query_string"], "binding", "state", "cursor", "tenant")
     services = services_of(request)
     before = None if cursor is None else parse_id("m", cursor)
     if cursor is not None and before is None:
@@ -147,10 +149,11 @@ async def list_messages(  # noqa: PLR0917  # Litestar calls it by name
     of_binding = None if binding is None else parse_id("b", binding)
     if binding is not None and of_binding is None:
         raise BadRequest("this is no binding's id", field="binding")
+    whose = await reached(request, tenant)
     async with services.connections.get() as conn:
         rows = await messages.list_messages(
             conn,
-            asked(request.scope).principal.tenant_id,
+            whose.tenant_id,
             before=None if before is None else before[1],
             order_id=order_id,
             binding=of_binding,
@@ -159,7 +162,7 @@ async def list_messages(  # noqa: PLR0917  # Litestar calls it by name
             until=None if until is None else instant(until, "until"),
             limit=limit + 1,
         )
-    page = [_message(row, services.keyring) for row in rows[:limit]]
+    page = [_message(row, services.keyring, whose) for row in rows[:limit]]
     return MessagePage(page, page[-1].id if len(rows) > limit else None)
 
 
@@ -170,21 +173,23 @@ async def list_messages(  # noqa: PLR0917  # Litestar calls it by name
     tags=["messages"],
     opt={"action": Action.MESSAGE_READ},
 )
-async def get_message(request: Asking, id: MessageId) -> Message:
+async def get_message(request: Asking, id: MessageId, tenant: Whose = None) -> Message:
     """One message record."""
+    no_nulls(request.scope["query_string"], "tenant")
     services = services_of(request)
     found = parse_id("m", id)
     if found is None:
         raise MessageNotFound
+    whose = await reached(request, tenant)
     async with services.connections.get() as conn:
-        row = await messages.get_message(conn, asked(request.scope).principal.tenant_id, *found)
-    return _message(row, services.keyring)
+        row = await messages.get_message(conn, whose.tenant_id, *found)
+    return _message(row, services.keyring, whose)
 
 
 HANDLERS: Final = (send_message, list_messages, get_message)
 
 
-def _message(row: messages.MessageRecord, keyring: Keyring) -> Message:
+def _message(row: messages.MessageRecord, keyring: Keyring, whose: Reach) -> Message:
     # a stranger's number is not the tenant's to know
     sender, receiver = (None, None) if row.binding_id is None else row.opened(keyring)
     return Message(
@@ -194,8 +199,8 @@ def _message(row: messages.MessageRecord, keyring: Keyring) -> Message:
         order_id=row.order_id,
         called=None if row.called_number is None else str(row.called_number),
         shown=None if row.shown_number is None else str(row.shown_number),
-        sender=None if sender is None else sender.e164,
-        receiver=None if receiver is None else receiver.e164,
+        sender=whose.shown_if(sender),
+        receiver=whose.shown_if(receiver),
         state=row.state,
         reason=row.reason,
         rule=row.rule,

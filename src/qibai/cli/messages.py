@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from qibai.cli.options import ApiKey, ApiUrl, JsonOut, config_of
+from qibai.cli.options import ApiKey, ApiUrl, JsonOut, Whose, config_of
 from qibai.cli.output import as_json, table
 from qibai.cli.remote import remote
 from qibai.core.messages import MessageState
@@ -22,6 +22,7 @@ def messages(  # noqa: PLR0917  # Typer calls it by name
     state: Annotated[
         MessageState | None, typer.Option(envvar="QIBAI_STATE", help="Only in this state.")
     ] = None,
+    tenant: Whose = None,
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
     json: JsonOut = False,
@@ -30,8 +31,13 @@ def messages(  # noqa: PLR0917  # Typer calls it by name
 
     Example: qibai messages --state rejected
     """
+    query = {"binding": binding, "order_id": order_id, "state": state.value if state else None}
     with remote(config_of(ctx), api_url, api_key) as api:
-        found = api.messages(limit, binding=binding, order_id=order_id, state=state.value if state else None)
+        if tenant is None:
+            found = api.messages(limit, **query)
+        else:
+            given = {name: value for name, value in query.items() if value is not None}
+            found = api.of_tenant(tenant, "messages", limit=limit, **given)
     if json:
         as_json(found)
     else:
