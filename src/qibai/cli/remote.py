@@ -40,7 +40,7 @@ class Remote:
         return [_plain(one) for one in self._client.bindings(number=number)]
 
     def of_tenant(self, tenant: str, kind: str, **query: Any) -> list[dict[str, Any]]:
-        """The latest of a ``kind`` (bindings, calls, messages) of a tenant, for others: numbers are masked."""
+        """A tenant's latest bindings, calls or messages (``kind``), for others: numbers are masked."""
         target = f"/v1/{kind}?" + urlencode({"tenant": tenant, **query})
         items: list[dict[str, Any]] = self._client.request("GET", target)["items"]
         return items

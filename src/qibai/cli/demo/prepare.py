@@ -48,7 +48,7 @@ def prepare(config: Config, actor: Actor, *, quiet: bool) -> Ready:
             f"{config.file} has no peer {PEER}; run the demo in a home of its own: qibai --home DIR demo"
         )
     if not quiet:
-        note("starting PostgreSQL, rtpengine, Kamailio, recorder and API …")
+        note("starting PostgreSQL, rtpengine, Kamailio, recorder, gateway and API …")
     start(config)
     key = _tenant(config, actor)
     with remote(config, None, key) as api:
