@@ -43,6 +43,7 @@ class Table:
         self._refs: dict[Ref, tuple[MessageKey, int]] = {}
         self._dirty: dict[MessageKey, Held] = {}
         self._disowned: list[Fact] = []
+        self._flushing = asyncio.Lock()
         self._finder: Batches[Ref, tuple[Held, int] | None] = Batches(self._find)
         self.ended: Counter[MessageState] = Counter()
         self.on_end: Callable[[Held], None] = lambda held: None  #: a report is due
@@ -183,14 +184,15 @@ class Table:
 
     async def flush(self) -> None:
         """Bring PostgreSQL up to date. Raise StoreUnavailable."""
-        files = self._journal.turn()
-        if self._disowned:
-            await self._database.run(self._disown)
-        pending = list(self._dirty.values())
-        for start in range(0, len(pending), FLUSH_MOST):
-            await self._store(pending[start : start + FLUSH_MOST])
-        self._journal.release(files)
-        self._let_go()
+        async with self._flushing:  # the clock flushes as well
+            files = self._journal.turn()
+            if self._disowned:
+                await self._database.run(self._disown)
+            pending = list(self._dirty.values())
+            for start in range(0, len(pending), FLUSH_MOST):
+                await self._store(pending[start : start + FLUSH_MOST])
+            self._journal.release(files)
+            self._let_go()
 
     async def _store(self, chunk: Sequence[Held]) -> None:
         async def work(conn: Connection) -> list[tuple[Held, int, Change]]:
