@@ -29,7 +29,7 @@ smsc-id = qibai
 host = 127.0.0.1
 port = {port}
 transceiver-mode = true
-smsc-username = peer
+smsc-username = {account}
 smsc-password = {secret}
 system-type = ""
 reconnect-delay = 1
@@ -90,7 +90,9 @@ class Kannel:
 
 
 @contextlib.asynccontextmanager
-async def kannel(folder: Path, port: int, *, tls: bool = False) -> AsyncIterator[Kannel]:
+async def kannel(
+    folder: Path, port: int, *, account: str = "peer", tls: bool = False
+) -> AsyncIterator[Kannel]:
     """Kannel bound to our server on ``port``."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(4)]
@@ -115,7 +117,15 @@ async def kannel(folder: Path, port: int, *, tls: bool = False) -> AsyncIterator
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", http).start()
     config = folder / "kannel.conf"
-    values = {"admin": admin, "box": box, "send": send, "http": http, "port": port, "secret": SECRET}
+    values = {
+        "account": account,
+        "admin": admin,
+        "box": box,
+        "send": send,
+        "http": http,
+        "port": port,
+        "secret": SECRET,
+    }
     config.write_text(_CONFIG.format(folder=folder, tls="true" if tls else "false", **values))
     boxes = []
     quiet = asyncio.subprocess.DEVNULL

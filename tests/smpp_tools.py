@@ -39,6 +39,7 @@ class Inbox:
     receipts: list[Receipt] = field(default_factory=list)
     refs: set[str] = field(default_factory=set)  #: of our own parts; others' receipts are unknown
     unknown: list[Receipt] = field(default_factory=list)
+    early: asyncio.Event | None = None  #: a receipt that is unknown waits for it
     refuse: MessageReason | None = None
     gate: asyncio.Event | None = None
     fails: Exception | None = None
@@ -53,6 +54,10 @@ class Inbox:
         if self.fails is not None:
             raise self.fails
         known = receipt.ref in self.refs
+        if not known and self.early is not None:
+            self.unknown.append(receipt)
+            await self.early.wait()
+            known = receipt.ref in self.refs
         (self.receipts if known else self.unknown).append(receipt)
         return known
 

@@ -85,12 +85,15 @@ async def test_a_refused_message_is_answered_with_its_status(
 async def test_a_receipt_that_overtakes_the_answer_finds_its_message(tmp_path: Path) -> None:
     async with smsc() as (peer, port):
         link = client(tmp_path, port)
-        async with running(link) as inbox:
+        inbox = Inbox(early=asyncio.Event())
+        async with running(link, inbox=inbox):
             await eventually(lambda: link.can_send)
             await peer.hold("submit_sm")
 
             async def submit() -> None:
                 inbox.refs.add(await link.submit(outgoing("hi")))
+                assert inbox.early is not None
+                inbox.early.set()
 
             submitting = asyncio.create_task(submit())
             got = await peer.expect("submit_sm")

@@ -1,5 +1,5 @@
 // An SMPP peer on node's `smpp`, driven by a test: one JSON object a line, in and out.
-//   node peer.js smsc '{"port":0}'                     listens, says {"event":"listening","port":…}
+//   node peer.js smsc '{"port":0,"host":…}'                     listens, says {"event":"listening","port":…}
 //   node peer.js esme '{"port":…,"bind":"transceiver","system_id":…,"password":…,"ca":…}'
 // In:  {"send":"submit_sm","fields":{…}} on the newest session; {"hold":["submit_sm",…]} answers no more of these by
 //      itself; {"answer":SEQUENCE,"fields":{…}} does, perhaps with "session"; {"destroy":true} cuts the connection;
@@ -62,10 +62,10 @@ serve.count = 0;
 if (role === 'smsc') {
   const tls = config.key ? { key: fs.readFileSync(config.key), cert: fs.readFileSync(config.cert) } : {};
   const server = smpp.createServer(tls, serve);
-  server.listen(config.port, '127.0.0.1', () => say({ event: 'listening', port: server.address().port }));
+  server.listen(config.port, config.host || '127.0.0.1', () => say({ event: 'listening', port: server.address().port }));
 } else {
   const tls = config.ca ? { tls: true, ca: fs.readFileSync(config.ca), checkServerIdentity: () => undefined } : {};
-  const peer = smpp.connect({ host: '127.0.0.1', port: config.port, ...tls }, () => {
+  const peer = smpp.connect({ host: '127.0.0.1', port: config.port, localAddress: config.from, ...tls }, () => {
     peer[`bind_${config.bind}`]({ system_id: config.system_id, password: config.password });
   });
   serve(peer);

@@ -47,11 +47,10 @@ class PeerLink:
         self.sessions: list[Session] = []  #: bound ones
         self._window = asyncio.Semaphore(config.window)
         self._pace = AsyncLimiter(config.rate, 1.0) if config.rate else None
-        self._unanswered: set[asyncio.Future[None]] = set()  #: submits that did not return yet
         self._state = LinkState.DOWN
         self._since = datetime.now(UTC)
         self._error = ""
-        self._received = self._sent = self._refused = 0
+        self._in_flight = self._received = self._sent = self._refused = 0
 
     # -- messaging.link.Link -----------------------------------------------------------------
 
@@ -72,7 +71,7 @@ class PeerLink:
             since=self._since,
             peer=self._peer(),
             sessions=len(self.sessions),
-            in_flight=len(self._unanswered),
+            in_flight=self._in_flight,
             window=self.config.window,
             received=self._received,
             sent=self._sent,
@@ -81,18 +80,16 @@ class PeerLink:
         )
 
     async def submit(self, outgoing: Outgoing) -> str:
-        returned: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with self._window:
             if self._pace is not None and self.can_send:
                 await self._pace.acquire()
-            self._unanswered.add(returned)
+            self._in_flight += 1
             try:
                 answer = await self._request(self._write(outgoing))
             except Lost as lost:
                 raise InDoubt from lost
             finally:
-                self._unanswered.discard(returned)
-                returned.set_result(None)
+                self._in_flight -= 1
         try:
             ref = self._read_answer(answer)
         except SubmitError:
@@ -162,9 +159,5 @@ class PeerLink:
         """Hand a receipt to the gateway. Raise StoreUnavailable: the peer has to send it again."""
         if self.inbox is None:
             raise StoreUnavailable("the link does not run")
-        known = await self.inbox.receipt(self.name, receipt)
-        if not known and self._unanswered:  # it overtook the answer to its submit
-            await asyncio.wait(list(self._unanswered), timeout=self.config.answer_s)
-            known = await self.inbox.receipt(self.name, receipt)
-        if not known:
+        if not await self.inbox.receipt(self.name, receipt):
             log.info("receipt_unknown", link=self.name, state=receipt.state.value)
