@@ -1,0 +1,21 @@
+"""The two READMEs say the same: they lead to the same pages and show the same demonstration."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ENGLISH, CHINESE = ((ROOT / name).read_text("utf-8") for name in ("README.md", "README.zh-CN.md"))
+
+
+def test_the_same_pages_and_all_there() -> None:
+    english, chinese = (
+        [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("README")]
+        for text in (ENGLISH, CHINESE)
+    )
+    assert english == chinese
+    assert all((ROOT / link).exists() for link in english)
+
+
+def test_the_same_demonstration() -> None:
+    english, chinese = (re.findall(r"^```\n(.*?)^```", text, re.M | re.S)[1] for text in (ENGLISH, CHINESE))
+    assert english == chinese
