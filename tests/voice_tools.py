@@ -1,13 +1,11 @@
 """Calls through a platform of the test's own: numbers, routes in the store, agents, the check for leaks."""
 
 import socket
-import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from qibai.core.numbering import Code, Msisdn, Number700
 from qibai.records.hangup import Hangup
 from qibai.store.keys import Keyring, binding_aad
 from qibai.testing.leaks import LeakChecker
-from qibai.testing.platform import Platform, free_port, wait_for
+from qibai.testing.platform import Platform, free_port, listening, wait_for
 from qibai.testing.sipp import Agent, Scenario, run
 
 HERE = "127.0.0.10"
@@ -247,15 +245,6 @@ class UdpPeer:
                 ]
                 text = b"\r\n".join([b"SIP/2.0 " + status, *lines, b"Content-Length: 0", b"", b""])
                 self._socket.sendto(text, sender)
-
-
-def listening(at: tuple[str, int], transport: str = "u1") -> bool:
-    """Whether somebody has this port."""
-    ip = ip_address(at[0])
-    table = ("udp" if transport.startswith("u") else "tcp") + ("6" if ip.version == 6 else "")
-    words = struct.unpack(f"={len(ip.packed) // 4}I", ip.packed)
-    place = "".join(f"{word:08X}" for word in words) + f":{at[1]:04X}"
-    return place in Path(f"/proc/net/{table}").read_text("ascii")
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from up_tools import platform_with_peers, tenant_key
 from qibai.client import BindRequest, Client
 from qibai.store import dsn
 from qibai.store.keys import Keyring, binding_aad
-from qibai.testing.platform import free_port, wait_for
-from voice_tools import CALLEE_AT, CALLER_AT, listening
+from qibai.testing.platform import free_port, listening, wait_for
+from voice_tools import CALLEE_AT, CALLER_AT
 
 pytestmark = pytest.mark.voice
 

@@ -17,9 +17,9 @@ from up_tools import platform_with_peers, tenant_key
 from qibai.core.numbering import Msisdn
 from qibai.store import owner_dsn
 from qibai.testing.leaks import Leak, LeakChecker
-from qibai.testing.platform import free_port, wait_for
+from qibai.testing.platform import free_port, listening, wait_for
 from qibai.testing.sipp import Scenario, run
-from voice_tools import CALLEE_AT, CALLER_AT, answering, calling, listening
+from voice_tools import CALLEE_AT, CALLER_AT, answering, calling
 
 pytestmark = pytest.mark.voice
 

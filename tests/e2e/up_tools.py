@@ -13,9 +13,9 @@ from qibai.core.numbering import Code, Number700
 from qibai.store import codes, dsn, tenants
 from qibai.store.keys import Keyring
 from qibai.testing.leaks import LeakChecker
-from qibai.testing.platform import free_port, wait_for
+from qibai.testing.platform import free_port, listening, wait_for
 from qibai.testing.sipp import Scenario, run
-from voice_tools import CALLEE_AT, CALLER_AT, A, B, listening
+from voice_tools import CALLEE_AT, CALLER_AT, A, B
 
 
 @contextmanager

@@ -17,9 +17,9 @@ from qibai.core.text import decode
 from qibai.messaging.link import NotNow, Receipt, Received, Refused, Rejected, Report, Taken
 from qibai.messaging.sip_status import STATUS
 from qibai.testing.leaks import LeakChecker
-from qibai.testing.platform import free_port, wait_for
+from qibai.testing.platform import free_port, listening, wait_for
 from qibai.testing.sipp import Agent, Scenario
-from voice_tools import CALLEE_AT, CALLER_AT, STRANGER_AT, A, B, Bench, listening, peers
+from voice_tools import CALLEE_AT, CALLER_AT, STRANGER_AT, A, B, Bench, peers
 
 pytestmark = pytest.mark.voice
 

@@ -5,9 +5,11 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,6 +30,15 @@ def free_port(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+def listening(at: tuple[str, int], transport: str = "u1") -> bool:
+    """Whether somebody has this port."""
+    ip = ip_address(at[0])
+    table = ("udp" if transport.startswith("u") else "tcp") + ("6" if ip.version == 6 else "")
+    words = struct.unpack(f"={len(ip.packed) // 4}I", ip.packed)
+    place = "".join(f"{word:08X}" for word in words) + f":{at[1]:04X}"
+    return place in Path(f"/proc/net/{table}").read_text("ascii")
 
 
 def wait_for(fact: Callable[[], object], what: str, seconds: float = START_S) -> None:

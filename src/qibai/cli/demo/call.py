@@ -14,7 +14,7 @@ from qibai.cli.output import note
 from qibai.cli.remote import remote
 from qibai.core.errors import ConfigError, Unavailable
 from qibai.testing import sipp
-from qibai.testing.platform import free_port
+from qibai.testing.platform import free_port, listening, wait_for
 
 FRAMES: Final = 100  # two seconds
 _RECORD_TIMEOUT_S: Final = 15.0
@@ -42,11 +42,13 @@ def place_call(ready: Ready, *, quiet: bool) -> Seen:
     folder = Path(tempfile.mkdtemp(prefix="qibai-demo-"))
     caller, callee = Phone(), Phone()
     agents: list[sipp.Agent] = []
+    phone = ("127.0.0.1", ready.peer.port)
     try:
         answers = sipp.Scenario(CALLEE, callee.port).expect_request("INVITE", first=True)
         answers.reply(180).reply(200, sdp=True, retrans=True).expect_request("ACK")
         answers.expect_request("BYE").reply(200)
-        agents.append(sipp.run(answers, folder, "callee", local=("127.0.0.1", ready.peer.port)))
+        agents.append(sipp.run(answers, folder, "callee", local=phone))
+        wait_for(lambda: listening(phone), "B's telephone")
         dials = sipp.Scenario(CALLER, caller.port).invite(ready.binding["x"]).expect(100, optional=True)
         dials.expect(180, optional=True).expect(200).ack().pause(FRAMES * 20 + 500).request("BYE").expect(200)
         voice = ready.config.voice

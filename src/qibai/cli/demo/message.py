@@ -12,7 +12,7 @@ from qibai.cli.output import note
 from qibai.cli.remote import remote
 from qibai.core.errors import Unavailable
 from qibai.testing import sipp
-from qibai.testing.platform import free_port
+from qibai.testing.platform import free_port, listening, wait_for
 
 TEXT: Final = f"At the door, please call {CALLER[3:6]} {CALLER[6:10]} {CALLER[10:]}"
 _RECORD_TIMEOUT_S: Final = 15.0
@@ -34,9 +34,11 @@ def send_message(ready: Ready, *, quiet: bool) -> SeenMessage:
         note(f"A writes to {ready.binding['x']} …")
     folder = Path(tempfile.mkdtemp(prefix="qibai-demo-"))
     agents: list[sipp.Agent] = []
+    phone = ("127.0.0.1", ready.peer.port)
     try:
         gets = sipp.Scenario(CALLEE).expect_request("MESSAGE", first=True).reply(200)
-        agents.append(sipp.run(gets, folder, "receiver", local=("127.0.0.1", ready.peer.port)))
+        agents.append(sipp.run(gets, folder, "receiver", local=phone))
+        wait_for(lambda: listening(phone), "B's telephone")
         writes = sipp.Scenario(CALLER).message(ready.binding["x"], TEXT).expect(202)
         voice = ready.config.voice
         here = ("127.0.0.1", free_port("127.0.0.1"))
