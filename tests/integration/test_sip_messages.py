@@ -120,7 +120,7 @@ def test_asserted_identity_counts_before_from(voice: Bench, gateway: Gateway) ->
 def test_a_sender_that_is_no_number(voice: Bench, gateway: Gateway) -> None:
     """Whether it may send is for the gateway to say."""
     send(voice, Scenario("alice").message("4008001234", "hi").expect(202))
-    assert [(m.source, m.destination) for m in gateway.mailbox.messages] == [("", "4008001234")]
+    assert [(m.source, m.destination) for m in gateway.mailbox.messages] == [("", "+864008001234")]
 
 
 @pytest.mark.parametrize("reason", MessageReason)
