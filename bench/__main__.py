@@ -5,11 +5,11 @@ import os
 import platform
 from pathlib import Path
 
-from bench import binds, lookups, memory, voice
+from bench import binds, lookups, memory, migration, voice
 from bench.figures import Report
 from bench.world import World
 
-PARTS = ("voice", "lookups", "binds", "memory")
+PARTS = ("voice", "lookups", "binds", "memory", "migration")
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     if options.full and not options.sizes:
         sizes.append(10_000_000)
     rounds = 1 if options.quick else 3
-    parts = options.parts or [part for part in PARTS if part != "memory" or options.full]
+    parts = options.parts or [part for part in PARTS if part not in ("memory", "migration") or options.full]
     results: list[tuple[int, dict[str, list[float]]]] = []
     with World.open(options.api_workers) as world:
         for size in sizes:
@@ -41,6 +41,8 @@ def main() -> None:
                 voice.run(world, report, calls=calls, rate=options.rate, rounds=turns, top_rate=top)
         if "memory" in parts:
             memory.run(world, report, requests=20_000 if options.quick else 1_000_000)
+        if "migration" in parts:  # the last: it empties the tables
+            migration.run(world, report, rows=options.rows or (20_000 if options.quick else 1_000_000))
         if len(results) > 1:
             binds.compare(report, results[0], results[-1])
     report.show(machine)
@@ -57,7 +59,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--full",
         action="store_true",
-        help="also with 10,000,000 live bindings (some 10 GB of disk), and the part memory",
+        help="also with 10,000,000 live bindings (some 10 GB of disk), and the parts memory and migration",
     )
     parser.add_argument(
         "--sizes", type=_sizes, metavar="N,M", help="live bindings, ascending, instead of the usual"
@@ -67,6 +69,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--calls", type=int, help="calls in one run (default 1500)")
     parser.add_argument("--rounds", type=int, help="rounds of the part voice (default 5)")
+    parser.add_argument("--rows", type=int, help="old bindings in the part migration (default 1,000,000)")
     parser.add_argument("--rate", type=int, default=300, help="calls a second (default 300)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args()

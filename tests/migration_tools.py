@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from qibai.core.codefile import FileFormat
-from qibai.core.oldfile import BadOldLine, OldLine, OrderFrom, Shape, read_lines
+from qibai.core.oldfile import OrderFrom, RawRow, Reading, Shape, raw_rows, with_header
 from qibai.core.pilot import Rules
 from qibai.store.existing.model import Terms
 from qibai.store.existing.run import Execution, Outcome
@@ -51,12 +51,19 @@ class Text:
     orders: OrderFrom = OrderFrom.OUT_ID
     name: str = "old.jsonl"
     digest: bytes = field(init=False)
+    reading: Reading = field(init=False)
 
     def __post_init__(self) -> None:
         self.digest = hashlib.sha256(self.text.encode()).digest()
+        self.reading = with_header(self._lines, Reading(self.form, self.orders, self.shape))
+        self.reading = self.reading.told_by(list(self.rows()))
 
-    def lines(self) -> Iterator[OldLine | BadOldLine]:
-        return read_lines(self.text.splitlines(keepends=True), self.form, self.shape, self.orders)
+    @property
+    def _lines(self) -> list[str]:
+        return self.text.splitlines(keepends=True)
+
+    def rows(self) -> Iterator[RawRow]:
+        return raw_rows(self._lines, self.reading)
 
 
 async def take_over(dsn: str, keyring: Keyring, tenant_id: int, text: str, terms: Terms = TERMS) -> Outcome:

@@ -1,12 +1,14 @@
 """The file of old bindings, the options that say how it is read, and what stands where it says nothing."""
 
+import contextlib
 import csv
 import hashlib
 import os
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Final, TextIO
 
 import typer
 
@@ -16,7 +18,7 @@ from qibai.core.binding import Scene
 from qibai.core.codefile import FileFormat
 from qibai.core.errors import BadRequest
 from qibai.core.numbering import parse_province
-from qibai.core.oldfile import BadOldLine, OldLine, OrderFrom, Shape, read_lines
+from qibai.core.oldfile import BadOldLine, OrderFrom, RawRow, Reading, Shape, raw_rows, with_header
 from qibai.store.existing.business import BusinessStatus, status
 from qibai.store.existing.model import Terms
 
@@ -40,22 +42,35 @@ SceneOf = Annotated[Scene, typer.Option("--scene", help="Of bindings that name n
 ProvinceOf = Annotated[str | None, typer.Option("--province", help="Of bindings that name none.")]
 
 
+_FIRST: Final = 100  #: rows that are looked at to tell whose export it is
+
+
 class OldFile:
     """An export on disk; read once to check it, once to take it over."""
 
     def __init__(self, path: Path, form: FileFormat | None, shape: Shape | None, orders: OrderFrom) -> None:
-        self.path, self.name, self._shape, self._orders = path, path.name, shape, orders
-        suffix = path.suffix.lower()
-        self._form = form or (FileFormat.CSV if suffix == ".csv" else FileFormat.JSONL)
+        """Raise BadRequest when it is not UTF-8, or nobody's export."""
+        self.path, self.name = path, path.name
+        how = form or (FileFormat.CSV if path.suffix.lower() == ".csv" else FileFormat.JSONL)
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").digest()
-        self.digest = hashlib.sha256(content + f"{self._form} {shape} {orders}".encode()).digest()
+        self.digest = hashlib.sha256(content + f"{how} {shape} {orders}".encode()).digest()
+        self.reading = Reading(how, orders, shape)
+        with self._text() as text:
+            self.reading = with_header(text, self.reading)
+        first = list(islice(self.rows(), _FIRST))
+        self.reading = self.reading.told_by(first)
 
-    def lines(self) -> Iterator[OldLine | BadOldLine]:
-        """Raise BadRequest when it is not UTF-8, or nobody's export."""
+    def rows(self) -> Iterator[RawRow]:
+        """Raise BadRequest when it is not UTF-8."""
+        with self._text() as text:
+            yield from raw_rows(text, self.reading)
+
+    @contextlib.contextmanager
+    def _text(self) -> Iterator[TextIO]:
         try:
             with self.path.open(encoding="utf-8", newline="") as text:
-                yield from read_lines(text, self._form, self._shape, self._orders)
+                yield text
         except UnicodeDecodeError:
             raise BadRequest("the file is not UTF-8", field="file") from None
 

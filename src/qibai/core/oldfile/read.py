@@ -1,7 +1,11 @@
-"""Reading an export line by line: memory does not grow with it."""
+"""Reading an export: its rows as they stand, cheaply and in order; then the bindings in them.
+
+So a batch of rows can go to another process, which reads it as this one would have.
+"""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +15,10 @@ from qibai.core.errors import BadRequest, QibaiError
 from qibai.core.oldfile.line import BadOldLine, OldLine, OrderFrom, bad
 from qibai.core.oldfile.shapes import READERS, Shape, detect, unwrap
 
-_UNKNOWN: Final = "whose export this is cannot be told from its fields; say so with --from"
+#: A line's number, and what stands there: JSON, or a row's cells; None: it is not CSV.
+RawRow = tuple[int, str | list[str] | None]
+
+MOST_IN_LINE: Final = 1_000  #: bindings of one line
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -19,67 +26,105 @@ class _NoObject(BadRequest):
     """This is not a JSON object."""
 
 
-def read_lines(
-    text: Iterable[str], form: FileFormat, shape: Shape | None, orders: OrderFrom
-) -> Iterator[OldLine | BadOldLine]:
-    """Each binding of an export in order; ``shape`` None: as the first line's fields tell.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How rows of an export are read; ``shape`` None: it is yet to be told from the first row."""
 
-    Raise BadRequest when these do not.
-    """
-    rows = _csv_rows(text) if form is FileFormat.CSV else _json_rows(text)
-    place = 0
-    for number, row in rows:
-        if isinstance(row, dict) and shape is None:
+    form: FileFormat
+    orders: OrderFrom = OrderFrom.OUT_ID
+    shape: Shape | None = None
+    header: tuple[str, ...] = ()
+
+    def lines(self, rows: Iterable[RawRow]) -> Iterator[OldLine | BadOldLine]:
+        """The bindings in the rows. Each has a place of its own: its line × 1,000 and where in the line."""
+        for number, raw in rows:
+            try:
+                found = self._bindings(raw)
+            except QibaiError as exc:
+                yield bad(number * MOST_IN_LINE, number, exc)
+                continue
+            for part, one in enumerate(found):
+                yield self._line(number * MOST_IN_LINE + part, number, one)
+
+    def told_by(self, rows: Sequence[RawRow]) -> "Reading":
+        """The same, its shape told from the first row that is one. Raise BadRequest when that is nobody's."""
+        if self.shape is not None:
+            return self
+        for _, raw in rows:
+            try:
+                row = self._row(raw)
+            except QibaiError:
+                continue
             shape = detect(row)
             if shape is None:
-                raise BadRequest(_UNKNOWN, field="from")
+                raise BadRequest(
+                    "whose export this is cannot be told from its fields; say so with --from", field="from"
+                )
+            return replace(self, shape=shape)
+        return replace(self, shape=Shape.OWN)
+
+    def _bindings(self, raw: str | list[str] | None) -> Sequence[Any]:
+        found = unwrap(self.shape or Shape.OWN, self._row(raw))
+        if len(found) > MOST_IN_LINE:
+            raise BadRequest(f"a line may hold {MOST_IN_LINE} bindings")
+        return found
+
+    def _row(self, raw: str | list[str] | None) -> dict[str, Any]:
+        if raw is None:
+            raise BadRequest("this is not CSV")
+        if isinstance(raw, list):
+            if len(raw) != len(self.header):
+                raise BadRequest(f"{len(self.header)} columns are needed")
+            return dict(zip(self.header, raw, strict=True))
         try:
-            found = [row] if isinstance(row, QibaiError) or shape is None else unwrap(shape, row)
-        except QibaiError as exc:
-            found = [exc]
-        for one in found:
-            place += 1
-            yield _line(place, number, one, shape, orders)
-
-
-def _line(place: int, number: int, row: Any, shape: Shape | None, orders: OrderFrom) -> OldLine | BadOldLine:
-    try:
-        if isinstance(row, QibaiError):
-            raise row
-        if shape is None or not isinstance(row, dict):
+            row = _decode(raw)
+        except (msgspec.DecodeError, RecursionError, UnicodeError):
+            raise _NoObject from None
+        if not isinstance(row, dict):
             raise _NoObject
-        return READERS[shape](row).line(place, number, orders, shape.value)
-    except QibaiError as exc:
-        return bad(place, number, exc)
+        return row
+
+    def _line(self, place: int, number: int, row: Any) -> OldLine | BadOldLine:
+        shape = self.shape or Shape.OWN
+        try:
+            if not isinstance(row, dict):
+                raise _NoObject
+            return READERS[shape](row).line(place, number, self.orders, shape.value)
+        except QibaiError as exc:
+            return bad(place, number, exc)
 
 
-def _csv_rows(text: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | QibaiError]]:
+def raw_rows(text: Iterable[str], reading: Reading) -> Iterator[RawRow]:
+    """The rows of an export whose header, if it has one, was read."""
+    if reading.form is FileFormat.JSONL:
+        yield from ((number, line) for number, line in enumerate(text, 1) if line.strip())
+        return
     reader = csv.reader(text)
-    header = [name.strip().removeprefix("\ufeff") for name in next(reader, [])]
-    if len(set(header)) != len(header) or not header:
-        raise BadRequest("the first line names the columns, each once", field="file")
+    next(reader, None)
     while True:
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error:
-            yield reader.line_num, BadRequest("this is not CSV")
+            yield reader.line_num, None
             continue
-        if not cells:
-            continue
-        if len(cells) != len(header):
-            yield reader.line_num, BadRequest(f"{len(header)} columns are needed")
-        else:
-            yield reader.line_num, dict(zip(header, cells, strict=True))
+        if cells:
+            yield reader.line_num, cells
 
 
-def _json_rows(text: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | QibaiError]]:
-    for number, line in enumerate(text, 1):
-        if not line.strip():
-            continue
-        try:
-            row = _decode(line)
-        except (msgspec.DecodeError, RecursionError, UnicodeError):
-            row = None
-        yield number, row if isinstance(row, dict) else _NoObject()
+def with_header(text: Iterable[str], reading: Reading) -> Reading:
+    """The same, with the columns that the first line of a CSV file names. Raise BadRequest."""
+    if reading.form is FileFormat.JSONL:
+        return reading
+    header = tuple(name.strip().removeprefix("\ufeff") for name in next(csv.reader(text), []))
+    if len(set(header)) != len(header) or not header:
+        raise BadRequest("the first line names the columns, each once", field="file")
+    return replace(reading, header=header)
+
+
+def read_lines(text: Sequence[str], reading: Reading) -> Iterator[OldLine | BadOldLine]:
+    """All bindings of an export that is at hand. Raise BadRequest when it is nobody's."""
+    reading = with_header(text, reading)
+    rows = list(raw_rows(text, reading))
+    return reading.told_by(rows).lines(rows)

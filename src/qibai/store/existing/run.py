@@ -1,7 +1,7 @@
 """Taking over a file of old bindings: checked whole, then batch by batch, resumed wherever it was stopped.
 
-Two batches are under way at once: while the database works on one, the other is sealed. A batch that is noted
-as done is never tried again; one that was cut off has left nothing behind.
+Each worker has a batch under way. A batch that is noted as done is never tried again; one that was cut off
+left nothing behind.
 """
 
 import asyncio
@@ -16,18 +16,17 @@ from typing import Final, Protocol
 import psycopg
 from psycopg.rows import class_row
 
-from qibai.core.errors import Conflict, QibaiError
-from qibai.core.oldfile import BadOldLine, OldLine
-from qibai.store.bindings import Entitlement
+from qibai.core.errors import Conflict
+from qibai.core.oldfile import BadOldLine, RawRow, Reading
 from qibai.store.bindings.session import Connection
 from qibai.store.existing.check import Checked, Checker
 from qibai.store.existing.model import BATCH, TURN_LOCK, Counts, Migration, Terms
-from qibai.store.existing.take import Taker, note_rejects
+from qibai.store.existing.take import Wanting, note_rejects
+from qibai.store.existing.workers import Job, Worker, local, workers
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
 
-LANES: Final = 2
 _SQL: Final = load("migration")
 _NOTED: Final = 10_000  #: rejects written at once
 
@@ -40,8 +39,9 @@ class Source(Protocol):
 
     name: str
     digest: bytes  #: of the file, and of how it is read
+    reading: Reading  #: its shape is known
 
-    def lines(self) -> Iterator[OldLine | BadOldLine]: ...
+    def rows(self) -> Iterator[RawRow]: ...
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Outcome:
     migration: Migration
     counts: Counts = field(default_factory=Counts)
     before: int = 0
-    wanting: QibaiError | None = None  #: stopped: more numbers or rights are needed first
+    wanting: Wanting | None = None  #: stopped: more numbers or rights are needed first
 
 
 @asynccontextmanager
@@ -77,8 +77,8 @@ async def check(
     checker = Checker(conn, keyring, terms, datetime.now(UTC))
     await checker.begin()
     try:
-        for _, lines in _batches(source, BATCH):
-            yield checker.found, await checker.add(lines)
+        for _, rows in _batches(source, BATCH):
+            yield checker.found, await checker.add(list(source.reading.lines(rows)))
             step("checked", checker.found.bindings, None)
         yield checker.found, await checker.conflicts()
     finally:
@@ -104,12 +104,17 @@ class Execution:
             done = await self._done(conn, outcome)
             step("taken over", outcome.before, outcome.migration.total)
             batches = _Batches(_batches(self._source, outcome.migration.batch), done)
-            lanes = [asyncio.create_task(self._lane(batches, outcome, step, rate)) for _ in range(LANES)]
-            try:
-                await asyncio.gather(*lanes)
-            finally:
-                for lane in lanes:
-                    lane.cancel()
+            job = Job(self._dsn, self._keyring.path, outcome.migration, self._terms, self._source.reading)
+            few = (outcome.migration.total or 0) <= outcome.migration.batch
+            async with local(job) if few else workers(job) as hands:
+                lanes = [
+                    asyncio.create_task(self._lane(hand, batches, outcome, step, rate)) for hand in hands
+                ]
+                try:
+                    await asyncio.gather(*lanes)
+                finally:
+                    for lane in lanes:
+                        lane.cancel()
             with own_errors():
                 if outcome.wanting is None:
                     await conn.execute(_SQL["finished"], {"id": outcome.migration.id})
@@ -140,41 +145,32 @@ class Execution:
         """The batches to leave alone; a run for the old numbers alone leaves all that are there."""
         with own_errors():
             cur = await conn.execute(_SQL["batches"], {"id": outcome.migration.id})
-            found = {row[0] for row in await cur.fetchall() if row[1] or self._terms.old_only}
-        total = outcome.migration.total
-        size = outcome.migration.batch
-        outcome.before = sum(size if total is None else max(0, min(size, total - n * size)) for n in found)
-        return found
+            found = {row[0]: row[2] for row in await cur.fetchall() if row[1] or self._terms.old_only}
+        outcome.before = sum(found.values())
+        return set(found)
 
-    async def _lane(self, batches: "_Batches", outcome: Outcome, step: Step, rate: float | None) -> None:
-        taker = Taker(
-            self._keyring, outcome.migration, Entitlement(self._tenant_id, self._terms.rules), self._terms
-        )
-        with own_errors():
-            conn = await psycopg.AsyncConnection.connect(
-                self._dsn, autocommit=True, application_name="qibai-migration"
-            )
-        async with conn:
-            for number, lines in batches:
-                with own_errors():
-                    taken = await taker.batch(conn, number, lines)
-                outcome.counts.add(taken.counts)
-                step("taken over", outcome.before + outcome.counts.all, outcome.migration.total)
-                if taken.wanting is not None:
-                    outcome.wanting = outcome.wanting or taken.wanting
-                if outcome.wanting is not None:
-                    return
-                await asyncio.sleep(batches.ahead(outcome.counts.all, rate))
+    async def _lane(
+        self, worker: Worker, batches: "_Batches", outcome: Outcome, step: Step, rate: float | None
+    ) -> None:
+        for number, rows in batches:
+            taken = await worker.take(number, rows)
+            outcome.counts.add(taken.counts)
+            step("taken over", outcome.before + outcome.counts.all, outcome.migration.total)
+            if taken.wanting is not None:
+                outcome.wanting = outcome.wanting or taken.wanting
+            if outcome.wanting is not None:
+                return
+            await asyncio.sleep(batches.ahead(outcome.counts.all, rate))
 
 
 class _Batches:
     """The batches that are to be done, shared by the lanes; and the clock of the throttle."""
 
-    def __init__(self, batches: Iterator[tuple[int, list[OldLine | BadOldLine]]], done: set[int]) -> None:
+    def __init__(self, batches: Iterator[tuple[int, list[RawRow]]], done: set[int]) -> None:
         self._batches, self._done = batches, done
         self._began = time.monotonic()
 
-    def __iter__(self) -> Iterator[tuple[int, list[OldLine | BadOldLine]]]:
+    def __iter__(self) -> Iterator[tuple[int, list[RawRow]]]:
         return (batch for batch in self._batches if batch[0] not in self._done)
 
     def ahead(self, count: int, rate: float | None) -> float:
@@ -182,9 +178,9 @@ class _Batches:
         return 0.0 if rate is None else max(0.0, count / rate - (time.monotonic() - self._began))
 
 
-def _batches(source: Source, size: int) -> Iterator[tuple[int, list[OldLine | BadOldLine]]]:
-    lines = source.lines()
+def _batches(source: Source, size: int) -> Iterator[tuple[int, list[RawRow]]]:
+    rows = source.rows()
     number = 0
-    while batch := list(islice(lines, size)):
+    while batch := list(islice(rows, size)):
         yield number, batch
         number += 1

@@ -6,7 +6,7 @@ Stopped anywhere, a batch is done whole or not at all; what was taken over befor
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from qibai.core.errors import (
     Conflict,
@@ -36,13 +36,20 @@ _SQL: Final = load("migration")
 _WANTING: Final = (NoCodes, PolicyRefused, PoolExhausted, QuotaExceeded)
 
 
+class Wanting(NamedTuple):
+    """Why many bindings could get no 700 number: an error's stable code and message."""
+
+    code: str
+    message: str
+
+
 @dataclass(slots=True)
 class Taken:
     """What became of a batch; ``wanting``: the first thing that stood in the way of many."""
 
     counts: Counts = field(default_factory=Counts)
     rejects: list[BadOldLine] = field(default_factory=list)
-    wanting: QibaiError | None = None
+    wanting: Wanting | None = None
     open: bool = False  #: something is left that could still get a 700 number
 
 
@@ -206,7 +213,7 @@ class Taker:
             if one.error is not None:
                 taken.rejects.append(bad(one.line.place, one.line.number, one.error))
                 if isinstance(one.error, _WANTING):
-                    taken.wanting = taken.wanting or one.error
+                    taken.wanting = taken.wanting or Wanting(one.error.code, one.error.message)
             taken.open = taken.open or one.movable
         counts.rejected += sum(1 for _ in taken.rejects) - sum(1 for one in drafts if one.error is not None)
 

@@ -25,7 +25,7 @@ ON CONFLICT ON CONSTRAINT migration_file_key DO UPDATE SET file = excluded.file
 RETURNING id, tenant_id, file, batch, began_at, checked_at, total, finished_at;
 
 -- name: batches
-SELECT number, done FROM migration_batch WHERE migration_id = %(id)s;
+SELECT number, done, moved + kept + earlier + rejected FROM migration_batch WHERE migration_id = %(id)s;
 
 -- name: note_batch
 INSERT INTO migration_batch AS b (migration_id, number, moved, kept, earlier, rejected, done)
