@@ -53,8 +53,8 @@ class World:
         tls = {"ca": self.tls["cert"]} if self.tls else {}
         return esme(self.port, system_id="south", **{"from": SOUTH_AT}, **tls)
 
-    def north(self) -> contextlib.AbstractAsyncContextManager[tuple[Peer, int]]:
-        return smsc(self.config.messaging.links[0].port, host=NORTH_AT, **self.tls)
+    def north(self, first: int = 0xA0) -> contextlib.AbstractAsyncContextManager[tuple[Peer, int]]:
+        return smsc(self.config.messaging.links[0].port, host=NORTH_AT, first=first, **self.tls)
 
     async def all_end(self, state: str, count: int = 1) -> None:
         await until(lambda: sorted(states(self.dsn).values()) == [state] * count)
@@ -286,6 +286,40 @@ async def test_a_part_in_doubt_is_sent_once_more_and_ends_once(
         await south.expect("deliver_sm", esm_class=4)
         await made.all_end("delivered")
         assert len(north.got("submit_sm")) == 2 and len(south.got("deliver_sm")) == 1
+
+
+async def test_a_centre_that_is_killed_under_load_loses_nothing(
+    home: Path, dsn: str, keyring: Keyring
+) -> None:
+    made, total = world(home, dsn, keyring), 300
+    async with made.gateway() as gateway, made.south() as south:
+        async with made.north() as (first, _):
+            await bound(gateway, "north", "south")
+            for number in range(total):
+                write(south, f"message {number}")
+            await first.expect("submit_sm", count=50)
+            first.process.kill()
+            await first.process.wait()
+        async with made.north(0x10000) as (second, _):
+            await south.expect("submit_sm_resp", count=total, command_status=0)
+            await until(lambda: len(texts(first) | texts(second)) == total)
+            await until(lambda: sum(link.in_flight for link in gateway.stats().links) == 0)
+            for ref in [
+                *ids(first),
+                *(format(0x10000 + n, "x") for n in range(len(second.got("submit_sm")))),
+            ]:
+                receipt(second, ref)
+            await made.all_end("delivered", total)
+            await south.expect("deliver_sm", count=total, message_state=2)
+            answered = {answer["message_id"] for answer in south.got("submit_sm_resp")}
+            assert {told["receipted_message_id"] for told in south.got("deliver_sm")} == answered
+        twice = texts(first) & texts(second)
+        assert len(twice) <= gateway.stats().in_doubt <= made.config.messaging.links[0].window
+        assert len(first.got("submit_sm")) + len(second.got("submit_sm")) == total + len(twice)
+
+
+def texts(peer: Peer) -> set[str]:
+    return {got["short_message"]["message"] for got in peer.got("submit_sm")}
 
 
 async def test_a_receipt_that_overtakes_the_answer(home: Path, dsn: str, keyring: Keyring) -> None:

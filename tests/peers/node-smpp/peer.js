@@ -1,5 +1,5 @@
 // An SMPP peer on node's `smpp`, driven by a test: one JSON object a line, in and out.
-//   node peer.js smsc '{"port":0,"host":…}'                     listens, says {"event":"listening","port":…}
+//   node peer.js smsc '{"port":0,"host":…,"first":…}'           listens, says {"event":"listening","port":…}
 //   node peer.js esme '{"port":…,"bind":"transceiver","system_id":…,"password":…,"ca":…}'
 // In:  {"send":"submit_sm","fields":{…}} on the newest session; {"hold":["submit_sm",…]} answers no more of these by
 //      itself; {"answer":SEQUENCE,"fields":{…}} does, perhaps with "session"; {"destroy":true} cuts the connection;
@@ -15,7 +15,7 @@ const config = JSON.parse(given);
 const say = (event) => process.stdout.write(JSON.stringify(event) + '\n');
 let hold = [];
 let refuse = 0;
-let count = 0xa0;
+let count = config.first || 0xa0;  // ids of what it takes
 let session = null;
 const waiting = new Map();
 const sessions = new Map();
