@@ -309,6 +309,32 @@ def test_a_long_message_to_a_peer_over_tcp(tmp_path: Path) -> None:
         assert gateway.mailbox.texts == ["over TCP"]
 
 
+def test_a_message_over_ipv6(tmp_path: Path) -> None:
+    """Peers speak IPv6; the gateway reaches Kamailio on loopback all the same."""
+
+    def six(port: int) -> list[Peer]:
+        return [Peer(name="carrier", host="::1", port=port)]
+
+    with (
+        message_bench(tmp_path, lambda: NOWHERE, six, parties_at=("::1", "::1"), host="::1") as voice,
+        Gateway(voice.platform.config) as gateway,
+    ):
+        peer = receiver(voice, 200)
+        assert gateway.submit(outgoing("六", voice.number(), B)) == ""
+        peer.wait()
+        assert peer.received[0].startswith(f"MESSAGE sip:{B.e164}@[::1]:")
+        send(voice, Scenario(A.national).message(X, "hi").expect(202), at="::1")
+        assert gateway.mailbox.texts == ["hi"]
+
+
+def test_within_a_call_there_are_no_messages(voice: Bench, gateway: Gateway) -> None:
+    """A message with the tag of a dialog, which is none of ours."""
+    with Raw(voice) as peer:
+        text = peer.message().replace(b">\r\nCall-ID", b">;tag=x\r\nCall-ID")
+        assert peer.ask(text).startswith("SIP/2.0 481 ")
+    assert gateway.mailbox.asked == 0
+
+
 # -- CPIM --------------------------------------------------------------------------------------
 
 WRAPPED = f"""From: A <sip:{A.e164}@home1.example>
