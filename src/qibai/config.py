@@ -138,6 +138,8 @@ class MessageLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answer_s: int = 10  #: how long to wait for an answer
     long: Literal["udh8", "udh16", "sar", "payload"] = "udh8"  #: how long messages leave; CMPP: udh8, udh16
     service: str = ""  #: SMPP's service_type, CMPP's Service_Id
+    fee_type: str = "01"  #: CMPP's FeeType: 01 free, 02 each message, 03 by the month …
+    fee_code: str = "000000"  #: CMPP's FeeCode: what one costs, in 0.01 yuan
     receipt_ids: Literal["same", "decimal", "hex"] = "same"  #: SMPP: ids in receipts, where answers differ
 
 

@@ -12,9 +12,9 @@ from qibai.messaging.link import Outgoing, Received
 from qibai.messaging.smpp.coding import DATA_CODING, encoding_of
 from qibai.messaging.smpp.mapping import Writer, read_message, read_sm
 from qibai.messaging.smpp.status import Status
-from qibai.messaging.smpp.times import read_time, write_validity
 from qibai.messaging.smpp.wire import Command, as_submit, pdu
 from qibai.messaging.stream.session import BadPdu
+from qibai.messaging.stream.times import read_time, write_validity
 
 NOW = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
 SAR_REF, SAR_TOTAL, SAR_SEQ, PAYLOAD = 0x020C, 0x020E, 0x020F, 0x0424

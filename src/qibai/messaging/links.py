@@ -19,6 +19,12 @@ def _smpp(config: Config, keyring: Keyring) -> Sequence[Link]:
     return smpp.links(config)
 
 
+def _cmpp(config: Config, keyring: Keyring) -> Sequence[Link]:
+    from qibai.messaging import cmpp  # noqa: PLC0415  # as above
+
+    return cmpp.links(config)
+
+
 def _sip(config: Config, keyring: Keyring) -> Sequence[Link]:
     from qibai.messaging.sip import SipLink  # noqa: PLC0415  # as above
 
@@ -26,7 +32,7 @@ def _sip(config: Config, keyring: Keyring) -> Sequence[Link]:
 
 
 #: By protocol.
-FACTORIES: Final[Mapping[str, Factory]] = {"smpp": _smpp, "sip": _sip}
+FACTORIES: Final[Mapping[str, Factory]] = {"smpp": _smpp, "cmpp": _cmpp, "sip": _sip}
 
 
 def outlets(config: Config, keyring: Keyring, factories: Mapping[str, Factory] = FACTORIES) -> list[Outlet]:

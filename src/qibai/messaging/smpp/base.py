@@ -42,10 +42,10 @@ class SmppLink(PeerLink):
         # from the microsecond of the start; three random digits, lest a clock that was set back repeats one.
         self._refs = itertools.count(time.time_ns() // 1000 * 1000 + secrets.randbelow(1000), 1000)
 
-    def _write(self, outgoing: Outgoing) -> bytes:
+    def _write(self, outgoing: Outgoing, session: Session) -> bytes:
         return self._writer.message(outgoing, datetime.now(UTC))
 
-    def _write_report(self, report: Report) -> bytes:
+    def _write_report(self, report: Report, session: Session) -> bytes:
         return self._writer.report(report)
 
     def _read_answer(self, frame: bytes) -> str:
@@ -57,9 +57,8 @@ class SmppLink(PeerLink):
             return ""
         with suppress(BadPdu):
             named, _at = read_cstring(frame, HEADER.size)
-            if named:
-                return as_answered(named.decode("ascii", "replace"), self.config.receipt_ids)[:64]
-        return f"-{next(self._refs)}"  # taken, and no receipt can name it: nobody will know what became of it
+            return as_answered(named.decode("ascii", "replace"), self.config.receipt_ids)[:64]
+        return ""
 
     async def take_sm(self, sm: Sm, command: int, sequence: int) -> bytes:
         """Hand a message to the gateway and answer as it decides."""

@@ -29,7 +29,7 @@ class SmppClient(ClientLink, SmppLink):
     def _hello(self, password: str) -> bytes:
         return write_bind(Command.BIND_TRANSCEIVER, self.config.account, password)
 
-    def _welcomed(self, hello: bytes, answer: bytes, password: str) -> None:
+    def _welcomed(self, session: Session, hello: bytes, answer: bytes, password: str) -> None:
         status = HEADER.unpack_from(answer)[2]
         if status != Status.ROK:
             raise BindRefused(f"bind refused with status {status:#04x}")

@@ -13,9 +13,9 @@ from qibai.messaging.link import Outgoing, Received, Report
 from qibai.messaging.smpp.coding import DATA_CODING, encoding_of
 from qibai.messaging.smpp.receipts import ESM_RECEIPT, write_report
 from qibai.messaging.smpp.status import Status
-from qibai.messaging.smpp.times import read_time, write_validity
 from qibai.messaging.smpp.wire import Tag
 from qibai.messaging.stream.session import BadPdu
+from qibai.messaging.stream.times import read_time, write_validity
 
 _ESM_TYPE: Final = 0x3C  #: what kind of message: 0 for one that somebody wrote
 _ESM_UDHI: Final = 0x40

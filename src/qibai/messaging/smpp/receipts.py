@@ -12,8 +12,8 @@ import smpp34
 
 from qibai.core.messages import MessageState
 from qibai.messaging.link import Receipt, Report
-from qibai.messaging.smpp.times import read_short, write_short
 from qibai.messaging.smpp.wire import Tag
+from qibai.messaging.stream.times import read_short, write_short
 
 ReceiptIds = Literal["same", "decimal", "hex"]
 

@@ -48,14 +48,11 @@ class ClientLink(PeerLink):
     def _peer(self) -> str:
         return f"{self.config.host}:{self._port()}"
 
-    def _sends(self, session: Session) -> bool:
-        return True
-
     def _hello(self, password: str) -> bytes:
         """The PDU that says who we are. Raise UnicodeError when it cannot say the password."""
         raise NotImplementedError
 
-    def _welcomed(self, hello: bytes, answer: bytes, password: str) -> None:
+    def _welcomed(self, session: Session, hello: bytes, answer: bytes, password: str) -> None:
         """Read the answer to our hello. Raise BindRefused."""
         raise NotImplementedError
 
@@ -109,7 +106,7 @@ class ClientLink(PeerLink):
                 ssl=context,
             )
         try:
-            self._welcomed(hello, await session.request(hello), password)
+            self._welcomed(session, hello, await session.request(hello), password)
         except BindRefused:
             session.close("not let in")
             raise

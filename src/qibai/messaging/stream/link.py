@@ -1,7 +1,9 @@
 """A peer of either role and protocol: its sessions, window, rate, counters, and what comes in on them."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -85,7 +87,7 @@ class PeerLink:
                 await self._pace.acquire()
             self._in_flight += 1
             try:
-                answer = await self._request(self._write(outgoing))
+                answer = await self._request(partial(self._write, outgoing))
             except Lost as lost:
                 raise InDoubt from lost
             finally:
@@ -100,7 +102,7 @@ class PeerLink:
 
     async def report(self, report: Report) -> None:
         try:
-            answer = await self._request(self._write_report(report))
+            answer = await self._request(partial(self._write_report, report))
         except Lost as lost:  # the same again does no harm
             raise NotNow from lost
         self._read_answer(answer)
@@ -111,11 +113,11 @@ class PeerLink:
         """For the status: who it is."""
         raise NotImplementedError
 
-    def _write(self, outgoing: Outgoing) -> bytes:
-        """The PDU for a part; its sequence number is the session's to set."""
+    def _write(self, outgoing: Outgoing, session: Session) -> bytes:
+        """The PDU for a part; its sequence number is the session's to set. Raise Rejected."""
         raise NotImplementedError
 
-    def _write_report(self, report: Report) -> bytes:
+    def _write_report(self, report: Report, session: Session) -> bytes:
         raise NotImplementedError
 
     def _read_answer(self, frame: bytes) -> str:
@@ -124,7 +126,7 @@ class PeerLink:
 
     def _sends(self, session: Session) -> bool:
         """Whether this bound session takes messages from us."""
-        raise NotImplementedError
+        return True
 
     def set_state(self, state: LinkState, error: str = "") -> None:
         if state is not self._state:
@@ -137,12 +139,12 @@ class PeerLink:
         usable = [session for session in self.sessions if not session.closing and self._sends(session)]
         return min(usable, key=lambda session: session.in_flight, default=None)
 
-    async def _request(self, frame: bytes) -> bytes:
+    async def _request(self, write: Callable[[Session], bytes]) -> bytes:
         session = self._pick()
         if session is None:
             raise NotNow(link_down=True)
         try:
-            return await session.request(frame)
+            return await session.request(write(session))
         except NotSent:
             raise NotNow(link_down=not self.can_send) from None
 

@@ -87,7 +87,7 @@ class Wire(Protocol):
 class Session(asyncio.Protocol):
     """``name`` is for logs."""
 
-    wire: ClassVar[Wire]
+    wire: Wire
     probes: ClassVar[int] = 1  #: without an answer to so many in a row the connection is dead
 
     def __init__(self, owner: Owner, *, name: str, answer_s: float, enquire_s: float) -> None:
@@ -107,8 +107,7 @@ class Session(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._sequence = 0
-        #: by sequence number: the command that was sent, and who waits
-        self._answers: dict[int, tuple[int, asyncio.Future[bytes]]] = {}
+        self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._octets = 0
         self._heard = self._loop.time()
@@ -159,7 +158,7 @@ class Session(asyncio.Protocol):
         self._writable.set()
         if self._watch is not None:
             self._watch.cancel()
-        for _command, future in self._answers.values():
+        for future in self._answers.values():
             if not future.done():
                 future.set_exception(Lost(self.reason))
         self.closed.set()
@@ -171,8 +170,8 @@ class Session(asyncio.Protocol):
         command, sequence = self.wire.head(frame)
         if command & RESPONSE:
             # The waiting submit runs before any task that a later PDU makes: the loop keeps the order.
-            asked, future = self._answers.get(sequence, (0, None))
-            if future is not None and command in (asked | RESPONSE, RESPONSE) and not future.done():
+            future = self._answers.pop(sequence, None)
+            if future is not None and not future.done():
                 future.set_result(frame)
         elif command == self._probe:
             self.write(self.wire.echo(frame))
@@ -239,7 +238,7 @@ class Session(asyncio.Protocol):
     async def _request(self, frame: bytes) -> bytes:
         sequence = self._sequence = self._sequence % _MAX_SEQUENCE + 1
         future: asyncio.Future[bytes] = self._loop.create_future()
-        self._answers[sequence] = (self.wire.head(frame)[0], future)
+        self._answers[sequence] = future
         self.write(self.wire.numbered(frame, sequence))
         try:
             async with asyncio.timeout(self.answer_s):
@@ -274,7 +273,7 @@ class Session(asyncio.Protocol):
             return
         self.closing = True
         if self._answers:
-            await asyncio.wait([future for _, future in self._answers.values()], timeout=self.answer_s)
+            await asyncio.wait(list(self._answers.values()), timeout=self.answer_s)
         if self._transport is not None:
             with suppress(Lost):
                 await self._request(self.wire.leave)

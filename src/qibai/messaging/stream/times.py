@@ -1,4 +1,4 @@
-"""SMPP's times (3.4 §7.1.1) and the short dates inside receipts."""
+"""Times as SMPP (3.4 §7.1.1) and CMPP write them, and the short dates inside receipts."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -32,6 +32,11 @@ def write_validity(until: datetime, now: datetime) -> str:
     left = min(max(until - now, timedelta(seconds=1)), timedelta(days=30))
     hours, rest = divmod(left.seconds, 3600)
     return f"0000{left.days:02d}{hours:02d}{rest // 60:02d}{rest % 60:02d}000R"
+
+
+def write_until(until: datetime) -> str:
+    """The absolute time, in Beijing's; for peers whose clock is right and who know no relative times."""
+    return f"{until.astimezone(BEIJING):%y%m%d%H%M%S}032+"
 
 
 def read_short(text: str) -> datetime | None:

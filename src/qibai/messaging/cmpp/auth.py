@@ -1,0 +1,41 @@
+"""How CMPP peers prove that they know the shared secret: MD5 over it, as the protocol prescribes."""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Final
+
+from qibai.core.pilot.calendar import BEIJING
+
+#: How far the clocks may be apart; an older Connect may be somebody's recording.
+MAX_SKEW: Final = timedelta(minutes=5)
+
+
+def timestamp(now: datetime) -> int:
+    """MMDDHHMMSS in Beijing's time, as a number."""
+    return int(f"{now.astimezone(BEIJING):%m%d%H%M%S}")
+
+
+def authenticator_source(source_addr: str, secret: str, stamp: int) -> bytes:
+    """MD5(Source_Addr + 9 octets of 0 + shared secret + timestamp). Raise UnicodeError."""
+    text = source_addr.encode("ascii") + bytes(9) + secret.encode("ascii") + f"{stamp:010d}".encode()
+    return hashlib.md5(text, usedforsecurity=False).digest()
+
+
+def authenticator_ismg(status: bytes, source: bytes, secret: str) -> bytes:
+    """MD5(Status as in the answer + AuthenticatorSource + shared secret)."""
+    return hashlib.md5(status + source + secret.encode("ascii"), usedforsecurity=False).digest()
+
+
+def is_fresh(stamp: int, now: datetime) -> bool:
+    """Whether the timestamp is near ``now``; it names no year, so the nearest is meant."""
+    digits = f"{stamp:010d}"
+    month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(0, 10, 2))
+    local = now.astimezone(BEIJING)
+    for year in (local.year - 1, local.year, local.year + 1):
+        try:
+            at = datetime(year, month, day, hour, minute, second, tzinfo=BEIJING)
+        except ValueError:
+            continue
+        if abs(at - local) <= MAX_SKEW:
+            return True
+    return False

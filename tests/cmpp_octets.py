@@ -1,0 +1,256 @@
+"""CMPP for tests, from the specification's tables, apart from the codec under test; peers that speak it."""
+
+import asyncio
+import contextlib
+import hashlib
+import itertools
+import struct
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+WAIT_S = 20.0
+CONNECT, TERMINATE, SUBMIT, DELIVER, QUERY, CANCEL, ACTIVE_TEST = 1, 2, 4, 5, 6, 7, 8
+RESP = 0x80000000
+ACCOUNT, SECRET = "901234", "secret"
+
+_SUBMIT = (
+    "Msg_Id:8 Pk_total:1 Pk_number:1 Registered_Delivery:1 Msg_level:1 Service_Id:10s Fee_UserType:1 "
+    "Fee_terminal_Id:{n}s {t}TP_pId:1 TP_udhi:1 Msg_Fmt:1 Msg_src:6s FeeType:2s FeeCode:6s ValId_Time:17s "
+    "At_Time:17s Src_Id:21s DestUsr_tl:1 Dest_terminal_Id:{n}s {d}Msg_Length:1 Msg_Content:*s {r}"
+)
+_DELIVER = (
+    "Msg_Id:8 Dest_Id:21s Service_Id:10s TP_pid:1 TP_udhi:1 Msg_Fmt:1 Src_terminal_Id:{n}s {s}"
+    "Registered_Delivery:1 Msg_Length:1 Msg_Content:*s {r}"
+)
+_WIDE = {
+    "n": "32",
+    "t": "Fee_terminal_type:1 ",
+    "d": "Dest_terminal_type:1 ",
+    "s": "Src_terminal_type:1 ",
+    "r": "LinkID:20s",
+}
+_NARROW = {"n": "21", "t": "", "d": "", "s": "", "r": "Reserve:8s"}
+Fields = dict[str, Any]
+
+
+def md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def layout(command: int, version: int) -> list[tuple[str, str]]:
+    table = (_SUBMIT if command == SUBMIT else _DELIVER).format(**_WIDE if version == 3 else _NARROW)
+    return [(name, size) for name, _, size in (item.partition(":") for item in table.split())]
+
+
+def write(command: int, version: int, fields: Fields) -> bytes:
+    content = fields["Msg_Content"]
+    given = {"Msg_Length": len(content), "DestUsr_tl": 1, "Pk_total": 1, "Pk_number": 1} | fields
+    body = b""
+    for name, size in layout(command, version):
+        if size == "*s":
+            body += content
+        elif size.endswith("s"):
+            value = given.get(name, b"")
+            octets = value.encode() if isinstance(value, str) else value
+            body += struct.pack(size, octets)
+        else:
+            body += int(given.get(name, 0)).to_bytes(int(size), "big")
+    return body
+
+
+def read(command: int, version: int, body: bytes) -> Fields:
+    fields: Fields = {}
+    at = 0
+    for name, size in layout(command, version):
+        count = fields["Msg_Length"] if size == "*s" else int(size.rstrip("s"))
+        octets = body[at : at + count]
+        assert len(octets) == count, f"{name} is cut off"
+        at += count
+        if size == "*s":
+            fields[name] = octets
+        else:
+            fields[name] = (
+                octets.rstrip(b"\0").decode() if size.endswith("s") else int.from_bytes(octets, "big")
+            )
+    assert at == len(body), "octets after the end"
+    return fields
+
+
+def report(version: int, msg_id: int, stat: str, dest: str) -> bytes:
+    size = 32 if version == 3 else 21
+    done = f"{datetime.now(ZoneInfo('Asia/Shanghai')):%y%m%d%H%M}".encode()
+    return struct.pack(f">Q7s10s10s{size}sI", msg_id, stat.encode(), done, done, dest.encode(), 1)
+
+
+def result(version: int, value: int) -> bytes:
+    return value.to_bytes(4 if version == 3 else 1, "big")
+
+
+def connect(
+    version: int,
+    *,
+    account: str = ACCOUNT,
+    secret: str = SECRET,
+    stamp: str = "",
+    claims: int | None = None,
+    proof: bytes | None = None,
+) -> bytes:
+    stamp = stamp or f"{datetime.now(ZoneInfo('Asia/Shanghai')):%m%d%H%M%S}"
+    if proof is None:
+        proof = md5(account.encode() + bytes(9) + secret.encode() + stamp.encode())
+    claimed = version * 16 if claims is None else claims
+    return struct.pack(">6s16sBI", account.encode(), proof, claimed, int(stamp))
+
+
+@dataclass
+class Peer:
+    """One connection that speaks CMPP; ``auto`` answers requests, ``got`` is all that came."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    version: int
+    auto: Callable[["Peer", int, int, bytes], bytes | None] | None = None
+    got: list[tuple[int, int, bytes]] = field(default_factory=list)
+    closed: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    numbers: Any = field(default_factory=lambda: itertools.count(1))
+
+    def send(self, command: int, body: bytes = b"", sequence: int | None = None) -> int:
+        number = next(self.numbers) if sequence is None else sequence
+        self.writer.write(struct.pack(">III", 12 + len(body), command, number) + body)
+        return number
+
+    async def run(self) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                length, command, sequence = struct.unpack(">III", await self.reader.readexactly(12))
+                body = await self.reader.readexactly(length - 12)
+                self.got.append((command, sequence, body))
+                if self.auto is not None and not command & RESP:
+                    answer = self.auto(self, command, sequence, body)
+                    if answer is not None:
+                        self.send(command | RESP, answer, sequence)
+                self.changed.set()
+        self.closed = True
+        self.changed.set()
+
+    async def expect(self, command: int, count: int = 1, sequence: int | None = None) -> bytes:
+        """The body of the ``count``-th such PDU."""
+
+        def found() -> list[bytes]:
+            return [b for c, s, b in self.got if c == command and sequence in (None, s)]
+
+        async with asyncio.timeout(WAIT_S):
+            while len(found()) < count:
+                assert not self.closed, f"the connection was closed; got {[hex(c) for c, _, _ in self.got]}"
+                self.changed.clear()
+                await self.changed.wait()
+        return found()[count - 1]
+
+    async def end(self) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while not self.closed:
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def ask(self, command: int, body: bytes = b"") -> bytes:
+        number = self.send(command, body)
+        return await self.expect(command | RESP, sequence=number)
+
+    def delivered(self) -> list[Fields]:
+        return [read(DELIVER, self.version, b) for c, _, b in self.got if c == DELIVER]
+
+
+def take_all(peer: Peer, command: int, _sequence: int, body: bytes) -> bytes | None:
+    """A peer that takes what it is delivered."""
+    if command == DELIVER:
+        return body[:8] + result(peer.version, 0)
+    return b"\0" if command == ACTIVE_TEST else b""
+
+
+@contextlib.asynccontextmanager
+async def sp(
+    port: int, version: int = 3, *, connected: bool = True, auto: Any = take_all, **fields: Any
+) -> AsyncIterator[Peer]:
+    """A service provider on ``port``; ``fields`` are ``connect``'s."""
+    peer = Peer(*await asyncio.open_connection("127.0.0.1", port), version, auto)
+    task = asyncio.create_task(peer.run())
+    try:
+        if connected:
+            answer = await peer.ask(CONNECT, connect(version, **fields))
+            assert int.from_bytes(answer[:-17], "big") == 0, "not let in"
+        yield peer
+    finally:
+        peer.writer.close()
+        await task
+
+
+@dataclass
+class Ismg:
+    """A carrier's gateway: takes one account; how it answers a Submit is ``answers``, then result 0."""
+
+    version: int = 3
+    highest: int = 0x30
+    secret: str = SECRET
+    peers: list[Peer] = field(default_factory=list)
+    submits: list[Fields] = field(default_factory=list)
+    answers: list[int | None] = field(default_factory=list)  #: results; None: no answer
+    connects: int = 0
+    port: int = 0
+    deaf: bool = False  #: answers nothing
+    forged: bool = False  #: proves nothing
+    ids: Any = field(default_factory=lambda: itertools.count(0x5A5B5C5D00000001))
+
+    @property
+    def peer(self) -> Peer:
+        return self.peers[-1]
+
+    def _auto(self, peer: Peer, command: int, _sequence: int, body: bytes) -> bytes | None:
+        if self.deaf:
+            return None
+        match command:
+            case 1:
+                return self._connect(peer, body)
+            case 4:
+                self.submits.append(read(SUBMIT, peer.version, body))
+                answer = self.answers.pop(0) if self.answers else 0
+                if answer is None:
+                    return None
+                msg_id = next(self.ids) if answer == 0 else 0
+                self.submits[-1]["given"] = msg_id
+                return msg_id.to_bytes(8, "big") + result(peer.version, answer)
+            case 8:
+                return b"\0"
+        return b""
+
+    def _connect(self, peer: Peer, body: bytes) -> bytes:
+        self.connects += 1
+        account, proof, version, stamp = struct.unpack(">6s16sBI", body)
+        peer.version = 3 if version >= 0x30 else 2
+        right = md5(account + bytes(9) + self.secret.encode() + b"%010d" % stamp)
+        status = 4 if version > self.highest else 0 if proof == right else 3
+        head = result(peer.version, status)
+        mine = md5(head + proof + (b"" if self.forged else self.secret.encode()))
+        return head + (mine if status == 0 else bytes(16)) + bytes((self.highest,))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Peer(reader, writer, self.version, self._auto)
+        self.peers.append(peer)
+        await peer.run()
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def ismg(**fields: Any) -> AsyncIterator[Ismg]:
+    made = Ismg(**fields)
+    listener = await asyncio.start_server(made._serve, "127.0.0.1", made.port)
+    made.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield made
+    finally:
+        listener.close()
+        for peer in made.peers:
+            peer.writer.close()
