@@ -8,7 +8,7 @@ from litestar.params import Parameter
 from qibai.api import models
 from qibai.api.decode import instant, no_nulls
 from qibai.api.gate import asked
-from qibai.api.handlers import Asking, reached, services_of
+from qibai.api.handlers import Asking, Limit, OfBinding, Since, Until, reached, services_of
 from qibai.api.reach import Reach, Whose
 from qibai.core.errors import BadRequest, CallNotFound
 from qibai.core.ids import format_id, parse_id
@@ -31,28 +31,19 @@ _CURSOR: Final = "c"
 )
 async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
     request: Asking,
-    binding: Annotated[
-        str | None,
-        Parameter(description="Only of this binding.", max_length=64, pattern=models.ID_PATTERN),
-    ] = None,
+    binding: OfBinding = None,
     number: Annotated[
         str | None,
         Parameter(description="Only to this 700 number.", max_length=15, pattern=models.NUMBER_PATTERN),
     ] = None,
-    since: Annotated[
-        str | None,
-        Parameter(description="Only those that began then or later.", schema_extra={"format": "date-time"}),
-    ] = None,
-    until: Annotated[
-        str | None,
-        Parameter(description="Only those that began before.", schema_extra={"format": "date-time"}),
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     live: Annotated[bool | None, Parameter(description="Only running calls, or only ended ones.")] = None,
     cursor: Annotated[
         str | None,
         Parameter(description="`next_cursor` of the page before.", max_length=64, pattern=models.ID_PATTERN),
     ] = None,
-    limit: Annotated[int, Parameter(description="How many at most.", ge=1, le=1000)] = 100,
+    limit: Limit = 100,
     tenant: Whose = None,
 ) -> models.CallPage:
     """The calls of a tenant's numbers, newest first; real numbers masked but for the tenant itself."""

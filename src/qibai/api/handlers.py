@@ -19,6 +19,19 @@ BindingId = Annotated[
     str,
     Parameter(description="A binding's id.", max_length=64, pattern=models.ID_PATTERN),
 ]
+Since = Annotated[
+    str | None,
+    Parameter(description="Only those that began then or later.", schema_extra={"format": "date-time"}),
+]
+Until = Annotated[
+    str | None,
+    Parameter(description="Only those that began before.", schema_extra={"format": "date-time"}),
+]
+OfBinding = Annotated[
+    str | None,
+    Parameter(description="Only of this binding.", max_length=64, pattern=models.ID_PATTERN),
+]
+Limit = Annotated[int, Parameter(description="How many at most.", ge=1, le=1000)]
 IdempotencyKey = Annotated[
     str | None,
     Parameter(
@@ -92,7 +105,7 @@ async def list_bindings(  # noqa: PLR0917  # Litestar calls it by name
         str | None,
         Parameter(description="`next_cursor` of the page before.", max_length=64, pattern=models.ID_PATTERN),
     ] = None,
-    limit: Annotated[int, Parameter(description="How many at most.", ge=1, le=1000)] = 100,
+    limit: Limit = 100,
     tenant: Whose = None,
 ) -> models.BindingPage:
     """A tenant's bindings, newest first; real numbers masked but for the tenant itself."""

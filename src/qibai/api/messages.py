@@ -11,7 +11,7 @@ from msgspec import Meta
 from qibai.api import convert, models
 from qibai.api.decode import decode, idempotency_key, instant, no_nulls
 from qibai.api.gate import asked
-from qibai.api.handlers import Asking, IdempotencyKey, reached, services_of
+from qibai.api.handlers import Asking, IdempotencyKey, Limit, OfBinding, Since, Until, reached, services_of
 from qibai.api.reach import Reach, Whose
 from qibai.core.errors import BadRequest, MessageNotFound
 from qibai.core.ids import format_id, parse_id
@@ -117,27 +117,18 @@ async def send_message(request: Asking, key: IdempotencyKey = None) -> Response[
 )
 async def list_messages(  # noqa: PLR0917  # Litestar calls it by name
     request: Asking,
-    binding: Annotated[
-        str | None,
-        Parameter(description="Only of this binding.", max_length=64, pattern=models.ID_PATTERN),
-    ] = None,
+    binding: OfBinding = None,
     order_id: Annotated[str | None, Parameter(description="Only of this order.", max_length=64)] = None,
     in_state: Annotated[  # Litestar keeps the name `state` for itself
         MessageState | None, Parameter(query="state", description="Only these.")
     ] = None,
-    since: Annotated[
-        str | None,
-        Parameter(description="Only those that came then or later.", schema_extra={"format": "date-time"}),
-    ] = None,
-    until: Annotated[
-        str | None,
-        Parameter(description="Only those that came before.", schema_extra={"format": "date-time"}),
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     cursor: Annotated[
         str | None,
         Parameter(description="`next_cursor` of the page before.", max_length=64, pattern=ID_PATTERN),
     ] = None,
-    limit: Annotated[int, Parameter(description="How many at most.", ge=1, le=1000)] = 100,
+    limit: Limit = 100,
     tenant: Whose = None,
 ) -> MessagePage:
     """The messages of a tenant's bindings, newest first; real numbers masked but for the tenant itself."""

@@ -79,6 +79,15 @@ class Metrics:
         return generate_latest(registry) + (b"" if self._shared else generate_latest(_OWN))
 
 
+def _said(path: Path) -> dict[str, Any] | None:
+    """What a process wrote of itself, or None."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 class _Recorder(Collector):
     """What the recorder wrote of itself: every number of its file is a gauge."""
 
@@ -86,15 +95,10 @@ class _Recorder(Collector):
         self._path = path
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        try:
-            stats = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
-            stats = None
-        up = isinstance(stats, dict)
-        yield GaugeMetricFamily(
-            "qibai_recorder_reports", "Whether the recorder has reported.", value=float(up)
-        )
-        for name, value in stats.items() if isinstance(stats, dict) else ():
+        stats = _said(self._path)
+        up = float(stats is not None)
+        yield GaugeMetricFamily("qibai_recorder_reports", "Whether the recorder has reported.", value=up)
+        for name, value in (stats or {}).items():
             if isinstance(value, int | float) and str(name).isidentifier():
                 yield GaugeMetricFamily(
                     f"qibai_recorder_{name}", f"{name} of the recorder.", value=float(value)
@@ -108,13 +112,10 @@ class _Gateway(Collector):
         self._path = path
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        try:
-            stats = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
-            stats = None
-        up = isinstance(stats, dict)
-        yield GaugeMetricFamily("qibai_gateway_told", "Whether the gateway has reported.", value=float(up))
-        for name, value in stats.items() if isinstance(stats, dict) else ():
+        stats = _said(self._path)
+        up = float(stats is not None)
+        yield GaugeMetricFamily("qibai_gateway_told", "Whether the gateway has reported.", value=up)
+        for name, value in (stats or {}).items():
             if isinstance(value, int | float):
                 yield GaugeMetricFamily(
                     f"qibai_gateway_{name}", f"{name} of the gateway.", value=float(value)
@@ -124,7 +125,7 @@ class _Gateway(Collector):
                 for kind, count in value.items():
                     family.add_metric([str(kind)], float(count))
                 yield family
-        yield from _links(stats.get("links", []) if isinstance(stats, dict) else [])
+        yield from _links((stats or {}).get("links", []))
 
 
 def _links(links: list[dict[str, Any]]) -> Iterable[GaugeMetricFamily]:

@@ -1,7 +1,7 @@
 """The client for asyncio; method by method the same as ``sync``."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -10,7 +10,7 @@ import niquests
 
 from qibai.client import models, requests
 from qibai.client.errors import NoAnswer, error_of
-from qibai.client.requests import RETRY_STATUS, Asked, Credentials, chunks, pause
+from qibai.client.requests import RETRY_STATUS, Asked, Credentials, Page, chunks, pause
 
 T = TypeVar("T")
 _NO_ANSWER: Final = (
@@ -85,18 +85,12 @@ class AsyncClient:
         page: int = 100,
     ) -> AsyncIterator[models.Binding]:
         """All bindings that fit, newest first, page by page."""
-        cursor: str | None = None
-        while True:
-            answer = await self._ask(
-                requests.bindings(
-                    status=status, order_id=order_id, number=number, mode=mode, cursor=cursor, limit=page
-                )
+        async for item in self._pages(
+            lambda cursor: requests.bindings(
+                status=status, order_id=order_id, number=number, mode=mode, cursor=cursor, limit=page
             )
-            for item in answer.items:
-                yield item
-            cursor = answer.next_cursor
-            if cursor is None:
-                return
+        ):
+            yield item
 
     async def extend(
         self, id: str, *, ttl: int | None = None, expires_at: datetime | None = None
@@ -150,24 +144,12 @@ class AsyncClient:
         page: int = 100,
     ) -> AsyncIterator[models.Call]:
         """All call records that fit, newest first, page by page."""
-        cursor: str | None = None
-        while True:
-            answer = await self._ask(
-                requests.calls(
-                    binding=binding,
-                    number=number,
-                    since=since,
-                    until=until,
-                    live=live,
-                    cursor=cursor,
-                    limit=page,
-                )
+        async for item in self._pages(
+            lambda cursor: requests.calls(
+                binding=binding, number=number, since=since, until=until, live=live, cursor=cursor, limit=page
             )
-            for item in answer.items:
-                yield item
-            cursor = answer.next_cursor
-            if cursor is None:
-                return
+        ):
+            yield item
 
     async def terminate(self, id: str) -> models.Call:
         """Have a running call ended; it takes about a second."""
@@ -192,28 +174,33 @@ class AsyncClient:
         page: int = 100,
     ) -> AsyncIterator[models.Message]:
         """All message records that fit, newest first, page by page."""
+        async for item in self._pages(
+            lambda cursor: requests.messages(
+                binding=binding,
+                order_id=order_id,
+                state=state,
+                since=since,
+                until=until,
+                cursor=cursor,
+                limit=page,
+            )
+        ):
+            yield item
+
+    async def request(self, method: str, target: str, body: Any = None) -> Any:
+        """Whatever else the API has, such as ``/v1/admin/…``, as plain JSON; ``target``: path and query."""
+        return await self._ask(requests.plain(method, target, body))
+
+    async def _pages(self, page: Callable[[str | None], Asked[Any]]) -> AsyncIterator[Any]:
+        """What is on all pages; ``page`` asks for the one at a cursor."""
         cursor: str | None = None
         while True:
-            answer = await self._ask(
-                requests.messages(
-                    binding=binding,
-                    order_id=order_id,
-                    state=state,
-                    since=since,
-                    until=until,
-                    cursor=cursor,
-                    limit=page,
-                )
-            )
+            answer: Page[Any] = await self._ask(page(cursor))
             for item in answer.items:
                 yield item
             cursor = answer.next_cursor
             if cursor is None:
                 return
-
-    async def request(self, method: str, target: str, body: Any = None) -> Any:
-        """Whatever else the API has, such as ``/v1/admin/…``, as plain JSON; ``target``: path and query."""
-        return await self._ask(requests.plain(method, target, body))
 
     async def _ask(self, asked: Asked[T]) -> T:
         attempt = 0

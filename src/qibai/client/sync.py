@@ -1,7 +1,7 @@
 """The client for code that waits."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -10,7 +10,7 @@ import niquests
 
 from qibai.client import models, requests
 from qibai.client.errors import NoAnswer, error_of
-from qibai.client.requests import RETRY_STATUS, Asked, Credentials, chunks, pause
+from qibai.client.requests import RETRY_STATUS, Asked, Credentials, Page, chunks, pause
 
 T = TypeVar("T")
 _NO_ANSWER: Final = (
@@ -85,17 +85,11 @@ class Client:
         page: int = 100,
     ) -> Iterator[models.Binding]:
         """All bindings that fit, newest first, page by page."""
-        cursor: str | None = None
-        while True:
-            answer = self._ask(
-                requests.bindings(
-                    status=status, order_id=order_id, number=number, mode=mode, cursor=cursor, limit=page
-                )
+        return self._pages(
+            lambda cursor: requests.bindings(
+                status=status, order_id=order_id, number=number, mode=mode, cursor=cursor, limit=page
             )
-            yield from answer.items
-            cursor = answer.next_cursor
-            if cursor is None:
-                return
+        )
 
     def extend(
         self, id: str, *, ttl: int | None = None, expires_at: datetime | None = None
@@ -149,23 +143,11 @@ class Client:
         page: int = 100,
     ) -> Iterator[models.Call]:
         """All call records that fit, newest first, page by page."""
-        cursor: str | None = None
-        while True:
-            answer = self._ask(
-                requests.calls(
-                    binding=binding,
-                    number=number,
-                    since=since,
-                    until=until,
-                    live=live,
-                    cursor=cursor,
-                    limit=page,
-                )
+        return self._pages(
+            lambda cursor: requests.calls(
+                binding=binding, number=number, since=since, until=until, live=live, cursor=cursor, limit=page
             )
-            yield from answer.items
-            cursor = answer.next_cursor
-            if cursor is None:
-                return
+        )
 
     def terminate(self, id: str) -> models.Call:
         """Have a running call ended; it takes about a second."""
@@ -190,27 +172,31 @@ class Client:
         page: int = 100,
     ) -> Iterator[models.Message]:
         """All message records that fit, newest first, page by page."""
-        cursor: str | None = None
-        while True:
-            answer = self._ask(
-                requests.messages(
-                    binding=binding,
-                    order_id=order_id,
-                    state=state,
-                    since=since,
-                    until=until,
-                    cursor=cursor,
-                    limit=page,
-                )
+        return self._pages(
+            lambda cursor: requests.messages(
+                binding=binding,
+                order_id=order_id,
+                state=state,
+                since=since,
+                until=until,
+                cursor=cursor,
+                limit=page,
             )
-            yield from answer.items
-            cursor = answer.next_cursor
-            if cursor is None:
-                return
+        )
 
     def request(self, method: str, target: str, body: Any = None) -> Any:
         """Whatever else the API has, such as ``/v1/admin/…``, as plain JSON; ``target``: path and query."""
         return self._ask(requests.plain(method, target, body))
+
+    def _pages(self, page: Callable[[str | None], Asked[Any]]) -> Iterator[Any]:
+        """What is on all pages; ``page`` asks for the one at a cursor."""
+        cursor: str | None = None
+        while True:
+            answer: Page[Any] = self._ask(page(cursor))
+            yield from answer.items
+            cursor = answer.next_cursor
+            if cursor is None:
+                return
 
     def _ask(self, asked: Asked[T]) -> T:
         attempt = 0

@@ -12,9 +12,9 @@ from qibai.core.routing import RouteRecord
 from qibai.core.text import find_numbers, mask
 from qibai.messaging.database import Connection, Database
 from qibai.messaging.hook import HookClient, Question
-from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.message_policy import StoredPolicy, get_policy, policy_aad
+from qibai.store.messages import order_of
 
 _MAX_TENANTS: Final = 10_000
 
@@ -84,12 +84,7 @@ class ContentRules:
         code = record.called.code.value
 
         async def read(conn: Connection) -> str:
-            with own_errors():
-                cursor = await conn.execute(
-                    "SELECT order_id FROM binding WHERE code = %s AND id = %s", [code, record.binding_id]
-                )
-                row = await cursor.fetchone()
-            return row[0] if row else ""
+            return await order_of(conn, code, record.binding_id)
 
         question = Question(
             id=format_id("m", code, id),

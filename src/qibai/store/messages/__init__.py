@@ -31,7 +31,7 @@ from qibai.store.messages.progress import (
     update,
     waiting_parts,
 )
-from qibai.store.messages.query import get_message, list_messages
+from qibai.store.messages.query import get_message, list_messages, order_of
 
 __all__ = [
     "CHANNEL",
@@ -60,6 +60,7 @@ __all__ = [
     "load_rows",
     "open_body",
     "open_party",
+    "order_of",
     "parts_of",
     "party_aad",
     "seal_body",

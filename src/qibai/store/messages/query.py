@@ -55,6 +55,14 @@ async def get_message(conn: Connection, tenant_id: int, code: int, id: int) -> M
     return found[0]
 
 
+async def order_of(conn: Connection, code: int, binding_id: int) -> str:
+    """The order of a binding, "" when it is gone. Raise StoreUnavailable."""
+    with own_errors():
+        cursor = await conn.execute(_SQL["order_of"], {"code": code, "id": binding_id})
+        row = await cursor.fetchone()
+    return str(row[0]) if row else ""
+
+
 async def _all(conn: Connection, name: str, params: dict[str, Any]) -> list[MessageRecord]:
     with own_errors():
         async with conn.cursor(row_factory=kwargs_row(_record)) as cursor:

@@ -144,3 +144,6 @@ SELECT m.code, m.id, m.kind, m.tenant_id, m.binding_id, b.order_id, m.called, m.
        m.valid_until, m.sent_at, m.final_at
 FROM message m LEFT JOIN binding b ON b.code = m.code AND b.id = m.binding_id
 WHERE m.code = %(code)s AND m.id = %(id)s AND m.tenant_id = %(tenant_id)s;
+
+-- name: order_of
+SELECT order_id FROM binding WHERE code = %(code)s AND id = %(id)s;
