@@ -131,16 +131,23 @@ class MessageLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: Literal["", "3.4", "2.0", "3.0"] = ""  #: empty: SMPP 3.4, CMPP 3.0
     priority: int = 10  #: the highest that is up gets messages first; negative: never sent to
     prefixes: list[str] = []  #: only receivers whose number begins so (138, 1709 …); empty: all
-    window: int = 16  #: submits without an answer
-    rate: int = 0  #: submits a second; 0: as fast as the window allows
-    sessions: int = 1  #: connections: how many we make, or at most take
-    enquire_s: int = 30  #: an idle connection is asked after so long
-    answer_s: int = 10  #: how long to wait for an answer
+    window: Annotated[int, msgspec.Meta(ge=1)] = 16  #: submits without an answer
+    rate: Annotated[int, msgspec.Meta(ge=0)] = 0  #: submits a second; 0: as fast as the window allows
+    sessions: Annotated[int, msgspec.Meta(ge=1)] = 1  #: connections: how many we make, or at most take
+    enquire_s: Annotated[int, msgspec.Meta(ge=1)] = 30  #: an idle connection is asked after so long
+    answer_s: Annotated[int, msgspec.Meta(ge=1)] = 10  #: how long to wait for an answer
     long: Literal["udh8", "udh16", "sar", "payload"] = "udh8"  #: how long messages leave; CMPP: udh8, udh16
     service: str = ""  #: SMPP's service_type, CMPP's Service_Id
     fee_type: str = "01"  #: CMPP's FeeType: 01 free, 02 each message, 03 by the month …
     fee_code: str = "000000"  #: CMPP's FeeCode: what one costs, in 0.01 yuan
     receipt_ids: Literal["same", "decimal", "hex"] = "same"  #: SMPP: ids in receipts, where answers differ
+
+    def __post_init__(self) -> None:
+        for source in self.sources:
+            try:
+                ip_network(source, strict=False)
+            except ValueError:
+                raise ValueError(f"sources of link {self.name}: give addresses or CIDR blocks") from None
 
 
 class MessagingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
