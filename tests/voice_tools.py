@@ -179,6 +179,11 @@ class Bench:
         assert not hidden.scan_text(*seen.callee)
         return seen
 
+    @property
+    def latest(self) -> list[Agent]:
+        """The two sides of the call at hand."""
+        return self._agents[-2:]
+
     def wait_set_up(self) -> None:
         """Return when the callee of the call at hand has got the ACK."""
         callee = next(agent for agent in reversed(self._agents) if agent.trace.stem == "callee")

@@ -1,14 +1,21 @@
 """Who offers what when: early media, reliable replies, UPDATE; each description goes through rtpengine."""
 
+import asyncio
+import itertools
 import re
+import socket
+import struct
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from qibai.testing.sipp import Scenario
-from voice_tools import A, B, Bench, answering, bench, calling
+from voice_tools import CALLEE_AT, CALLER_AT, HERE, A, B, Bench, answering, bench, calling, hang_up, wait_for
 
 pytestmark = pytest.mark.voice
+
+EVENT = 101  #: the payload type that both sides offer
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +171,50 @@ def test_offer_in_early_update(voice: Bench) -> None:
     assert "\na=inactive\n" in early
     assert "\na=sendrecv\n" in answer
     assert media_port(answer) == media_port(early)
+
+
+@contextmanager
+def listening_at(address: str) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.bind((address, 0))
+        made.settimeout(0.2)
+        yield made
+
+
+def arrives(key: bytes, seq: int, sender: socket.socket, port: int, receiver: socket.socket) -> bool:
+    """Whether an event sent to the platform's port comes out at the other side, from our own address."""
+    sender.sendto(struct.pack("!BBHII", 0x80, EVENT, seq, 160, 0x5EED) + key, (HERE, port))
+    try:
+        got, source = receiver.recvfrom(2_048)
+    except TimeoutError:
+        return False
+    return got[1] & 0x7F == EVENT and got[12:] == key and source[0] == HERE
+
+
+def test_key_presses_in_rtp_pass(voice: Bench) -> None:
+    """telephone-event (RFC 4733) is agreed on, and its packets pass both ways."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    with listening_at(CALLER_AT) as near, listening_at(CALLEE_AT) as far:
+        caller = Scenario(A.national, port=near.getsockname()[1]).invite(str(x)).expect(100, optional=True)
+        caller.expect(200).ack().expect_request("BYE").reply(200)
+        callee = Scenario(B.national, port=far.getsockname()[1]).expect_request("INVITE", first=True)
+        callee.reply(200, sdp=True, retrans=True).expect_request("ACK").expect_request("BYE").reply(200)
+
+        def press() -> None:
+            voice.wait_set_up()
+            told = [text for agent in voice.latest for text in agent.received if "\nm=audio " in text]
+            key_5, seq = bytes([5, 0x8A, 3, 0x20]), itertools.count(1)  # its end, 100 ms
+            invite = next(text for text in told if text.startswith("INVITE "))
+            answer = next(text for text in told if text.startswith("SIP/2.0 200"))
+            assert f"\na=rtpmap:{EVENT} telephone-event/8000\n" in invite
+            assert f"\na=rtpmap:{EVENT} telephone-event/8000\n" in answer
+            to_callee, to_caller = int(media_port(answer)), int(media_port(invite))
+            wait_for(lambda: arrives(key_5, next(seq), near, to_callee, far), "the key at the callee's")
+            wait_for(lambda: arrives(key_5, next(seq), far, to_caller, near), "the key at the caller's")
+            asyncio.run(hang_up(voice, x))
+
+        voice.call(caller, callee, meanwhile=press)
 
 
 def media_port(text: str) -> str:
