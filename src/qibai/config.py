@@ -178,7 +178,7 @@ class MessagingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RecorderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    batch_ms: int = 100  #: how often events go to the store
+    batch_ms: int = 250  #: how often events go to the store
     keep_spool_s: int = 3_600  #: how long events are kept after they were stored
 
 

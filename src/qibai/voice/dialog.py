@@ -9,10 +9,11 @@ from qibai.core.sip import CleanSdp, Message, leg_of_request, next_hop, sdp_of, 
 from qibai.core.sip.address import read_uri
 from qibai.core.sip.allow import IN_DIALOG
 from qibai.voice.media import MediaUnavailable
+from qibai.voice.memory import source_of
 from qibai.voice.token import DialogState, seal_state
 from qibai.voice.worker import ALLOW, Worker
 
-REQUEST_STATE: Final = "$avp(qr)"  #: the token that the request at hand came with
+REQUEST_STATE: Final = "$avp(qr)"  #: the token that a refreshing request came with
 OTHER_STATE: Final = "$avp(qo)"  #: the token that the other side gets with it
 
 
@@ -31,8 +32,7 @@ def on_request(worker: Worker, request: Message, state: DialogState) -> None:
         return
     if method == "INVITE":
         ksr.tm.t_reply(100, "Trying")
-    hop = next_hop(state.leg)
-    transport = _transport_of(hop)
+    hop, transport = _destination(next_hop(state.leg))
     here = worker.here(transport)
     try:
         token = None
@@ -54,14 +54,14 @@ def on_request(worker: Worker, request: Message, state: DialogState) -> None:
         by = "caller" if state.from_caller else "callee"
         worker.ledger.ended(state, by=by, reason="answered", status=None, q850=16)
     if method != "ACK":
-        ksr.pv.sets(REQUEST_STATE, token_in(request.uri))
+        worker.keep(request, state, source_of(ksr, request))
         if token is not None:
+            ksr.pv.sets(REQUEST_STATE, token_in(request.uri))
             ksr.pv.sets(OTHER_STATE, token)
         ksr.tm.t_on_reply("ksr_reply_dialog")
-    original = ksr.pv.get("$mb")
-    worker.send(text, here, _destination(hop))
+    worker.send(text, here, hop)
     if ksr.tm.t_relay() < 0 and method != "ACK":
-        worker.take_back(original)
+        worker.take_back(request.text)
         ksr.tm.t_reply(503, "Service Unavailable")
 
 
@@ -85,18 +85,11 @@ def _description(worker: Worker, request: Message, state: DialogState) -> CleanS
     return worker.media.offer(text, state.media_id, from_caller=state.from_caller, salt=request.call_id)
 
 
-def _transport_of(uri: str) -> str:
+def _destination(uri: str) -> tuple[str, str]:
+    """``$du`` for a URI, which is its host, port and transport alone, and that transport."""
     parts = read_uri(uri)
     if parts is None:
         raise TokenBroken
-    return "tls" if parts.scheme == "sips" else parts.params.get("transport", "udp").lower()
-
-
-def _destination(uri: str) -> str:
-    """``$du`` for a URI: its host, port and transport alone."""
-    parts = read_uri(uri)
-    if parts is None:
-        raise TokenBroken
-    transport = _transport_of(uri)
+    transport = "tls" if parts.scheme == "sips" else parts.params.get("transport", "udp").lower()
     port = parts.port or (5061 if transport == "tls" else 5060)
-    return f"sip:{parts.host}:{port}" + ("" if transport == "udp" else f";transport={transport}")
+    return f"sip:{parts.host}:{port}" + ("" if transport == "udp" else f";transport={transport}"), transport

@@ -24,6 +24,7 @@ from qibai.core.sip import (
     write_invite,
 )
 from qibai.voice.media import MediaUnavailable
+from qibai.voice.memory import source_of
 from qibai.voice.peers import uri_of
 from qibai.voice.token import DialogState, seal_state
 from qibai.voice.worker import STATE, Worker, end_unanswered
@@ -46,6 +47,7 @@ class _Attempt:
     interval: int  #: of the session timer, seconds
     called: Dialled | None
     caller: Msisdn | None
+    source: tuple[str, int] | None  #: where the INVITE came from, when its sender wants to know
     retry: DialogState | None = None
 
 
@@ -72,10 +74,9 @@ def on_invite(worker: Worker, request: Message, peer: Peer, retry: DialogState |
     ksr.tm.t_reply(100, "Trying")
     called = called_number(request)
     caller = caller_identity(request, trust_asserted=True)
-    if retry is not None:
-        attempt = _Attempt(request, peer, retry.call_id, retry.started_at, interval, called, caller, retry)
-    else:
-        attempt = _Attempt(request, peer, new_id(), time.time(), interval, called, caller)
+    call_id, at = (new_id(), time.time()) if retry is None else (retry.call_id, retry.started_at)
+    source = source_of(ksr, request)
+    attempt = _Attempt(request, peer, call_id, at, interval, called, caller, source, retry)
     decision, record = _decide(worker, attempt)
     if isinstance(decision, Refusal):
         _refuse(worker, attempt, decision, decision.sip, record)
@@ -105,7 +106,7 @@ def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
         target = worker.choose_peer() if retry is None else worker.next_peer(retry.callee_peer)
         if target is None:
             raise _NoPeer
-        text, token = _write(worker, attempt, route, target)
+        text, token, state = _write(worker, attempt, route, target)
     except BadMessage as exc:
         refusal = Refusal(RefusalReason.POLICY, exc.code)
         _refuse(worker, attempt, refusal, _BAD, route.record)
@@ -119,12 +120,12 @@ def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
         if route.record.from_group:
             _touch(worker, route.record)
     ksr.pv.sets(STATE, token)
-    original = ksr.pv.get("$mb")
+    worker.keep(attempt.request, state, attempt.source, retry=retry is not None)
     worker.send(text, worker.here(target.transport), uri_of(target))
     ksr.tm.t_on_reply("ksr_reply_invite")
     ksr.tm.t_on_failure("ksr_failure_invite")
     if ksr.tm.t_relay() < 0:
-        worker.take_back(original)
+        worker.take_back(attempt.request.text)
         if worker.next_peer(target.name) is not None:
             _connect(worker, replace(attempt, retry=worker.state(token)), route)
             return
@@ -181,8 +182,8 @@ def _note_refusal(
     )
 
 
-def _write(worker: Worker, attempt: _Attempt, route: Route, target: Peer) -> tuple[str, str]:
-    """The INVITE for the callee's side, and the callee's token."""
+def _write(worker: Worker, attempt: _Attempt, route: Route, target: Peer) -> tuple[str, str, DialogState]:
+    """The INVITE for the callee's side, the callee's token, and what it says."""
     record, request = route.record, attempt.request
     code = record.code
     callee = worker.routes.open_callee(record)
@@ -220,7 +221,7 @@ def _write(worker: Worker, attempt: _Attempt, route: Route, target: Peer) -> tup
         session_expires=attempt.interval,
         min_se=worker.voice.min_se_s,
     )
-    return text, token
+    return text, token, state
 
 
 def _session_interval(worker: Worker, request: Message) -> int | None:

@@ -15,9 +15,10 @@ from qibai.core.sip import (
     write_response,
 )
 from qibai.voice.dialog import OTHER_STATE, REQUEST_STATE
-from qibai.voice.invite import RETRY_HEADER, hand_on
+from qibai.voice.invite import hand_on
 from qibai.voice.legs import legs_of
 from qibai.voice.media import MediaUnavailable
+from qibai.voice.memory import ASKED, Asked, recalled
 from qibai.voice.token import DialogState, seal_state
 from qibai.voice.worker import STATE, Worker, end_unanswered, parse_request
 
@@ -35,13 +36,10 @@ def on_invite_reply(worker: Worker, text: str) -> None:
     response = parse(text)
     if response.status == 100:
         return
-    original = ksr.pv.get("$T_req($mb)")
-    callee_token = ksr.pv.get(STATE)
-    state = worker.state(callee_token)
-    request = parse_request(original)
-    retried = RETRY_HEADER.lower() in request.fields
-    near = worker.peers.by_name.get(state.caller_peer) if retried else None
-    here = worker.here(near.transport if near else _arrival(worker))
+    known = recalled(ksr.pv.get(ASKED))
+    request, state = known.request(), known.state
+    near = worker.peers.by_name.get(state.caller_peer) if known.retry else None
+    here = worker.here(near.transport if near else known.transport)
     token, sdp = None, None
     if response.status < 300 and response.to_tag and response.first("contact") is not None:
         leg = leg_of_response(response)
@@ -50,14 +48,14 @@ def on_invite_reply(worker: Worker, text: str) -> None:
             from_caller=True,
             leg=leg,
             near_routes=state.leg.routes,
-            offer_in_reply=sdp_of(request) is None,
+            offer_in_reply=not known.offer,
         )
         token = seal_state(caller_state, worker.keys)
-        sdp = _answer(worker, response, request, state, asked_by_caller=True)
+        sdp = _answer(worker, response, known, asked_by_caller=True)
     ksr.textopsx.msg_set_buffer(
-        write_response(response, request, here=here, token=token, sdp=sdp, source=_source(worker, request))
+        write_response(response, request, here=here, token=token, sdp=sdp, source=known.source)
     )
-    _note(worker, request, response, state, (token, callee_token))
+    _note(worker, request, response, state, token)
 
 
 def on_dialog_reply(worker: Worker, text: str) -> None:
@@ -68,23 +66,22 @@ def on_dialog_reply(worker: Worker, text: str) -> None:
     response = parse(text)
     if response.status == 100:
         return
-    request = parse_request(ksr.pv.get("$T_req($mb)"))
-    held = ksr.pv.get(REQUEST_STATE)
-    state = worker.state(held)
-    here = worker.here(_arrival(worker))
+    known = recalled(ksr.pv.get(ASKED))
+    request, state = known.request(), known.state
+    here = worker.here(known.transport)
     refreshing = response.status < 300 and request.method in ("INVITE", "UPDATE")
     token, sdp = None, None
     if refreshing and response.first("contact"):
         leg = leg_of_response(response, routes=state.leg.routes)
-        renewed = msgspec.structs.replace(state, leg=leg, offer_in_reply=sdp_of(request) is None)
+        renewed = msgspec.structs.replace(state, leg=leg, offer_in_reply=not known.offer)
         token = seal_state(renewed, worker.keys)
     if response.status < 300 and request.method != "BYE":
-        sdp = _answer(worker, response, request, state, asked_by_caller=state.from_caller)
+        sdp = _answer(worker, response, known, asked_by_caller=state.from_caller)
     ksr.textopsx.msg_set_buffer(
-        write_response(response, request, here=here, token=token, sdp=sdp, source=_source(worker, request))
+        write_response(response, request, here=here, token=token, sdp=sdp, source=known.source)
     )
     if refreshing and response.status >= 200:
-        tokens = (token or held, ksr.pv.get(OTHER_STATE))
+        tokens = (token or ksr.pv.get(REQUEST_STATE), ksr.pv.get(OTHER_STATE))
         legs = legs_of(worker, request, response, state, asked_by_caller=state.from_caller, tokens=tokens)
         worker.ledger.refreshed(state, legs, session_seconds(response))
 
@@ -140,30 +137,24 @@ def session_seconds(response: Message) -> int | None:
 
 
 def _note(
-    worker: Worker, request: Message, response: Message, state: DialogState, tokens: tuple[str | None, str]
+    worker: Worker, request: Message, response: Message, state: DialogState, caller_token: str | None
 ) -> None:
-    """``tokens``: the caller's and the callee's."""
     status = response.status
     if status < 200:
         if status in (180, 183):
             worker.ledger.ringing(state)
-    elif status < 300:
-        caller_token, callee_token = tokens
-        if caller_token is not None:
-            legs = legs_of(
-                worker, request, response, state, asked_by_caller=True, tokens=(caller_token, callee_token)
-            )
-            worker.ledger.answered(state, legs, session_seconds(response))
+    elif status < 300 and caller_token is not None:
+        tokens = (caller_token, worker.ksr.pv.get(STATE))
+        legs = legs_of(worker, request, response, state, asked_by_caller=True, tokens=tokens)
+        worker.ledger.answered(state, legs, session_seconds(response))
 
 
-def _answer(
-    worker: Worker, response: Message, request: Message, state: DialogState, *, asked_by_caller: bool
-) -> CleanSdp | None:
-    text = sdp_of(response)
+def _answer(worker: Worker, response: Message, known: Asked, *, asked_by_caller: bool) -> CleanSdp | None:
+    text, state = sdp_of(response), known.state
     if text is None:
         return None
     try:
-        if sdp_of(request) is None:  # the request made no offer: this is one
+        if not known.offer:  # the request made no offer: this is one
             return worker.media.offer(
                 text, state.media_id, from_caller=not asked_by_caller, salt=response.call_id
             )

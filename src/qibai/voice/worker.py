@@ -12,6 +12,7 @@ from qibai.store.routes import RouteReader
 from qibai.store.spool import SpoolWriter
 from qibai.voice.ledger import Ledger, failure_of
 from qibai.voice.media import Media
+from qibai.voice.memory import ASKED, asked
 from qibai.voice.peers import Peers, endpoints, uri_of
 from qibai.voice.token import DialogState, open_state
 
@@ -81,6 +82,14 @@ class Worker:
     def has_seen(self, request: Message) -> bool:
         """Whether a request has come round: one of its Vias is ours."""
         return any(place in via for via in request.vias for place in self._places)
+
+    def keep(
+        self, request: Message, state: DialogState, source: tuple[str, int] | None, *, retry: bool = False
+    ) -> None:
+        """Keep with the transaction what replies need of ``request``, which came from ``source``."""
+        transport = self.only_transport or str(self.ksr.pv.get("$proto") or "udp").lower()
+        text = asked(request, state, transport=transport, source=source, retry=retry)
+        self.ksr.pv.sets(ASKED, text)
 
     def send(self, text: str, here: Endpoint, to: str | None) -> None:
         """Put ``text`` in the place of the message at hand, its next hop ``to`` (None: ``$du`` stays)."""

@@ -43,19 +43,21 @@ _NAMES: Final = {name: name.lower() for name in _USUAL.split()} | {
 }
 
 #: Headers that may stand only once: two of them let two elements read two different messages.
-_SINGLE: Final = (
-    "from",
-    "to",
-    "call-id",
-    "cseq",
-    "max-forwards",
-    "content-length",
-    "content-type",
-    "session-expires",
-    "min-se",
-    "rack",
-    "rseq",
-    "expires",
+_SINGLE: Final = frozenset(
+    {
+        "from",
+        "to",
+        "call-id",
+        "cseq",
+        "max-forwards",
+        "content-length",
+        "content-type",
+        "session-expires",
+        "min-se",
+        "rack",
+        "rseq",
+        "expires",
+    }
 )
 
 _WORD: Final = r"[A-Za-z0-9\-.!%*_+`'~]"
@@ -80,8 +82,8 @@ class Message:
     """A request (``method``, ``uri``) or a response (``status``, and the ``method`` it answers)."""
 
     __slots__ = (
-        "body", "call_id", "cseq", "fields", "from_tag", "from_uri", "method", "status", "to_tag", "to_uri",
-        "uri", "vias",
+        "body", "call_id", "cseq", "fields", "from_tag", "from_uri", "method", "status", "text", "to_tag",
+        "to_uri", "uri", "vias",
     )  # fmt: skip
 
     method: str
@@ -96,6 +98,7 @@ class Message:
     to_uri: str
     to_tag: str  #: "" when there is none
     vias: list[str]  #: one entry a hop, the last sender's first
+    text: str  #: the whole message as it came
 
     @property
     def is_request(self) -> bool:
@@ -150,6 +153,7 @@ def parse(text: str | bytes) -> Message:
     """Read one whole message. Raise BadMessage, whose message repeats nothing of the input."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
+    whole = text
     if len(text) > MAX_BYTES:
         raise BadMessage("larger than 65,535 bytes")
     if text[:1] in ("\r", "\n"):
@@ -167,6 +171,7 @@ def parse(text: str | bytes) -> Message:
         raise BadMessage("a control character in a header")
 
     message = Message()
+    message.text = whole
     message.fields = fields = _read_headers(lines)
     message.body = body
     _read_start_line(message, lines[0])
@@ -177,9 +182,6 @@ def parse(text: str | bytes) -> Message:
         message.to_uri, message.to_tag = read_address(fields["to"][0])
     except KeyError:
         raise BadMessage("one of Via, From, To, Call-ID, CSeq is missing") from None
-    for name in _SINGLE:
-        if name in fields and len(fields[name]) > 1:
-            raise BadMessage("a header that may stand once stands twice")
     if not _CALL_ID.fullmatch(message.call_id):
         raise BadMessage("the Call-ID is malformed")
     _read_cseq(message, cseq)
@@ -211,6 +213,8 @@ def _read_headers(lines: list[str]) -> dict[str, list[str]]:
         values = fields.get(name)
         if values is None:
             fields[name] = [value]
+        elif name in _SINGLE:
+            raise BadMessage("a header that may stand once stands twice")
         else:
             values.append(value)
     return fields
