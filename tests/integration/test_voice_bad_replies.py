@@ -25,7 +25,7 @@ def test_final_reply_to_the_invite(voice: Bench, status: int) -> None:
     x = voice.number()
     voice.bind(x, A, B)
     caller = Scenario(A.national).invite(str(x)).expect(100, optional=True).expect(180).expect(502)
-    callee = Scenario(B.national).expect_request("INVITE", first=True).reply(180)
+    callee = Scenario(B.national).expect_request("INVITE", first=True).reply(180).pause(50)
     callee.reply(status, sdp=status == 200, headers=BAD)
     seen = voice.call(caller.fail_ack(str(x)), callee.expect_request("ACK") if status != 200 else callee)
     assert [text.split()[1] for text in seen.caller] == ["100", "180", "502"]
