@@ -29,7 +29,7 @@ CHECKER = LeakChecker({"A": A, "B": B, "C": C})
 
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    with platform_with_peers(tmp_path_factory.mktemp("all"), QIBAI_VOICE_PROBE_INTERVAL_S="0") as made:
+    with platform_with_peers(tmp_path_factory.mktemp("all")) as made:
         made.start()
         made.env["QIBAI_API_KEY"] = tenant_key(made)
         yield made

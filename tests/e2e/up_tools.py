@@ -22,7 +22,8 @@ from voice_tools import CALLEE_AT, CALLER_AT, A, B
 def platform_with_peers(folder: Path, **variables: str) -> Iterator[Cli]:
     """A home, not started yet, that knows where callers and callees are; ``variables`` configure it."""
     home = folder / "home"
-    with cli_in(home, **variables) as cli:
+    # SIPp callees are there for one call and answer no OPTIONS: probed, they would soon count as dead.
+    with cli_in(home, **{"QIBAI_VOICE_PROBE_INTERVAL_S": "0"} | variables) as cli:
         home.mkdir()
         cli.config.file.write_text(
             f'[[voice.peers]]\nname = "callees"\nhost = "{CALLEE_AT}"\nport = {free_port(CALLEE_AT)}\n'
