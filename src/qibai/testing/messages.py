@@ -5,6 +5,7 @@
 
 import asyncio
 import base64
+import contextlib
 import itertools
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -92,7 +93,8 @@ class Line:
 
     async def _reply(self, number: int, question: Said) -> None:
         answer = await self._answer(question)
-        self._write({"n": number, "answer": answer})
+        with contextlib.suppress(ConnectionError):  # they have gone, and will ask again
+            self._write({"n": number, "answer": answer})
 
     def _write(self, said: Said) -> None:
         if self._writer.is_closing():
@@ -247,6 +249,7 @@ class LoopPeer:
         self._connected = asyncio.Event()
         self.submitted: list[Said] = []  #: with the answer's ``ref``
         self.reports: list[Said] = []
+        self.on_report: Callable[[Said], None] = self.reports.append
 
     async def start(self, port: int = 0) -> int:
         """Listen; returns the port."""
@@ -296,7 +299,7 @@ class LoopPeer:
 
     async def _asked(self, said: Said) -> Said:
         if said["op"] == "report":
-            self.reports.append(said)
+            self.on_report(said)
             return {}
         answer = self._on_submit(said)
         self.submitted.append(said | answer)
