@@ -5,11 +5,11 @@ import os
 import platform
 from pathlib import Path
 
-from bench import binds, lookups, memory, migration, voice
+from bench import binds, lookups, memory, messages, migration, voice
 from bench.figures import Report
 from bench.world import World
 
-PARTS = ("voice", "lookups", "binds", "memory", "migration")
+PARTS = ("voice", "lookups", "binds", "messages", "memory", "migration")
 
 
 def main() -> None:
@@ -39,6 +39,10 @@ def main() -> None:
                 top = 0 if options.quick else 3_000
                 turns = options.rounds or (1 if options.quick else 5)
                 voice.run(world, report, calls=calls, rate=options.rate, rounds=turns, top_rate=top)
+        if "messages" in parts:
+            count = options.messages or (1_000 if options.quick else 5_000)
+            turns = options.rounds or (1 if options.quick else 5)
+            messages.run(world, report, messages=count, rate=200, rounds=turns)
         if "memory" in parts:
             memory.run(world, report, requests=20_000 if options.quick else 1_000_000)
         if "migration" in parts:  # the last: it empties the tables
@@ -68,7 +72,8 @@ def _options() -> argparse.Namespace:
         "--api-workers", type=int, default=os.cpu_count() or 1, help="API processes (default: one a CPU)"
     )
     parser.add_argument("--calls", type=int, help="calls in one run (default 1500)")
-    parser.add_argument("--rounds", type=int, help="rounds of the part voice (default 5)")
+    parser.add_argument("--messages", type=int, help="messages in one run (default 5000)")
+    parser.add_argument("--rounds", type=int, help="rounds of the parts voice and messages (default 5)")
     parser.add_argument("--rows", type=int, help="old bindings in the part migration (default 1,000,000)")
     parser.add_argument("--rate", type=int, default=300, help="calls a second (default 300)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")

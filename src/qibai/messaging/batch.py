@@ -1,24 +1,37 @@
-"""Group commit: what came while the previous batch was running becomes the next batch."""
+"""Group commit: what came while the previous batch was running becomes the next batch.
+
+An idle batcher may linger a moment for company, but only while experience says that company comes: a peer
+that sends one message at a time, each after the answer to the one before, does not wait for itself.
+"""
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+PROBE: Final = 16  #: of so many batches at least one lingers, to see whether company comes
+WORTH: Final = 2.0  #: lingering is worth while when batches grow to this
+
 
 class Batches(Generic[Item, Result]):
-    """Puts concurrent submissions together. Nobody waits for company: an idle batcher starts at once."""
+    """Puts concurrent submissions together."""
 
     def __init__(
-        self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], *, most: int = 256
+        self,
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        *,
+        most: int = 256,
+        linger_s: float = 0.0,
     ) -> None:
         """``run`` answers each item of a batch at its place; what it raises, all of the batch get."""
-        self._run, self._most = run, most
+        self._run, self._most, self._linger_s = run, most, linger_s
         self._queue: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._worker: asyncio.Task[None] | None = None
+        self._company = 0.0  # how large batches were that lingered
+        self._hasty = 0  # how many batches since did not
 
     def submit(self, item: Item) -> asyncio.Future[Result]:
         """The item's answer, once its batch has run."""
@@ -28,18 +41,24 @@ class Batches(Generic[Item, Result]):
             self._worker = asyncio.create_task(self._work())
         return future
 
-    async def idle(self) -> None:
-        """Wait until everything submitted is answered."""
-        while self._worker is not None:
-            await asyncio.wait({self._worker})
-
     async def _work(self) -> None:
         try:
             while self._queue:
+                await self._linger()
                 batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._most))]
                 await self._answer(batch)
         finally:
             self._worker = None
+
+    async def _linger(self) -> None:
+        if not self._linger_s or len(self._queue) >= self._most:
+            return
+        if self._company < WORTH and self._hasty < PROBE:
+            self._hasty += 1
+            return
+        await asyncio.sleep(self._linger_s)
+        self._hasty = 0
+        self._company = (self._company + len(self._queue)) / 2
 
     async def _answer(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:

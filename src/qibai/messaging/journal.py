@@ -20,6 +20,7 @@ from qibai.messaging.facts import Fact, facts_of, line_of
 SUFFIX: Final = ".facts"
 MAX_BYTES: Final = 1 << 20
 MAX_AGE_S: Final = 5.0
+LINGER_S: Final = 0.01  #: a receipt waits so long for others, to be made safe with them
 
 _log = structlog.get_logger("gateway")
 
@@ -42,7 +43,8 @@ class Journal:
         self._path: Path | None = None
         self._size = 0
         self._opened_at = 0.0
-        self._syncing: asyncio.Task[None] | None = None
+        self._unsynced: list[int] = []  #: files that are complete
+        self._syncing = asyncio.Lock()
         self._next_sync: asyncio.Task[None] | None = None
         self.damaged = 0  #: lines that could not be read
 
@@ -74,12 +76,8 @@ class Journal:
 
     async def synced(self) -> None:
         """Return once all that is written is safe from a power cut. Raise StoreUnavailable."""
-        if self._syncing is None or self._syncing.done():
-            self._syncing = asyncio.create_task(self._sync())
-            await self._syncing
-            return
-        if self._next_sync is None or self._next_sync.done():
-            self._next_sync = asyncio.create_task(self._sync_after(self._syncing))
+        if self._next_sync is None:
+            self._next_sync = asyncio.create_task(self._sync())
         await asyncio.shield(self._next_sync)
 
     def turn(self) -> list[Path]:
@@ -94,6 +92,8 @@ class Journal:
         for path in files:
             path.unlink(missing_ok=True)
             self._old.remove(path)
+        if not self._old and self._next_sync is None and not self._syncing.locked():
+            self._drop_unsynced()  # they are gone, and nobody waits for them
 
     def backlog(self) -> int:
         """Bytes that a restart would read."""
@@ -102,6 +102,7 @@ class Journal:
     def close(self) -> None:
         """Let go of the folder."""
         self._close()
+        self._drop_unsynced()
         os.close(self._lock)
 
     def _open(self) -> None:
@@ -118,23 +119,33 @@ class Journal:
 
     def _close(self) -> None:
         if self._fd >= 0 and self._path is not None:
-            os.close(self._fd)
+            self._unsynced.append(self._fd)
             self._fd = -1
             self._old.append(self._path)
             self._size = 0
 
-    async def _sync(self) -> None:
-        if self._fd < 0:
-            return
-        fd = os.dup(self._fd)
-        try:
-            await asyncio.to_thread(os.fdatasync, fd)
-        except OSError as exc:
-            raise StoreUnavailable("the journal cannot be written; is the disk full?") from exc
-        finally:
+    def _drop_unsynced(self) -> None:
+        for fd in self._unsynced:
             os.close(fd)
+        self._unsynced.clear()
 
-    async def _sync_after(self, running: asyncio.Task[None]) -> None:
-        await asyncio.wait({running})
-        self._syncing = asyncio.current_task()
-        await self._sync()
+    async def _sync(self) -> None:
+        await asyncio.sleep(LINGER_S)
+        async with self._syncing:
+            self._next_sync = None  # what is written from here on waits for the next
+            done, self._unsynced = self._unsynced, []
+            if self._fd >= 0:
+                done.append(os.dup(self._fd))
+            try:
+                await asyncio.to_thread(_sync_all, done)
+            except OSError as exc:
+                raise StoreUnavailable("the journal cannot be written; is the disk full?") from exc
+
+
+def _sync_all(fds: Sequence[int]) -> None:
+    try:
+        for fd in fds:
+            os.fdatasync(fd)
+    finally:
+        for fd in fds:
+            os.close(fd)
