@@ -272,7 +272,9 @@ def bench(
     dsn = make_dsn()
     config = voice_config(home, dsn, make_peers(port), **changes)
     config = msgspec.structs.replace(
-        config, pilot=pilot or config.pilot, messaging=messaging or config.messaging
+        config,
+        pilot=pilot or config.pilot,
+        messaging=messaging or MessagingConfig(sip_port=free_port("127.0.0.1")),
     )
     keyring = Keyring.load_or_create(config.key_file)
     with Platform(config, clock=clock) as platform:

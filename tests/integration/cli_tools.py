@@ -29,6 +29,7 @@ class Cli:
             "QIBAI_VOICE_UDP_PORT": str(free_port("127.0.0.1", SOCK_DGRAM)),
             "QIBAI_VOICE_TCP_PORT": "0",
             "QIBAI_VOICE_MEDIA_NG_PORT": str(free_port("127.0.0.1", SOCK_DGRAM)),
+            "QIBAI_MESSAGING_SIP_PORT": str(free_port("127.0.0.1", SOCK_DGRAM)),
             **variables,
         }
 

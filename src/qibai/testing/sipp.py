@@ -329,14 +329,15 @@ def run(
     remote: tuple[str, int] | None = None,
     transport: str = "u1",
     timeout_s: int = 20,
+    calls: int = 1,
 ) -> Agent:
-    """Start SIPp at ``local``; without ``remote`` it waits for a call."""
+    """Start SIPp at ``local``; without ``remote`` it waits for as many calls."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.xml"
     path.write_text(scenario.xml(), "utf-8")
     trace, errors = folder / f"{name}.messages", folder / f"{name}.errors"
     command = [
-        *("sipp", "-sf", str(path), "-i", local[0], "-p", str(local[1]), "-t", transport, "-m", "1"),
+        *("sipp", "-sf", str(path), "-i", local[0], "-p", str(local[1]), "-t", transport, "-m", str(calls)),
         *("-trace_msg", "-message_file", str(trace), "-trace_err", "-error_file", str(errors)),
         *("-nostdin", "-timeout", str(timeout_s), "-timeout_error", "-recv_timeout", str(timeout_s * 1000)),
     ]
