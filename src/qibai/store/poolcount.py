@@ -30,14 +30,17 @@ Connection = psycopg.Connection[Any]
 def count_pools(
     conn: Connection, config: Config, *, force: bool = False, stop: Callable[[], bool] = lambda: False
 ) -> bool:
-    """Count if it is time, or if ``force``, a code in a transaction; whether that was done.
+    """Count if it is time, a code in a transaction; whether that was done. ``force``: in any case.
 
     ``conn`` commits by itself. Raise StoreUnavailable, SchemaError.
     """
     with own_errors():
-        locked = conn.execute("SELECT pg_try_advisory_lock(%s)", [COUNT_LOCK]).fetchone()
-        if locked is None or not locked[0]:
-            return False  # somebody else does
+        if force:
+            conn.execute("SELECT pg_advisory_lock(%s)", [COUNT_LOCK])
+        else:
+            locked = conn.execute("SELECT pg_try_advisory_lock(%s)", [COUNT_LOCK]).fetchone()
+            if locked is None or not locked[0]:
+                return False  # somebody else does
         try:
             due = conn.execute(_SQL["due"], {"interval": config.pools.count_interval_s}).fetchone()
             if not force and (due is None or not due[0]):
