@@ -2,7 +2,7 @@
 -- The code's bindings up to then are read by their key; an index on numbers would cost every bind more than a trace is
 -- worth. Binding ids grow with time.
 SELECT b.code, b.id, b.tenant_id, b.mode, b.scene, b.order_id, b.industrial_id, b.province, b.x, b.y, b.a, b.b,
-       b.members, b.max_call_s, b.created_at, b.expires_at, b.released_at, t.name AS tenant, p.name AS platform
+       b.members, b.max_call_s, b.created_at, b.expires_at, b.released_at, b.messages, t.name AS tenant, p.name AS platform
 FROM binding b
 LEFT JOIN tenant t ON t.id = b.tenant_id
 LEFT JOIN platform p ON p.id = t.platform_id
@@ -20,7 +20,7 @@ ORDER BY id DESC;
 
 -- name: binding
 SELECT code, id, tenant_id, mode, scene, order_id, industrial_id, province, x, y, a, b, members, max_call_s,
-       created_at, expires_at, released_at
+       created_at, expires_at, released_at, messages
 FROM binding WHERE code = %(code)s AND id = %(id)s;
 
 -- name: call
