@@ -93,6 +93,7 @@ class TenantCodes:
     rights: Mapping[int, CodeRights]
     province: Mapping[int, str | None]  #: what the operator gave with the code
     quotas: bool
+    existing: bool  #: old middle numbers serve here, of whatever tenant
 
 
 async def read_version(conn: Connection) -> int:
@@ -120,6 +121,7 @@ async def read_tenant(conn: Connection, tenant_id: int) -> TenantCodes:
             locks.setdefault(code, {})[serial] = stops_calls
         rows = await _all(conn, "tenant_codes", params)
         quotas = await _all(conn, "has_quotas", params)
+        existing = await _all(conn, "has_existing", params)
     standings = {key: one.standing for key, one in papers.items()}
     shared: dict[Any, CodeRights] = {}  # most codes are alike
     rights = {}
@@ -135,7 +137,7 @@ async def read_tenant(conn: Connection, tenant_id: int) -> TenantCodes:
             if not own:
                 shared[alike] = found
         rights[code] = found
-    return TenantCodes(version, rights, {row[0]: row[6] for row in rows}, bool(quotas))
+    return TenantCodes(version, rights, {row[0]: row[6] for row in rows}, bool(quotas), bool(existing))
 
 
 async def old_business(conn: Connection, tenant_id: int) -> tuple[Standing, bool]:

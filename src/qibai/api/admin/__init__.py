@@ -1,6 +1,6 @@
 """``/v1/admin``: what operators do with resources, what takes two of them, and the audit trail of it all."""
 
-from qibai.api.admin import applications, audit, codes, dual, limits, papers, platforms
+from qibai.api.admin import applications, audit, codes, dual, existing, limits, papers, platforms
 
 HANDLERS = (
     *platforms.HANDLERS,
@@ -10,6 +10,7 @@ HANDLERS = (
     *limits.HANDLERS,
     *dual.HANDLERS,
     *audit.HANDLERS,
+    *existing.HANDLERS,
 )
 
 __all__ = ["HANDLERS"]

@@ -317,3 +317,42 @@ class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
     items: list[AuditEntry]
     head: Annotated[str, Meta(description="Where the trail ends, `SEQ:HASH`: note it down as an anchor.")]
     next_cursor: int | None
+
+
+class CutOverRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tenant whose old middle numbers are to serve no more."""
+
+    tenant: Label
+    force: Annotated[bool, Meta(description="Although live old bindings have no 700 number.")] = False
+
+
+class GoOnRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tenant whose old middle numbers are to serve again."""
+
+    tenant: Label
+
+
+class ExistingFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of old bindings, and what became of them."""
+
+    file: str
+    began_at: datetime
+    checked_at: datetime | None
+    finished_at: datetime | None
+    total: int | None
+    moved: Annotated[int, Meta(description="Got a 700 number.")]
+    kept: Annotated[int, Meta(description="Serve under their old number alone.")]
+    earlier: Annotated[int, Meta(description="Were there before.")]
+    rejected: int
+
+
+class Existing(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant's old middle numbers outside 700. `cut_over_at` null: they serve, if the rules let them."""
+
+    tenant: str
+    began_at: datetime | None
+    cut_over_at: datetime | None
+    moved: Annotated[int, Meta(description="Live old bindings that have a 700 number.")]
+    kept: Annotated[int, Meta(description="Live old bindings that have none.")]
+    ended: int
+    files: list[ExistingFile]

@@ -4,7 +4,7 @@ from typing import Final
 
 import typer
 
-from qibai.cli.migration import execute, plan, result, turns
+from qibai.cli.migration import execute, notify, plan, result, turns
 
 app: Final = typer.Typer(
     help="Move bindings from old middle numbers to 700 numbers: plan, execute, cut over, roll back.",
@@ -20,6 +20,6 @@ def group() -> None:
     """
 
 
-for _module in (plan, execute, turns, result):
+for _module in (plan, execute, turns, result, notify):
     for _name, _command in _module.COMMANDS.items():
         app.command(_name)(_command)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from qibai.cli.database import Connection, act
+from qibai.cli.migration.notify import tell
 from qibai.cli.migration.progress import progress
 from qibai.cli.migration.result import write_results
 from qibai.cli.migration.source import (
@@ -30,9 +31,11 @@ from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, fail, note
 from qibai.cli.resources.common import read
 from qibai.core.binding import Scene
+from qibai.core.errors import StepRefused
 from qibai.core.oldfile import OrderFrom
 from qibai.core.roles import Action
 from qibai.store import dsn
+from qibai.store.existing.notice import TEXT
 from qibai.store.existing.results import rejects
 from qibai.store.existing.run import Execution, Outcome
 from qibai.store.keys import Keyring
@@ -62,6 +65,9 @@ def execute(  # noqa: PLR0917  # options
     result: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Write old to new there, .csv or .jsonl.")
     ] = None,
+    notify: Annotated[
+        bool, typer.Option("--notify", help="Then tell both parties by text message, as `notify` does.")
+    ] = False,
     json: JsonOut = False,
 ) -> None:
     """Take old bindings over and give each its 700 binding, in batches of 1,000, beside all other work.
@@ -71,6 +77,8 @@ def execute(  # noqa: PLR0917  # options
     Example: qibai migrate-bindings execute old.jsonl --tenant acme --from aliyun --rate 2000
     """
     config = config_of(ctx)
+    if notify and not config.messaging.enabled:
+        raise StepRefused("text messages are switched off (messaging.enabled): nobody can be told by message")
     source = OldFile(file, form, shape, orders)
     terms = terms_of(config, ttl=ttl, shorten=shorten, scene=scene, province=province, old_only=old_only)
     who = tenant_of(ctx, tenant)
@@ -95,6 +103,8 @@ def execute(  # noqa: PLR0917  # options
         path.unlink()
     if result is not None:
         write_results(ctx, who.tenant_id, result)
+    if notify and not old_only:
+        numbers["messages"] = tell(ctx, who.tenant_id, tenant, TEXT, rate, quiet=json)
     _say(outcome, numbers, path if bad else None, bad, json=json)
     if outcome.wanting is not None or counts.rejected:
         raise typer.Exit(1)

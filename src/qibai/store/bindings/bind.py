@@ -15,6 +15,7 @@ from psycopg import errors
 from qibai.core.errors import (
     BindingNotFound,
     IdempotencyMismatch,
+    MiddleNumberAsParty,
     QibaiError,
     QuotaExceeded,
     StoreUnavailable,
@@ -27,6 +28,7 @@ from qibai.store.bindings.query import get_many
 from qibai.store.bindings.request import GIVE, Batch, counted
 from qibai.store.bindings.session import ATTEMPTS, Connection, Epoch, learn_epoch, likely_epoch
 from qibai.store.codes import TenantCode
+from qibai.store.existing.numbers import middle_numbers
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.standing import STALE, read_version
@@ -56,7 +58,8 @@ async def bind_many(
     ``conn`` is in autocommit mode, no transaction open. ``codes`` are the tenant's, or, in production, its
     entitlement: then nothing is bound that rules or quotas forbid at the moment of the commit. An item's
     error is PolicyRefused, QuotaExceeded, NoCodes, NoCodeForProvince, NumberNotOwned, NumberTaken,
-    PoolExhausted or IdempotencyMismatch. Raise StoreUnavailable when the database did not answer (each item
+    PoolExhausted, MiddleNumberAsParty or
+    IdempotencyMismatch. Raise StoreUnavailable when the database did not answer (each item
     may have been bound or not); once some of a bulk are bound, this is the error of the other items instead.
     """
     binder = Binder(conn, keyring, tenant_id, codes, now=now, quarantine=quarantine)
@@ -112,9 +115,22 @@ class Binder:
             if await read_version(self._conn) != version:  # what refuses may be over
                 self._pool = Pool(await self._entitlement.codes(self._conn, self._now, not_version=version))
                 problems = [self._pool.check(draft.item) for draft in drafts]
-        found = list(zip(drafts, problems, strict=True))
-        await self._refuse([(draft, problem) for draft, problem in found if problem is not None])
-        return [draft for draft, problem in found if problem is None]
+        if self._pool.codes.existing:
+            middle = await self._middle(drafts)
+            wrong = MiddleNumberAsParty("a party is a middle number itself")
+            found = zip(drafts, problems, strict=True)
+            problems = [problem or (wrong if draft in middle else None) for draft, problem in found]
+        answers = list(zip(drafts, problems, strict=True))
+        await self._refuse([(draft, problem) for draft, problem in answers if problem is not None])
+        return [draft for draft, problem in answers if problem is None]
+
+    async def _middle(self, drafts: Sequence[Draft]) -> set[Draft]:
+        """Those of which a party is an old middle number that somebody is bound on."""
+        parties = {draft: {*draft.item.parties.near, draft.item.parties.b} for draft in drafts}
+        asked = sorted(set().union(*parties.values()))
+        with own_errors():
+            middle = await middle_numbers(self._conn, self._keyring, self._epoch.write, asked)
+        return {draft for draft, own in parties.items() if not own.isdisjoint(middle)} if middle else set()
 
     async def _refuse(self, refusals: list[tuple[Draft, QibaiError]]) -> None:
         """Give each its error, unless the same request was granted earlier."""

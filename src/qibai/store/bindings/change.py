@@ -17,6 +17,7 @@ from qibai.core.errors import (
     BindingEnded,
     BindingNotFound,
     GroupSizeWrong,
+    MiddleNumberAsParty,
     ModeMismatch,
     NumberTaken,
     QibaiError,
@@ -28,6 +29,7 @@ from qibai.store.bindings.codeset import Entitlement
 from qibai.store.bindings.model import Binding
 from qibai.store.bindings.query import from_row
 from qibai.store.bindings.session import Connection, Epoch, fetch_epoch, persist
+from qibai.store.existing.numbers import middle_numbers
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.routes import FROM_GROUP, NO_MESSAGES, TO_GROUP
 from qibai.store.statements import load
@@ -225,6 +227,8 @@ class _Row:
             _, taken = await self.run("taken_elsewhere", serials=serials, keys=self.keys(sorted(newcomers)))
             if taken:
                 raise NumberTaken("a new party has one of these numbers in another binding already")
+            if await middle_numbers(self._conn, self._keyring, self._epoch.write, sorted(newcomers)):
+                raise MiddleNumberAsParty("a new party is a middle number itself")
         reached = await self._reached(old)
         seal = self._seal
         blobs = {party: seal(party) for party in (*new.near, new.b)}

@@ -20,6 +20,7 @@ class CodeSet:
 
     version: int | None = None
     quotas = False
+    existing = False  #: old middle numbers serve: no party may be one
 
     def __init__(self, codes: Iterable[tuple[int, Iterable[str]]]) -> None:
         """``codes``: each with the provinces that it may be used in."""
@@ -69,7 +70,7 @@ class RuledCodes(CodeSet):
             if may[key] is None:
                 open_codes.append((code, self._where(code, rights)))
         super().__init__(open_codes)
-        self.version, self.quotas = known.version, known.quotas
+        self.version, self.quotas, self.existing = known.version, known.quotas, known.existing
         began = pilot_time(now)
         self._span = began, rules.same_until((rights.standing for rights in _distinct(known.rights)), now)
 

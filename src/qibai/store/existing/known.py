@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from qibai.core.existing import ExistingNumber
-from qibai.core.numbering import Msisdn
 from qibai.store.bindings.arrays import Blobs, Int4s
 from qibai.store.bindings.session import Connection, Epoch
 from qibai.store.existing.draft import OldDraft
-from qibai.store.existing.keys import after, number_key
+from qibai.store.existing.numbers import middle_numbers
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.statements import load
 
@@ -64,27 +62,14 @@ async def known_pairs(
     return found
 
 
-async def old_numbers(
+async def with_middle_party(
     conn: Connection, keyring: Keyring, drafts: Sequence[OldDraft], moment: Moment
 ) -> set[OldDraft]:
     """Those of which a party is an old middle number that somebody is bound on."""
-    owners: list[OldDraft] = []
-    asked: list[ExistingNumber] = []
-    for one in drafts:
-        parties = one.line.parties
-        for party in (parties.a, parties.b):
-            if party is not None:
-                owners.append(one)
-                asked.append(as_old(party))
-    keys = [number_key(keyring, moment.epoch.write, number) for number in asked]
-    params = {
-        "codes": Int4s.of([number.code.value for number in asked]),
-        "first": Blobs.of_blobs(keys),
-        "behind": Blobs.of_blobs([after(key) for key in keys]),
-        "by_next": moment.by_next,
-    }
-    cur = await conn.execute(_SQL["old_numbers"], params, prepare=True, binary=True)
-    return {owners[row[0]] for row in await cur.fetchall()}
+    parties = {one: (one.line.parties.a, one.line.parties.b) for one in drafts}
+    asked = [party for both in parties.values() for party in both if party is not None]
+    middle = await middle_numbers(conn, keyring, moment.epoch.write, asked)
+    return {one for one, both in parties.items() if not middle.isdisjoint(both)} if middle else set()
 
 
 async def forget_free(conn: Connection, drafts: Sequence[OldDraft], now: datetime) -> None:
@@ -95,8 +80,3 @@ async def forget_free(conn: Connection, drafts: Sequence[OldDraft], now: datetim
         "now": now,
     }
     await conn.execute(_SQL["forget_free"], params, binary=True)
-
-
-def as_old(party: Msisdn) -> ExistingNumber:
-    """A real number, as it would be dialled if it were a middle number."""
-    return ExistingNumber(party.e164)

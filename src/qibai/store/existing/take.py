@@ -21,11 +21,12 @@ from qibai.core.errors import (
 from qibai.core.oldfile import BadOldLine, OldLine
 from qibai.core.oldfile.line import bad
 from qibai.store.bindings import BindItem, Bound, Entitlement
+from qibai.store.bindings.allocate import Draft
 from qibai.store.bindings.arrays import Blobs, Int2s, Int4s, Int8s
 from qibai.store.bindings.bind import Binder
 from qibai.store.bindings.session import Connection, fetch_epoch, persist
 from qibai.store.existing.draft import OldDraft, draft
-from qibai.store.existing.known import Known, Moment, forget_free, known_pairs, old_numbers
+from qibai.store.existing.known import Known, Moment, forget_free, known_pairs, with_middle_party
 from qibai.store.existing.model import Counts, Migration, Terms
 from qibai.store.existing.rows import copy_in, serial_of
 from qibai.store.keys import Keyring
@@ -54,7 +55,10 @@ class Taken:
 
 
 class _InTransaction(Binder):
-    """Binds within the transaction at hand: what fails undoes itself alone."""
+    """Binds within the transaction at hand: what fails undoes itself alone. Parties were looked at before."""
+
+    async def _middle(self, drafts: Sequence[Draft]) -> set[Draft]:
+        return set()
 
     async def _execute(self, statement: str, parameters: list[Any]) -> list[Any]:
         async with self._conn.transaction():
@@ -127,7 +131,7 @@ class Taker:
         if not drafts:
             return []
         found = await known_pairs(conn, drafts, moment)
-        parties = await old_numbers(conn, self._keyring, drafts, moment)
+        parties = await with_middle_party(conn, self._keyring, drafts, moment)
         left: list[OldDraft] = []
         used: set[bytes] = set()
         over = False

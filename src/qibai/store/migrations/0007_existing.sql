@@ -22,6 +22,7 @@ CREATE TABLE existing_binding (
     released_at  timestamptz,
     new_code     integer,                       -- the 700 binding that it has become; NULL: none
     new_id       bigint,
+    told_at      timestamptz,                   -- its parties were told the new number
     PRIMARY KEY (code, id)
 ) PARTITION BY HASH (code);
 CREATE INDEX existing_binding_tenant_idx ON existing_binding (tenant_id, id);

@@ -2,7 +2,7 @@
 SELECT * FROM existing_known(%(codes)s, %(keys)s, %(by_next)s, %(now)s);
 
 -- name: old_numbers
-SELECT * FROM existing_numbers(%(codes)s, %(first)s, %(behind)s, %(by_next)s);
+SELECT * FROM existing_numbers(%(codes)s, %(first)s, %(behind)s, (SELECT phase = 2 FROM hash_rotation));
 
 -- name: forget_free
 DELETE FROM existing_route r
@@ -106,7 +106,7 @@ SELECT b.code, b.id FROM (SELECT unnest(%(codes)s::integer[]) AS code, unnest(%(
 JOIN binding b ON b.code = w.code AND b.id = w.id ORDER BY b.code, b.id FOR UPDATE OF b;
 
 -- name: roll_back
-UPDATE existing_binding b SET new_code = NULL, new_id = NULL, released_at = coalesce(b.released_at, w.ended)
+UPDATE existing_binding b SET new_code = NULL, new_id = NULL, told_at = NULL, released_at = coalesce(b.released_at, w.ended)
 FROM (SELECT unnest(%(homes)s::integer[]) AS code, unnest(%(ids)s::bigint[]) AS id,
              unnest(%(ended)s::timestamptz[]) AS ended) w
 WHERE b.code = w.code AND b.id = w.id;
@@ -123,3 +123,10 @@ SELECT e.code, e.id, e.mode, e.x, e.y, e.vendor, e.vendor_id, e.order_id, e.rele
        e.new_code, e.new_id, b.x, b.y, coalesce(b.expires_at, e.expires_at), b.released_at
 FROM existing_binding e LEFT JOIN binding b ON b.code = e.new_code AND b.id = e.new_id
 WHERE e.tenant_id = %(tenant)s ORDER BY e.id;
+
+-- name: not_told
+SELECT code, id, new_code, new_id FROM existing_binding
+WHERE tenant_id = %(tenant)s AND id > %(after)s AND new_id IS NOT NULL AND told_at IS NULL ORDER BY id LIMIT %(limit)s;
+
+-- name: told
+UPDATE existing_binding SET told_at = now() WHERE code = %(code)s AND id = %(id)s;

@@ -45,3 +45,6 @@ FROM standing s
 LEFT JOIN tenant t ON t.id = $1::integer
 LEFT JOIN platform_standing p ON p.platform_id = t.platform_id
 LEFT JOIN existing_business e ON e.tenant_id = t.id;
+
+-- name: has_existing
+SELECT FROM existing_business LIMIT 1;

@@ -1,0 +1,77 @@
+"""``qibai migrate-bindings notify``."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Final
+
+import psycopg
+import typer
+
+from qibai.cli.database import act
+from qibai.cli.migration.progress import progress
+from qibai.cli.migration.source import TenantName, tenant_of
+from qibai.cli.options import JsonOut, config_of
+from qibai.cli.output import as_json, done
+from qibai.core.errors import StepRefused
+from qibai.core.roles import Action
+from qibai.store import dsn
+from qibai.store.existing.notice import TEXT, Notices
+from qibai.store.existing.run import Step
+from qibai.store.failures import own_errors
+from qibai.store.keys import Keyring
+
+TextOf = Annotated[str, typer.Option("--text", help="What they are told; {number} is the one to dial.")]
+
+
+def notify(
+    ctx: typer.Context,
+    tenant: TenantName,
+    text: TextOf = TEXT,
+    rate: Annotated[float | None, typer.Option(min=0.1, help="At most so many bindings a second.")] = None,
+    json: JsonOut = False,
+) -> None:
+    """Tell both parties of each moved binding by text message which 700 number to dial; each once.
+
+    The messages are queued; the gateway sends them (docs/messages.md). Started again, it goes on.
+    Example: qibai migrate-bindings notify --tenant acme --rate 50
+    """
+    config = config_of(ctx)
+    if not config.messaging.enabled:
+        raise StepRefused("text messages are switched off (messaging.enabled): nobody can be told by message")
+    who = tenant_of(ctx, tenant)
+    queued = tell(ctx, who.tenant_id, tenant, text, rate, quiet=json)
+    if json:
+        as_json({"tenant": tenant, "messages": queued})
+    else:
+        done(f"{queued} messages queued")
+
+
+def tell(  # what a notice is made of
+    ctx: typer.Context, tenant_id: int, tenant: str, text: str, rate: float | None, *, quiet: bool
+) -> int:
+    """Queue the messages and record that; returns how many."""
+    config = config_of(ctx)
+    keyring = Keyring.load(config.key_file)
+
+    async def run(step: Step) -> int:
+        with own_errors():
+            conn = await psycopg.AsyncConnection.connect(
+                dsn(config), autocommit=True, application_name="qibai-migration"
+            )
+        async with conn:
+            valid = timedelta(seconds=config.messaging.validity_s)
+            return await Notices(conn, keyring, tenant_id, text, valid).run(step, rate=rate)
+
+    with progress(quiet=quiet) as step:
+        queued = asyncio.run(run(step))
+    act(
+        ctx,
+        lambda _, record: record(
+            Action.RESOURCE_CHANGE, f"tenant:{tenant}", what="migration told", messages=queued
+        ),
+    )
+    return queued
+
+
+COMMANDS: Final[dict[str, Callable[..., None]]] = {"notify": notify}
