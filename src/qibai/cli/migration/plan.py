@@ -138,8 +138,8 @@ def _as_json(made: _Plan, who: BusinessStatus) -> dict[str, Any]:
 
 def _show(made: _Plan, who: BusinessStatus) -> None:
     found = made.found
-    modes = ", ".join(f"{count} {mode}" for mode, count in sorted(found.modes.items()))
-    say(f"{found.bindings} bindings: {found.good} can be taken over ({modes or 'none'}), {made.bad} cannot")
+    modes = ", ".join(f"{count} {mode}" for mode, count in sorted(found.modes.items())) or "none"
+    say(f"{found.bindings} bindings: {found.good} can be taken over, {made.bad} cannot; read: {modes}")
     say(f"{found.numbers} old numbers, {found.reused} of them in several bindings")
     if found.without_b:
         say(f"{found.without_b} have no B: they serve under their old number alone")
