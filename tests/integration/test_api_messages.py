@@ -156,3 +156,9 @@ def test_the_policy_on_numbers_holds_for_the_tenants_own_texts(api: Api, tmp_pat
     assert send(numbers="block")["code"] == "content_blocked"
     assert send(hook="block")["code"] == "content_blocked"
     assert send()["state"] == "queued"
+
+
+def test_a_party_that_may_not_write_is_not_written_for(api: Api, shop: Tenant) -> None:
+    binding = api.bind(shop, messages="b_to_a")
+    assert refused(api, shop, body(binding)) == (403, "direction_forbidden")
+    assert api.call(shop, "POST", "/v1/messages", body(binding, sender=B)).status_code == 202

@@ -148,6 +148,19 @@ def test_cancel(voice: Bench) -> None:
     assert (ended.reason, ended.ended_by) == ("cancelled", "caller")
 
 
+def test_cancel_crosses_the_answer(voice: Bench) -> None:
+    """The callee answered all the same: the caller hears of it, and ends the call as RFC 3261 §9.1 has it."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    caller = Scenario(A.national).invite(str(x)).expect(100, optional=True).expect(180).cancel(str(x))
+    caller.expect(200).expect(200).ack(cseq=1).request("BYE").expect(200)
+    callee = Scenario(B.national, port=18_000).expect_request("INVITE", first=True).reply(180)
+    callee.expect_request("CANCEL").reply(200, contact=False).reply_to_invite(200, sdp=True)
+    voice.call(caller, callee.expect_request("ACK").expect_request("BYE").reply(200))
+    (ended,) = voice.events(CallEventKind.ENDED, x)
+    assert (ended.reason, ended.ended_by) == ("answered", "caller")
+
+
 def test_busy(voice: Bench) -> None:
     """The callee's own phrase does not pass, its status does."""
     x = voice.number()
