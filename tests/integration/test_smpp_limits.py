@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from qibai.messaging.link import LinkState
+from qibai.messaging.link import LinkState, NotNow
 from qibai.messaging.smpp.status import Status
 from qibai.messaging.smpp.wire import MAX_PDU, Command, pdu, write_bind
 from qibai.messaging.stream import server as server_module
 from qibai.messaging.stream import session as session_module
 from smpp_raw import BIND, ENQUIRE, SUBMIT, raw
-from smpp_tools import A, Inbox, X, eventually, listening, password, running, server
+from smpp_tools import A, Inbox, X, eventually, listening, outgoing, password, running, server
 
 NACK = 0x8000_0000
 BOUND, SUBMITTED = Command.BIND_TRANSCEIVER | NACK, Command.SUBMIT_SM | NACK
@@ -91,6 +91,22 @@ async def test_what_cannot_be_read_is_answered_and_the_connection_goes_on(tmp_pa
         assert inbox.messages == []
         peer.send(*(bytes([octet]) for octet in SUBMIT))
         assert await peer.until(SUBMITTED) == 0
+
+
+async def test_an_answer_to_something_else_is_no_answer(tmp_path: Path) -> None:
+    made = server(tmp_path)
+    (link,) = made.links
+    async with running(link), raw(await listening(made), bound=True) as peer:
+        submitting = asyncio.create_task(link.submit(outgoing("hi")))
+        _command, _status, sequence = await peer.read()
+        peer.send(
+            pdu(Command.ENQUIRE_LINK | NACK, sequence), pdu(Command.SUBMIT_SM | NACK, sequence), ENQUIRE
+        )
+        assert await peer.until(Command.ENQUIRE_LINK | NACK) == 0
+        assert not submitting.done()
+        peer.send(pdu(NACK, sequence, status=Status.RTHROTTLED))
+        with pytest.raises(NotNow):
+            await submitting
 
 
 async def test_more_at_once_than_can_wait_is_throttled(

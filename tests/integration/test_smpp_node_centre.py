@@ -204,6 +204,20 @@ async def test_what_the_centre_does_not_take(tmp_path: Path, status: int, proble
             assert link.status().refused == 1
 
 
+async def test_a_part_that_was_taken_without_an_id_is_not_taken_for_delivered(tmp_path: Path) -> None:
+    async with smsc() as (peer, port):
+        link = client(tmp_path, port)
+        async with running(link):
+            await eventually(lambda: link.can_send)
+            await peer.hold("submit_sm")
+            submits = [asyncio.create_task(link.submit(outgoing("hi"))) for _ in range(2)]
+            await peer.expect("submit_sm", count=2)
+            for got in peer.got("submit_sm"):
+                peer.order(answer=got["sequence_number"], fields={"message_id": ""})
+            refs = await asyncio.gather(*submits)
+            assert all(refs) and refs[0] != refs[1]
+
+
 async def test_a_part_without_an_answer_is_in_doubt_and_the_link_comes_back(tmp_path: Path) -> None:
     async with smsc() as (peer, port):
         link = client(tmp_path, port)

@@ -57,8 +57,9 @@ class SmppLink(PeerLink):
             return ""
         with suppress(BadPdu):
             named, _at = read_cstring(frame, HEADER.size)
-            return as_answered(named.decode("ascii", "replace"), self.config.receipt_ids)[:64]
-        return ""
+            if named:
+                return as_answered(named.decode("ascii", "replace"), self.config.receipt_ids)[:64]
+        return f"-{next(self._refs)}"  # taken, and no receipt can name it: nobody will know what became of it
 
     async def take_sm(self, sm: Sm, command: int, sequence: int) -> bytes:
         """Hand a message to the gateway and answer as it decides."""

@@ -107,7 +107,8 @@ class Session(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._sequence = 0
-        self._answers: dict[int, asyncio.Future[bytes]] = {}
+        #: by sequence number: the command that was sent, and who waits
+        self._answers: dict[int, tuple[int, asyncio.Future[bytes]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._octets = 0
         self._heard = self._loop.time()
@@ -158,7 +159,7 @@ class Session(asyncio.Protocol):
         self._writable.set()
         if self._watch is not None:
             self._watch.cancel()
-        for future in self._answers.values():
+        for _command, future in self._answers.values():
             if not future.done():
                 future.set_exception(Lost(self.reason))
         self.closed.set()
@@ -170,8 +171,8 @@ class Session(asyncio.Protocol):
         command, sequence = self.wire.head(frame)
         if command & RESPONSE:
             # The waiting submit runs before any task that a later PDU makes: the loop keeps the order.
-            future = self._answers.pop(sequence, None)
-            if future is not None and not future.done():
+            asked, future = self._answers.get(sequence, (0, None))
+            if future is not None and command in (asked | RESPONSE, RESPONSE) and not future.done():
                 future.set_result(frame)
         elif command == self._probe:
             self.write(self.wire.echo(frame))
@@ -238,7 +239,7 @@ class Session(asyncio.Protocol):
     async def _request(self, frame: bytes) -> bytes:
         sequence = self._sequence = self._sequence % _MAX_SEQUENCE + 1
         future: asyncio.Future[bytes] = self._loop.create_future()
-        self._answers[sequence] = future
+        self._answers[sequence] = (self.wire.head(frame)[0], future)
         self.write(self.wire.numbered(frame, sequence))
         try:
             async with asyncio.timeout(self.answer_s):
@@ -273,7 +274,7 @@ class Session(asyncio.Protocol):
             return
         self.closing = True
         if self._answers:
-            await asyncio.wait(list(self._answers.values()), timeout=self.answer_s)
+            await asyncio.wait([future for _, future in self._answers.values()], timeout=self.answer_s)
         if self._transport is not None:
             with suppress(Lost):
                 await self._request(self.wire.leave)
