@@ -237,6 +237,33 @@ async def test_a_part_without_an_answer_is_in_doubt_and_the_link_comes_back(tmp_
             assert await link.submit(outgoing("hi"))
 
 
+async def test_after_a_part_without_an_answer_in_time_the_others_are_answered_and_the_connection_left(
+    tmp_path: Path,
+) -> None:
+    async with smsc() as (peer, port):
+        link = client(tmp_path, port, answer_s=2)
+        async with running(link):
+            await eventually(lambda: link.can_send)
+            await peer.hold("submit_sm")
+            never = asyncio.create_task(link.submit(outgoing("never")))
+            await peer.expect("submit_sm")
+            await asyncio.sleep(1)  # so that it is given up first
+            late = asyncio.create_task(link.submit(outgoing("late")))
+            second = await peer.expect("submit_sm", count=2)
+            with pytest.raises(InDoubt):
+                await never
+            with pytest.raises(NotNow):  # nothing new goes out on this connection
+                await link.submit(outgoing("new"))
+            assert len(peer.got("submit_sm")) == 2
+            peer.order(answer=second["sequence_number"], fields={"message_id": "late"})
+            assert await late == "late"
+            await peer.expect("unbind")
+            await peer.hold()
+            await peer.expect("bind_transceiver", count=2)
+            await eventually(lambda: link.can_send)
+            assert await link.submit(outgoing("again"))
+
+
 async def test_a_centre_that_starts_later_is_found_and_a_wrong_password_is_told(tmp_path: Path) -> None:
     async with smsc() as (_peer, port):
         pass

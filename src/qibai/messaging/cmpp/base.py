@@ -29,6 +29,7 @@ class CmppSession(Session):
 
     wire: CmppWire = WIRES[V3]
     probes = 3  #: N: Active_Tests without an answer
+    patient = True  #: Active_Test says whether the peer is there
 
 
 class CmppLink(PeerLink):

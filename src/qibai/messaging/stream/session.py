@@ -89,6 +89,7 @@ class Session(asyncio.Protocol):
 
     wire: Wire
     probes: ClassVar[int] = 1  #: without an answer to so many in a row the connection is dead
+    patient: ClassVar[bool] = False  #: go on after a request without an answer; its protocol knows what then
 
     def __init__(self, owner: Owner, *, name: str, answer_s: float, enquire_s: float) -> None:
         self.owner = owner
@@ -113,6 +114,7 @@ class Session(asyncio.Protocol):
         self._octets = 0
         self._heard = self._loop.time()
         self._watch: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
 
     @property
     def in_flight(self) -> int:
@@ -230,11 +232,21 @@ class Session(asyncio.Protocol):
             self._transport.write(out)
 
     async def request(self, frame: bytes) -> bytes:
-        """Send and return the answer. Raise NotSent or Lost."""
+        """Send and return the answer. Raise NotSent or Lost.
+
+        Without an answer in time an impatient connection is left for a new one, once what else is out is
+        answered: what a peer may have taken or not is never more than what was out on one connection.
+        """
         await self._writable.wait()
         if self.closing:
             raise NotSent
-        return await self._request(frame)
+        try:
+            return await self._request(frame)
+        except Lost:
+            if not self.closing and not self.patient:
+                self.closing, self.reason = True, "no answer in time"
+                self._leaving = self._loop.create_task(self._leave_in_order())
+            raise
 
     async def _request(self, frame: bytes) -> bytes:
         sequence = self._sequence = self._sequence % _MAX_SEQUENCE + 1
@@ -269,10 +281,12 @@ class Session(asyncio.Protocol):
 
     async def unbind(self) -> None:
         """Leave in order: our requests are answered, then unbind, then the peer's requests are answered."""
-        if self.closing:
-            await self.closed.wait()
-            return
-        self.closing = True
+        if not self.closing:
+            self.closing = True
+            await self._leave_in_order()
+        await self.closed.wait()
+
+    async def _leave_in_order(self) -> None:
         if self._answers:
             await asyncio.wait([future for _, future in self._answers.values()], timeout=self.answer_s)
         if self._transport is not None:
@@ -281,7 +295,6 @@ class Session(asyncio.Protocol):
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self.answer_s)
         self.close("unbound")
-        await self.closed.wait()
 
     def close(self, reason: str) -> None:
         """Write what is waiting, then close; cut the connection where the peer does not take it."""
