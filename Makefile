@@ -29,6 +29,7 @@ bench: setup-tests  ## measure, each figure beside its reference
 
 fuzz: setup-tests  ## coverage-guided fuzzing of what comes from the network (FUZZ_SECONDS each, default 60)
 	@$(PY) -m pip install -q --require-hashes -r requirements-fuzz.lock
+	@$(PY) tests/fuzz/fuzz_cmpp.py -max_total_time=$${FUZZ_SECONDS:-60}
 	@$(PY) tests/fuzz/fuzz_sip.py -max_total_time=$${FUZZ_SECONDS:-60}
 	@$(PY) tests/fuzz/fuzz_smpp.py -max_total_time=$${FUZZ_SECONDS:-60}
 	@$(PY) tests/fuzz/fuzz_text.py -max_total_time=$${FUZZ_SECONDS:-60}
