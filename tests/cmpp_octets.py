@@ -173,10 +173,17 @@ def take_all(peer: Peer, command: int, _sequence: int, body: bytes) -> bytes | N
 
 @contextlib.asynccontextmanager
 async def sp(
-    port: int, version: int = 3, *, connected: bool = True, auto: Any = take_all, **fields: Any
+    port: int,
+    version: int = 3,
+    *,
+    connected: bool = True,
+    auto: Any = take_all,
+    local: str = "",
+    **fields: Any,
 ) -> AsyncIterator[Peer]:
-    """A service provider on ``port``; ``fields`` are ``connect``'s."""
-    peer = Peer(*await asyncio.open_connection("127.0.0.1", port), version, auto)
+    """A service provider on ``port``, from the address ``local``; ``fields`` are ``connect``'s."""
+    address = (local, 0) if local else None
+    peer = Peer(*await asyncio.open_connection("127.0.0.1", port, local_addr=address), version, auto)
     task = asyncio.create_task(peer.run())
     try:
         if connected:
@@ -199,6 +206,7 @@ class Ismg:
     submits: list[Fields] = field(default_factory=list)
     answers: list[int | None] = field(default_factory=list)  #: results; None: no answer
     connects: int = 0
+    host: str = "127.0.0.1"
     port: int = 0
     deaf: bool = False  #: answers nothing
     forged: bool = False  #: proves nothing
@@ -246,7 +254,7 @@ class Ismg:
 @contextlib.asynccontextmanager
 async def ismg(**fields: Any) -> AsyncIterator[Ismg]:
     made = Ismg(**fields)
-    listener = await asyncio.start_server(made._serve, "127.0.0.1", made.port)
+    listener = await asyncio.start_server(made._serve, made.host, made.port)
     made.port = listener.sockets[0].getsockname()[1]
     try:
         yield made
