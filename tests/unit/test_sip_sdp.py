@@ -118,3 +118,19 @@ def test_the_description_is_found_among_several_parts() -> None:
     assert sdp_of(parse(f"{HEAD}\r\n")) is None
     with pytest.raises(BadMessage):
         sdp_of(parse(f"{HEAD}Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n\r\nx"))
+
+
+def test_rtcp_goes_to_nobody() -> None:
+    """Each stream that lives says so at its end, and nothing of the original's RTCP is left."""
+    text = BASE + (
+        "m=audio 4000 RTP/AVP 8\r\na=rtcp:4005\r\na=rtcp-mux\r\na=sendrecv\r\n"
+        "m=video 4002 RTP/AVPF 96\r\na=rtpmap:96 H264/90000\r\na=rtcp-fb:96 nack pli\r\n"
+        "m=audio 4004 RTP/AVP 139\r\nm=image 4006 udptl t38\r\n"
+    )
+    for host, place in (("192.0.2.8", "IP4 192.0.2.8"), ("2001:db8::1", "IP6 2001:db8::1")):
+        written = clean_sdp(text, host, salt="s", without_rtcp=True).split("\r\n")[5:-1]
+        assert written == [
+            *("m=audio 4000 RTP/AVP 8", "a=sendrecv", f"a=rtcp:9 IN {place}"),
+            *("m=video 4002 RTP/AVPF 96", "a=rtpmap:96 H264/90000", f"a=rtcp:9 IN {place}"),
+            *("m=audio 0 RTP/AVP 0", "m=image 4006 udptl t38"),
+        ]

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from qibai.core.sip import CleanSdp, clean_sdp
 
-#: RTCP is made anew: passed on, it carries the sender's name and address (SDES CNAME).
-_FLAGS: Final = "generate-RTCP replace-origin replace-session-connection ICE=remove trust-address"
+#: ``asymmetric``: addresses come from descriptions alone and are not learnt from packets. See ``_pass``.
+_FLAGS: Final = "asymmetric replace-origin replace-session-connection ICE=remove trust-address"
 
 
 class MediaUnavailable(Exception):
@@ -41,8 +41,10 @@ class Media:
     def _pass(self, command: str, text: str, flags: str, salt: str) -> CleanSdp:
         if not self.anchored:
             return clean_sdp(text, self._host, salt=salt, pass_media_address=True)
-        # Cleaned before as well: rtpengine then sees, keeps and logs nothing that a call does not need.
-        before = clean_sdp(text, self._host, salt=salt, pass_media_address=True)
+        # Cleaned before as well: rtpengine then sees, keeps and logs nothing that a call does not need. Each
+        # side's RTCP ends at our discard port: it carries its sender's name and address (SDES CNAME), and
+        # rtpengine, told to make RTCP anew, still passes what comes without a report, such as a goodbye.
+        before = clean_sdp(text, self._host, salt=salt, pass_media_address=True, without_rtcp=True)
         ksr = self._ksr
         ksr.pv.sets("$avp(sdp_in)", before)
         run = ksr.rtpengine.rtpengine_offer if command == "offer" else ksr.rtpengine.rtpengine_answer

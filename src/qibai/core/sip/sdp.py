@@ -24,6 +24,7 @@ _REFUSED_MEDIA = re.compile(r"([a-z]{1,20}) [0-9]{1,5}(?:/[0-9]{1,5})? \S+ .*")
 _RTP: Final = frozenset(
     {"RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"}
 )
+_DISCARD: Final = 9  # nobody listens there (RFC 863)
 _ORIGIN = re.compile(r"\S+ ([0-9]{1,20}) ([0-9]{1,20}) IN IP[46] \S+")
 _CONNECTION = re.compile(r"IN (IP4 [0-9.]{7,15}|IP6 [0-9A-Fa-f:.]{2,45})(?:/[0-9]{1,3})?")
 _PART = re.compile(
@@ -59,12 +60,15 @@ def sdp_of(message: Message) -> str | None:
     return None
 
 
-def clean_sdp(text: str, host: str, *, salt: str, pass_media_address: bool = False) -> CleanSdp:
+def clean_sdp(
+    text: str, host: str, *, salt: str, pass_media_address: bool = False, without_rtcp: bool = False
+) -> CleanSdp:
     """Write a session description anew. Raise BadMessage when it is none.
 
     ``host`` is our media address: it stands in ``o=`` and, unless ``pass_media_address``, in ``c=`` too (but
     for 0.0.0.0, the old way to hold). ``salt`` is something that only the sender's side knows, such as its
-    Call-ID: it hides the numbers in ``o=``, which keep growing by as much as they did.
+    Call-ID: it hides the numbers in ``o=``, which keep growing by as much as they did. ``without_rtcp``:
+    whoever reads this sends RTCP to the discard port of ``host`` and nowhere else.
     """
     lines = text.replace("\r\n", "\n").split("\n")
     if len(lines) > MAX_LINES or lines[0] != "v=0":
@@ -75,20 +79,24 @@ def clean_sdp(text: str, host: str, *, salt: str, pass_media_address: bool = Fal
     media = 0
     known: frozenset[str] | None = None  # payload types of the media at hand; None above all media
     refused = False  # the media at hand is refused, so nothing is said of it
+    ending: list[str] = []  # what is still to be said of the media at hand
+    discard = [f"a=rtcp:{_DISCARD} {ours}"] if without_rtcp else []
     out = ["v=0", "", "s=-"]
     for index, line in enumerate(lines):
         kind = line[:2]
         if kind == "a=":
             written = None if refused else attribute(line, known)
-            if written is not None:
+            if written is not None and not (without_rtcp and written.startswith("a=rtcp")):
                 out.append(written)
         elif kind == "m=":
             if not timed:
                 out.append("t=0 0")
                 timed = True
             media += 1
+            out += ending
             written, known = _media(line[2:], lines, index)
             refused = known is None
+            ending = [] if refused or " udptl " in written else discard
             out.append(written)
         elif kind == "c=":
             if not refused:
@@ -103,6 +111,7 @@ def clean_sdp(text: str, host: str, *, salt: str, pass_media_address: bool = Fal
                 timed = True
         elif kind == "o=" and not origin:
             origin = out[1] = f"o={_origin(line[2:], salt)} {ours}"
+    out += ending
     if not origin or media > MAX_MEDIA:
         raise BadMessage("the session description is malformed")
     if not timed:
