@@ -23,6 +23,8 @@ WARM_UP: Final = 500
 WINDOW: Final = 64
 PAIRS: Final = 2_000
 DEADLINE_S: Final = 120.0  #: for one run
+PROTOCOLS: Final = ("smpp", "cmpp")
+CENTRES: Final = {"smpp": "bench.centre", "cmpp": "bench.centre_cmpp"}
 ROOT: Final = Path(__file__).parents[1]
 
 
@@ -58,14 +60,17 @@ class Load:
 def run(world: World, report: Report, *, messages: int, rate: int, rounds: int) -> None:
     """Measure each protocol; the kinds take turns."""
     numbers = [(pair.caller.national, str(pair.called)) for pair in world.pairs(PAIRS)]
-    for protocol in ("smpp",):
+    secret = world.home / "link.secret"
+    secret.write_text("secret")
+    secret.chmod(0o600)
+    for protocol in PROTOCOLS:
         cpu: dict[str, list[float]] = {"relay": [], "gateway": []}
         speed: dict[str, list[float]] = {"relay": [], "gateway": []}
         shares: list[dict[str, float]] = []
         for _ in range(rounds):
             for kind, start in (("relay", _relay), ("gateway", _gateway)):
                 port = free_ports(1)[0]
-                with _centre(world, port, numbers) as load, start(world, protocol, port) as side:
+                with _centre(world, protocol, port, numbers) as load, start(world, protocol, port) as side:
                     load.run(WARM_UP)
                     wait_until(side.settled, "the warm-up's end", world.home / "gateway.log")
                     before = side.cpu()
@@ -121,10 +126,10 @@ def _tell(
 
 
 @contextlib.contextmanager
-def _centre(world: World, port: int, numbers: list[tuple[str, str]]) -> Iterator[Load]:
+def _centre(world: World, protocol: str, port: int, numbers: list[tuple[str, str]]) -> Iterator[Load]:
     with (world.home / "centre.log").open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "bench.centre", str(port)],
+            [sys.executable, "-m", CENTRES[protocol], str(port), str(world.home / "link.secret")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -143,7 +148,7 @@ def _centre(world: World, port: int, numbers: list[tuple[str, str]]) -> Iterator
 
 @contextlib.contextmanager
 def _relay(world: World, protocol: str, port: int) -> Iterator[Side]:
-    command = [sys.executable, "-m", "bench.relays", protocol, str(port)]
+    command = [sys.executable, "-m", "bench.relays", protocol, str(port), str(world.home / "link.secret")]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with process(command, world.home / "relay.log", env) as child:
         yield Side({"relay": child.pid}, lambda: True)
@@ -152,11 +157,9 @@ def _relay(world: World, protocol: str, port: int) -> Iterator[Side]:
 @contextlib.contextmanager
 def _gateway(world: World, protocol: str, port: int) -> Iterator[Side]:
     secret = world.home / "link.secret"
-    secret.write_text("secret")
-    secret.chmod(0o600)
     file = world.home / "qibai.toml"
     before = file.read_text()
-    link = {"name": "centre", "protocol": protocol, "host": "127.0.0.1", "account": "qibai"}
+    link = {"name": "centre", "protocol": protocol, "host": "127.0.0.1", "account": "900001"}
     lines = [f'{key} = "{value}"' for key, value in (link | {"password_file": str(secret)}).items()]
     settings = "[messaging]\nsip = false\npair_per_minute = 0\nnumber_per_minute = 0\n[[messaging.links]]\n"
     file.write_text(f"{before}\n{settings}" + "\n".join([*lines, f"port = {port}", f"window = {WINDOW}"]))

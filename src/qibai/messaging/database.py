@@ -7,10 +7,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from qibai.core.errors import StoreUnavailable
 from qibai.store.failures import own_errors
 
+#: All is looked up by keys: no plan may keep a scan that was cheap while its table was empty.
+_SETTINGS: Final = (
+    "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off"
+    " -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+)
 BACK_OFF_S: Final = 0.5
 ANSWER_S: Final = 5.0
 
@@ -22,7 +28,8 @@ class Database:
     """One connection, used by one at a time. While the server is away, uses fail at once."""
 
     def __init__(self, dsn: str, application: str, connect_timeout_s: int) -> None:
-        self._dsn, self._application = dsn, application
+        options = f"{conninfo_to_dict(dsn).get('options') or ''} {_SETTINGS}".strip()
+        self._dsn = make_conninfo(dsn, application_name=application, options=options)
         self._connect_s = max(2, connect_timeout_s)
         self._conn: Connection | None = None
         self._busy = asyncio.Lock()
@@ -61,7 +68,6 @@ class Database:
                     self._dsn,
                     autocommit=True,
                     connect_timeout=self._connect_s,
-                    application_name=self._application,
                 )
         except StoreUnavailable:
             self._not_before = time.monotonic() + BACK_OFF_S

@@ -76,6 +76,7 @@ class Held:
         if len(self.sent) < fact.total:
             return True
         row.state, row.sent_at = MessageState.SENT, fact.at
+        self.body = None
         row.due_at = row.valid_until + receipt_wait_s
         self._settle(fact.at)
         return True

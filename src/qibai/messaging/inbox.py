@@ -120,13 +120,13 @@ class Gate:
 
     async def receipt(self, link: str, receipt: Receipt) -> bool:
         """See ``link.Inbox``."""
-        found = await self._table.find(link, receipt.ref)
         deadline = time.monotonic() + NOT_YET_S
-        while found is None and self._in_flight(link) and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)  # it may have overtaken the answer to its submit
-            found = await self._table.find(link, receipt.ref)
-        if found is None:
-            return False
+        overtaken = self._in_flight(link) > 0  # asked before looking: the answer may come meanwhile
+        while (found := await self._table.find(link, receipt.ref)) is None:
+            if not overtaken or time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.02)
+            overtaken = self._in_flight(link) > 0
         held, part = found
         fact = Fact(
             FactKind.RECEIPT,
@@ -137,8 +137,7 @@ class Gate:
             state=receipt.state,
             error=receipt.error,
         )
-        self._table.note(held, fact)
-        await self._journal.synced()
+        await self._journal.keep(fact, lambda: self._table.apply(self._table.again(held), fact))
         return True
 
     async def idle(self) -> None:

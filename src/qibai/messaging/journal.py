@@ -8,7 +8,7 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +43,9 @@ class Journal:
         self._path: Path | None = None
         self._size = 0
         self._opened_at = 0.0
+        self._gathered: list[
+            tuple[Fact, Callable[[], object]]
+        ] = []  #: that wait for the next sync to be written
         self._unsynced: list[int] = []  #: files that are complete
         self._syncing = asyncio.Lock()
         self._next_sync: asyncio.Task[None] | None = None
@@ -73,6 +76,14 @@ class Journal:
                 _log.error("the journal cannot be written", error=exc.strerror)
             self._close()
         raise StoreUnavailable("the journal cannot be written; is the disk full?")
+
+    async def keep(self, fact: Fact, apply: Callable[[], object]) -> None:
+        """Write a fact down together with others, apply it, and return once it is safe from a power cut.
+
+        Raise StoreUnavailable.
+        """
+        self._gathered.append((fact, apply))
+        await self.synced()
 
     async def synced(self) -> None:
         """Return once all that is written is safe from a power cut. Raise StoreUnavailable."""
@@ -132,7 +143,12 @@ class Journal:
     async def _sync(self) -> None:
         await asyncio.sleep(LINGER_S)
         async with self._syncing:
-            self._next_sync = None  # what is written from here on waits for the next
+            self._next_sync = None  # what comes from here on waits for the next
+            gathered, self._gathered = self._gathered, []
+            if gathered:
+                self.append(*(fact for fact, _ in gathered))
+                for _, apply in gathered:  # at once: a flush must not take the line for stored before
+                    apply()
             done, self._unsynced = self._unsynced, []
             if self._fd >= 0:
                 done.append(os.dup(self._fd))

@@ -70,13 +70,15 @@ class Table:
             self._refs[part.link, part.ref] = (held.key, part.part)
         return held
 
-    def note(self, held: Held, fact: Fact) -> bool:
-        """Write a fact down and apply it; whether it changed anything. Raise StoreUnavailable: not noted."""
-        self._journal.append(fact)
-        return self.apply(held, fact)
+    def again(self, held: Held) -> Held:
+        """The same message after a while in which it may have been let go, or read anew."""
+        current = self._held.get(held.key)
+        if current is None and not held.row.state.is_final:
+            return self.add(held)
+        return current or held
 
     def happened(self, held: Held, fact: Fact) -> None:
-        """The same for what a peer has done already: on a full disk it is at least known here."""
+        """Write down and apply what a peer has done already: on a full disk it is at least known here."""
         with contextlib.suppress(StoreUnavailable):  # the journal has complained
             self._journal.append(fact)
         self.apply(held, fact)

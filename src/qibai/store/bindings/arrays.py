@@ -36,7 +36,10 @@ class PgArray:
     @classmethod
     def of_blobs(cls, blobs: Sequence[bytes | None]) -> "PgArray":
         """Pack elements that are in PostgreSQL's binary form already; None is NULL."""
-        parts = [cls._header(len(blobs))]
+        count = len(blobs)
+        if blobs.count(None) == count:
+            return cls(cls._header(count) + _NULL * count)
+        parts = [cls._header(count)]
         for blob in blobs:
             if blob is None:
                 parts.append(_NULL)

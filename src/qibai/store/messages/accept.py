@@ -98,6 +98,7 @@ def _list(ids: Sequence[int] | None) -> str | None:
 
 
 def _numbers(kind: type[PgArray], values: Sequence[int | None], size: int) -> PgArray:
+    """An array of integers of ``size`` bytes, some of them NULL."""
     return kind.of_blobs(
         [None if value is None else value.to_bytes(size, "big", signed=True) for value in values]
     )

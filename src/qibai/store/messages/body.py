@@ -1,5 +1,6 @@
 """What is to be sent, sealed: a whole text, or a part as it came; and what a record shows of a text."""
 
+import re
 from typing import Final
 
 import msgspec
@@ -11,6 +12,10 @@ from qibai.store.keys import Keyring, binding_aad
 Body = str | Part
 
 _SHOWN: Final = 70
+#: All but punctuation and spaces; also what PostgreSQL cannot keep and what no terminal should be given.
+_WRITING: Final = re.compile(
+    r"[^ !-/:-?\[-`{-~\u2010-\u2027\u3001-\u3003\u3008-\u3011\uff01\uff08-\uff0f\uff1a-\uff1f]"
+)
 _TEXT, _PART = "t", "p"
 
 
@@ -54,5 +59,5 @@ def open_body(keyring: Keyring, code: int, id: int, sealed: bytes) -> Body:
 
 def starred(text: str) -> str:
     """A text with every letter, digit and sign of writing starred: its shape, not its content."""
-    shape = "".join("*" if ch.isalnum() or not ch.isprintable() else ch for ch in text[:_SHOWN])
+    shape = _WRITING.sub("*", text[:_SHOWN])
     return shape if len(text) <= _SHOWN else f"{shape}… ({len(text)})"
