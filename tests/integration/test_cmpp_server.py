@@ -172,6 +172,16 @@ async def test_a_validity_period_is_read(tmp_path: Path) -> None:
     assert hour is not None and timedelta(minutes=59) < hour - datetime.now(UTC) <= timedelta(hours=1)
 
 
+async def test_fields_filled_up_with_spaces_are_read(tmp_path: Path) -> None:
+    made = server(tmp_path)
+    async with running(*made.links) as inbox, sp(await listening(made)) as peer:
+        blank = {"At_Time": " " * 17, "ValId_Time": " " * 17}
+        body = submit(3, Src_Id=A[3:].ljust(21), Dest_terminal_Id=X.ljust(32), **blank)
+        assert (await peer.ask(SUBMIT, body))[8:] == result(3, 0)
+    (received,) = inbox.messages
+    assert (received.source, received.destination, received.valid_until) == (A[3:], X, None)
+
+
 @BOTH
 async def test_a_submit_that_is_sent_again_is_one_message_with_one_answer(
     tmp_path: Path, version: int

@@ -22,20 +22,23 @@ _SP_PAYS: Final = 2  #: Fee_UserType: no subscriber is charged by what we write
 
 
 def read_submitted(submit: Submit, link: str, msg_id: int, now: datetime) -> Received:
-    """A message that a peer submits to us. Raise BadPdu with the result for one that we do not take."""
+    """A message that a peer submits to us. Raise BadPdu with the result for one that we do not take.
+
+    Some peers fill fields up with spaces.
+    """
     if len(submit.dest_terminal_ids) != 1:  # one Msg_Id could not tell what became of several
         raise BadPdu(Result.DESTINATION)
-    if submit.at_time:
+    if submit.at_time.strip():
         raise BadPdu(Result.OTHER)  # not at another time
     try:
-        valid_until = read_time(submit.valid_time, now)
+        valid_until = read_time(submit.valid_time.strip(), now)
     except (ValueError, OverflowError):
         raise BadPdu(Result.STRUCTURE) from None
     return Received(
         link=link,
         ref=received_ref(msg_id, now),
-        source=submit.src_id,
-        destination=submit.dest_terminal_ids[0],
+        source=submit.src_id.strip(),
+        destination=submit.dest_terminal_ids[0].strip(),
         part=read_part(submit.msg_fmt, submit.tp_udhi, submit.content),
         wants_receipt=submit.registered_delivery == 1,
         valid_until=valid_until,
@@ -52,8 +55,8 @@ def read_delivered(deliver: Deliver, link: str, spare_id: int, now: datetime) ->
     return Received(
         link=link,
         ref=f"{ref}.{part.concat.seq}" if part.concat else ref,
-        source=deliver.src_terminal_id,
-        destination=deliver.dest_id,
+        source=deliver.src_terminal_id.strip(),
+        destination=deliver.dest_id.strip(),
         part=part,
     )
 
@@ -64,7 +67,7 @@ def read_receipt(report: StatusReport, now: datetime) -> Receipt | None:
     if found is None:
         return None
     state, error = found
-    return Receipt(sent_ref(report.msg_id), state, read_short(report.done_time) or now, error)
+    return Receipt(sent_ref(report.msg_id), state, read_short(report.done_time.strip()) or now, error)
 
 
 @dataclass(frozen=True, slots=True)
