@@ -104,7 +104,7 @@ class Gateway:
         return Stats(
             at=time.time(),
             started_at=self._started_at,
-            store_up=self._looking.up,
+            store_up=self._keeping.up,  # the clock asks through it all the time
             accepted=self._gate.accepted,
             refused={reason.value: count for reason, count in self._gate.refused.items()},
             attempts=self._dispatcher.attempts,
