@@ -14,6 +14,7 @@ Result = TypeVar("Result")
 
 PROBE: Final = 16  #: of so many batches at least one lingers, to see whether company comes
 WORTH: Final = 2.0  #: lingering is worth while when batches grow to this
+ENOUGH: Final = 16  #: more company is not worth waiting for
 
 
 class Batches(Generic[Item, Result]):
@@ -30,6 +31,7 @@ class Batches(Generic[Item, Result]):
         self._run, self._most, self._linger_s = run, most, linger_s
         self._queue: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._worker: asyncio.Task[None] | None = None
+        self._enough: asyncio.Future[None] | None = None  # while a batch lingers
         self._company = 0.0  # how large batches were that lingered
         self._hasty = 0  # how many batches since did not
 
@@ -37,6 +39,8 @@ class Batches(Generic[Item, Result]):
         """The item's answer, once its batch has run."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queue.append((item, future))
+        if self._enough is not None and len(self._queue) >= ENOUGH:
+            _let_go(self._enough)
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         return future
@@ -56,7 +60,14 @@ class Batches(Generic[Item, Result]):
         if self._company < WORTH and self._hasty < PROBE:
             self._hasty += 1
             return
-        await asyncio.sleep(self._linger_s)
+        loop = asyncio.get_running_loop()
+        self._enough = loop.create_future()
+        timer = loop.call_later(self._linger_s, _let_go, self._enough)
+        if len(self._queue) >= ENOUGH:
+            _let_go(self._enough)
+        await self._enough
+        timer.cancel()
+        self._enough = None
         self._hasty = 0
         self._company = (self._company + len(self._queue)) / 2
 
@@ -71,3 +82,8 @@ class Batches(Generic[Item, Result]):
         for (_, future), result in zip(batch, results, strict=True):
             if not future.done():  # else who waited has gone
                 future.set_result(result)
+
+
+def _let_go(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

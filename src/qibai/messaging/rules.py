@@ -19,7 +19,7 @@ from qibai.store.messages import Pair, find_pairs
 from qibai.store.routes import RouteReader
 
 _NATIONAL: Final = 11
-LINGER_S: Final = 0.03  #: a text message can wait so long for company, which makes all of them cheaper
+LINGER_S: Final = 0.05  #: a text message can wait so long for company, which makes all of them cheaper
 _PREFIXES: Final = ("+86", "0086", "86")
 
 

@@ -22,7 +22,7 @@ from qibai.messaging.journal import Journal
 from qibai.store import messages
 from qibai.store.messages import Change, MessageRow, SentPart
 
-FLUSH_S: Final = 0.25
+FLUSH_S: Final = 0.5
 FLUSH_MOST: Final = 500
 KEEP: Final = 50_000  #: messages that wait for a receipt and are kept in memory
 
