@@ -228,7 +228,7 @@ def test_commands_tell_no_number(cli: Cli, bound: dict[str, Any]) -> None:
         cli.run("show", bound["x"]),
         cli.run("route", bound["x"], A.national),
         cli.run("route", bound["x"], C.national, status=4),
-        cli.run("route", A.national, C.national, status=1),
+        cli.run("route", A.national, C.national, status=4),
         cli.run("show", A.national, status=1),
         cli.run("release", A.national, status=1),
         cli.run("terminate", A.national, status=1),
