@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from store_rows import A, B, C, X
+from store_rows import A, B, C, X, add_route
 
 from gateway_tools import bound, config_for, peer, running, sent, states, text_part, until
 from qibai.core.messages import MessageState
 from qibai.core.text import Concat, Part, decode, split
 from qibai.core.text import Encoding as E
 from qibai.store.keys import Keyring
-from qibai.store.routes import NO_MESSAGES
+from qibai.store.routes import FROM_GROUP, NO_MESSAGES, TO_GROUP
 from qibai.testing.messages import read_part
 
 PHONE = "13812345678"
@@ -47,6 +47,20 @@ async def test_b_can_answer(tmp_path: Path, dsn: str, keyring: Keyring) -> None:
         await carrier.send("r1", B.e164, f"86{X}", text_part("ok"))
         (out,) = await until(lambda: carrier.submitted)
         assert (out["source"], out["destination"]) == (str(X), A.e164)
+
+
+async def test_b_of_a_group_answers_whoever_wrote_last(tmp_path: Path, dsn: str, keyring: Keyring) -> None:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        id = add_route(conn, keyring, caller=A, callee=B, flags=FROM_GROUP)
+        add_route(conn, keyring, caller=C, callee=B, binding_id=id, flags=FROM_GROUP)
+        add_route(conn, keyring, caller=B, callee=A, binding_id=id, flags=TO_GROUP)
+    async with peer() as (carrier, port), running(config_for(tmp_path, dsn, {"one": port})):
+        await carrier.connected()
+        for ref, sender in enumerate((B, C, B)):
+            await carrier.send(f"r{ref}", sender.e164, str(X), text_part("hi"))
+        await until(lambda: len(carrier.submitted) == 3)
+    reached = [out["destination"] for out in carrier.submitted]
+    assert sorted(reached) == sorted([A.e164, B.e164, C.e164])
 
 
 async def test_refusals_say_why_and_leave_one_final_record(
