@@ -81,6 +81,8 @@ def test_bindings_calls_and_notes_go_after_their_time(dsn: str, conn: psycopg.Co
         "call": 1,
         "message": 1,
         "message_sent": 0,
+        "existing_route": 0,
+        "existing_binding": 0,
         "idempotency": 1,
         "nonce": 1,
         "call_order": 1,
