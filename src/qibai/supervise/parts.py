@@ -45,7 +45,16 @@ def parts(config: Config) -> list[Part]:
     env = {**os.environ, "QIBAI_HOME": str(config.home)}
     made.append(Part("recorder", _own("recorder"), lambda: True, needs=store, env=env))
     if config.messaging.enabled:
-        made.append(Part("gateway", _own("gateway"), lambda: True, needs=store, env=env))
+        made.append(
+            Part(
+                "gateway",
+                _own("gateway"),
+                lambda: probes.gateway_works(config),
+                prepare=lambda: probes.gateway_file(config).unlink(missing_ok=True),  # an earlier one's
+                needs=store,
+                env=env,
+            )
+        )
     made.append(Part("api", _own("api"), lambda: probes.api_answers(config), needs=store, env=env))
     if config.voice.enabled:
         media: tuple[str, ...] = ()

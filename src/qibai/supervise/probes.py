@@ -1,16 +1,21 @@
 """Does a part answer? Each probe takes a second at most and says yes or no."""
 
 import http.client
+import json
 import re
 import secrets
 import socket
 import ssl
+import time
+from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from qibai.config import Config
 from qibai.core.sip import uri_host
 
 TIMEOUT_S: Final = 1.0
+GATEWAY_ALONE_S: Final = 10.0
 _VIA: Final = "127.0.0.1"
 
 
@@ -50,6 +55,22 @@ def sip_status(config: Config) -> int | None:
             return int(found[1]) if found else None
     except OSError:
         return None
+
+
+def gateway_file(config: Config) -> Path:
+    """Where the gateway says each second how it is doing."""
+    return config.run_dir / "gateway.json"
+
+
+def gateway_works(config: Config) -> bool:
+    """The gateway runs, and has the store and Kamailio; after a while it does without them, as it must."""
+    try:
+        said = json.loads(gateway_file(config).read_bytes())
+        age = time.time() - datetime.fromisoformat(said["started_at"]).timestamp()
+        inside = [link["state"] for link in said["links"] if link["protocol"] == "sip"]
+        return age > GATEWAY_ALONE_S or (said["store_up"] and all(state == "up" for state in inside))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def api_status(config: Config, path: str = "/healthz") -> int | None:
