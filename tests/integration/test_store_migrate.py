@@ -8,8 +8,13 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from binding_tools import bound, connection, item
+from qibai.core.binding import Messages
 from qibai.core.errors import SchemaError, StoreUnavailable
+from qibai.core.ids import new_id
+from qibai.store import bindings
 from qibai.store import migrate as module
+from qibai.store.keys import Keyring, binding_aad
 from qibai.store.migrate import available, migrate, pending
 
 
@@ -38,6 +43,34 @@ def test_many_processes_at_once_apply_each_migration_once(empty: str) -> None:
     counts = [int(racer.communicate()[0]) for racer in racers]
     assert [racer.returncode for racer in racers] == [0] * 4
     assert sum(counts) == len(available())
+
+
+async def test_a_database_of_the_first_release_is_brought_up_to_date(
+    empty: str, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was bound then is there afterwards, as it was, and it goes on."""
+    first = [name for name in available() if name < "0007"]
+    monkeypatch.setattr(module, "available", lambda: first)
+    migrate(empty)
+    monkeypatch.undo()
+    code, id = 12345678, new_id()
+    aad = binding_aad(code, id)
+    with psycopg.connect(empty, autocommit=True) as plain:
+        plain.execute("INSERT INTO tenant (name) VALUES ('old')")
+        plain.execute("INSERT INTO code (code, tenant_id) VALUES (%s, 1)", [code])
+        plain.execute(
+            """INSERT INTO binding (code, id, tenant_id, mode, scene, order_id, x, a, b, max_call_s,
+                                    created_at, expires_at)
+               VALUES (%s, %s, 1, 'AXB', 'other', 'order-1', 7, %s, %s, 60,
+                       now(), now() + interval '1 day')""",
+            [code, id, keyring.seal("+8613800138000", aad), keyring.seal("+8613900139000", aad)],
+        )
+    assert migrate(empty) == [name for name in available() if name >= "0007"]
+    async with connection(empty) as conn:
+        old = await bindings.get(conn, keyring, 1, code, id)
+        assert (old.parties.b.e164, old.messages) == ("+8613900139000", Messages.BOTH)
+        new = await bound(conn, keyring, item(1, 2))
+        assert (await bindings.get(conn, keyring, new.tenant_id, new.code, new.id)).parties == new.parties
 
 
 def test_a_database_of_a_later_release_is_refused(dsn: str) -> None:

@@ -42,7 +42,6 @@ CREATE TABLE binding (
     b            bytea NOT NULL,                -- sealed
     members      bytea[],                       -- sealed, in order; NULL unless a group mode
     max_call_s   integer NOT NULL,
-    messages     text NOT NULL DEFAULT 'both',  -- who may write to whom: both, a_to_b, b_to_a, none
     created_at   timestamptz NOT NULL,
     expires_at   timestamptz NOT NULL,
     released_at  timestamptz,
@@ -61,7 +60,7 @@ CREATE TABLE route (
     binding_id   bigint NOT NULL,
     tenant_id    integer NOT NULL,
     shown        smallint NOT NULL,             -- the serial that the callee sees
-    flags        smallint NOT NULL DEFAULT 0,   -- 1: B calls the group, 2: a member calls B, 8: no messages
+    flags        smallint NOT NULL DEFAULT 0,   -- 1: B calls the group, 2: a member calls B
     max_call_s   integer NOT NULL,
     ends_at      timestamptz NOT NULL,
     free_at      timestamptz NOT NULL,          -- ends_at and the quarantine

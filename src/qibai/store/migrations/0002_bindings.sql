@@ -19,7 +19,7 @@ CREATE FUNCTION bind_many(
     now_ timestamptz, quarantine interval, tenant integer, write_key integer, extra_key integer,
     p_code integer[], p_id bigint[], p_mode text[], p_scene text[], p_order text[], p_industrial text[],
     p_province text[], p_x smallint[], p_y smallint[], p_a bytea[], p_b bytea[], p_members text[],
-    p_max_call integer[], p_messages text[], p_expires timestamptz[],
+    p_max_call integer[], p_expires timestamptz[],
     r_code integer[], r_serial smallint[], r_key bytea[], r_next bytea[], r_id bigint[], r_shown smallint[],
     r_flags smallint[], r_max_call integer[], r_expires timestamptz[], r_callee bytea[], r_caller bytea[],
     c_code integer[], c_serial smallint[], c_key bytea[], c_id bigint[],
@@ -136,14 +136,13 @@ BEGIN
     END IF;
 
     INSERT INTO binding (code, id, tenant_id, mode, scene, order_id, industrial_id, province, x, y, a, b, members,
-                         max_call_s, messages, created_at, expires_at)
+                         max_call_s, created_at, expires_at)
     SELECT w.code, w.id, tenant, w.mode, w.scene, w.order_id, w.industrial, w.province, w.x, w.y, w.a, w.b,
-           w.members::bytea[], w.max_call, w.messages, now_, w.expires
+           w.members::bytea[], w.max_call, now_, w.expires
     FROM (SELECT unnest(p_code) AS code, unnest(p_id) AS id, unnest(p_mode) AS mode, unnest(p_scene) AS scene,
                  unnest(p_order) AS order_id, unnest(p_industrial) AS industrial,
                  unnest(p_province) AS province, unnest(p_x) AS x, unnest(p_y) AS y, unnest(p_a) AS a,
                  unnest(p_b) AS b, unnest(p_members) AS members, unnest(p_max_call) AS max_call,
-                 unnest(p_messages) AS messages,
                  unnest(p_expires) AS expires) w
     WHERE w.id <> ALL (known) AND w.id <> ALL (taken);
 END $$;
