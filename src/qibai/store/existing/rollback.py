@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from qibai.core.binding import Status
+from qibai.core.errors import StoreUnavailable
 from qibai.core.existing import ExistingNumber, OldMode, OldParties
 from qibai.core.numbering import Msisdn
 from qibai.store.bindings import Binding
@@ -77,7 +78,11 @@ class RollBack:
             ]
             if live:
                 quarantine = self._quarantine
-                await end_active(conn, self._keyring, self._tenant_id, live, now=now, quarantine=quarantine)
+                done = await end_active(
+                    conn, self._keyring, self._tenant_id, live, now=now, quarantine=quarantine
+                )
+                if not done:  # cannot be: they are locked, and the hash keys stay until the commit
+                    raise StoreUnavailable("these bindings keep changing; try again")
             await self._write(rows, parties, ended, epoch)
         gone_on = sum(end is None for end in ended)
         return rows[-1][1], gone_on, len(rows) - gone_on
