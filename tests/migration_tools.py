@@ -78,7 +78,7 @@ LEFT JOIN (SELECT binding_code, binding_id, count(*) AS pairs, count(new_id) AS 
                   max(new_id) AS most FROM existing_route GROUP BY 1, 2) r
     ON r.binding_code = e.code AND r.binding_id = e.id
 LEFT JOIN binding b ON b.code = e.new_code AND b.id = e.new_id
-WHERE r.pairs IS DISTINCT FROM CASE WHEN e.mode = 'AXN' AND e.b IS NULL THEN 1 ELSE 2 END
+WHERE r.pairs IS NULL OR (r.pairs <> 2 AND e.mode <> 'AXN')
    OR (e.new_id IS NULL AND r.moved <> 0)
    OR (e.new_id IS NOT NULL AND (b.id IS NULL OR b.order_id <> e.order_id OR b.tenant_id <> e.tenant_id
                                  OR r.moved <> r.pairs OR r.least <> e.new_id OR r.most <> e.new_id))"""

@@ -110,12 +110,29 @@ class OldParties:
             raise BadNumber("Y belongs to the mode AXYB alone", field="y")
         if self.b is None and self.mode is not OldMode.AXN:
             raise BadNumber("this mode needs B", field="b")
-        real = {number.e164 for number in (self.a, self.b) if number is not None}
-        middle = {number.e164 for number in (self.x, self.y) if number is not None}
-        if len(real) != 1 + (self.b is not None) or len(middle) != 1 + (self.y is not None):
+        if self.a == self.b or self.x == self.y:
             raise PartyRepeated("a number stands twice in this binding")
-        if real & middle:
-            raise PartyRepeated("the old middle number is a party of its own binding")
+        for middle in (self.x, self.y):
+            if middle is not None and middle.e164 in (self.a.e164, self.b and self.b.e164):
+                raise PartyRepeated("the old middle number is a party of its own binding")
+
+    @classmethod
+    def unpack(cls, text: str) -> Self:
+        """What ``packed`` says."""
+        mode, x, y, a, b = text.split(" ")
+        return cls(
+            OldMode(mode),
+            ExistingNumber(x),
+            ExistingNumber(y) if y else None,
+            Msisdn(a),
+            Msisdn(b) if b else None,
+        )
+
+    @property
+    def packed(self) -> str:
+        """All of it in one text, which is how it is kept."""
+        y, b = self.y, self.b
+        return f"{self.mode.value} {self.x.e164} {y.e164 if y else ''} {self.a.e164} {b.e164 if b else ''}"
 
     @property
     def pairs(self) -> Sequence[OldPair]:

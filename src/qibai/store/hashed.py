@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
-from qibai.core.existing import ExistingNumber
+from qibai.core.existing import OldParties
 from qibai.core.numbering import Msisdn
 from qibai.store.crypto import binding_aad
 from qibai.store.existing.keys import pair_key
@@ -32,10 +32,9 @@ def _route(keyring: Keyring, key_id: int, row: Sequence[Any]) -> bytes:
 
 
 def _existing(keyring: Keyring, key_id: int, row: Sequence[Any]) -> bytes:
-    _, binding_id, home, called, caller = row
-    aad = binding_aad(home, binding_id)
-    who = None if caller is None else Msisdn(keyring.open(caller, aad))
-    return pair_key(keyring, key_id, ExistingNumber(keyring.open(called, aad)), who)
+    _, binding_id, home, numbers, place = row
+    pair = OldParties.unpack(keyring.open(numbers, binding_aad(home, binding_id))).pairs[place]
+    return pair_key(keyring, key_id, pair.dialled, pair.caller)
 
 
 TABLES: Final = (
@@ -47,7 +46,7 @@ TABLES: Final = (
         ("code",),
         ("integer",),
         (-(2**31),),
-        ("binding_code", "called", "caller"),
+        ("binding_code", "numbers", "pair"),
         _existing,
     ),
 )

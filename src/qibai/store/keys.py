@@ -18,7 +18,7 @@ from qibai.store import crypto, keyfile
 from qibai.store.crypto import binding_aad
 from qibai.store.keyfile import KeyFile
 
-__all__ = ["Keyring", "binding_aad"]
+__all__ = ["Keyring", "RememberingKeyring", "binding_aad"]
 
 RELOAD_INTERVAL_S: Final = 1.0
 
@@ -139,3 +139,22 @@ class Keyring:
         self._blind_next = None if self.next_hash_id is None else self._blinders[self.next_hash_id]
         self._tokens = {int(i): key for i, key in content.token.keys.items()}
         self._token = (content.token.current, self._tokens[content.token.current])
+
+
+class RememberingKeyring(Keyring):
+    """Knows the last blind indexes that it made: for work that asks for the same ones several times."""
+
+    MOST: Final = 20_000
+
+    def __init__(self, path: Path, content: KeyFile, stamp: tuple[int, int, int]) -> None:
+        super().__init__(path, content, stamp)
+        self._made: dict[tuple[int, str], bytes] = {}
+
+    def blind_text(self, key_id: int, text: str) -> bytes:
+        made = self._made
+        found = made.get((key_id, text))
+        if found is None:
+            if len(made) >= self.MOST:
+                made.clear()
+            found = made[key_id, text] = super().blind_text(key_id, text)
+        return found

@@ -133,7 +133,7 @@ def text_of(row: Mapping[str, Any], *names: str) -> str | None:
         value = row.get(name)
         if value is None or value == "":
             continue
-        if isinstance(value, str):
+        if type(value) is str:  # by far the usual
             if bare := value.strip():
                 return bare
         elif isinstance(value, int) and not isinstance(value, bool):

@@ -72,7 +72,7 @@ class Checker:
                 rejects.append(one)
                 continue
             self._count(one)
-            whole = self._of(repr_of(one))
+            whole = self._of(one.parties.packed)
             for pair in one.parties.pairs:
                 who = "" if pair.caller is None else pair.caller.e164
                 key = self._of(f"{pair.dialled.e164} {who}")
@@ -154,11 +154,3 @@ class Checker:
         rows.append(_TRAILER)
         async with self._conn.cursor() as cur, cur.copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy:
             await copy.write(b"".join(rows))
-
-
-def repr_of(line: OldLine) -> str:
-    """All numbers of a binding, to tell one that stands there twice from another on the same old number."""
-    parties = line.parties
-    b = parties.b.e164 if parties.b else ""
-    y = parties.y.e164 if parties.y else ""
-    return f"{parties.mode} {parties.x.e164} {y} {parties.a.e164} {b}"

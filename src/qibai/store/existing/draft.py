@@ -6,7 +6,6 @@ from qibai.core.binding import Mode, Parties, Scene, expiry
 from qibai.core.errors import PolicyRefused, QibaiError
 from qibai.core.existing import OldMode, OldPair
 from qibai.core.ids import new_id
-from qibai.core.numbering import Msisdn
 from qibai.core.oldfile import OldLine
 from qibai.core.pilot import Rule
 from qibai.store.bindings import Binding, BindItem, policy_refused
@@ -20,8 +19,6 @@ class OldDraft:
     """One line under way. ``home`` and ``id`` are the old binding's, its own or the one that was there."""
 
     __slots__ = (
-        "a",
-        "b",
         "ends_at",
         "error",
         "home",
@@ -30,10 +27,9 @@ class OldDraft:
         "line",
         "new",
         "next_keys",
+        "numbers",
         "pairs",
         "there",
-        "x",
-        "y",
     )
 
     def __init__(self, line: OldLine, ends_at: datetime) -> None:
@@ -45,9 +41,7 @@ class OldDraft:
         self.error: QibaiError | None = None
         self.keys: list[bytes] = []
         self.next_keys: list[bytes | None] = []
-        self.x = self.a = b""
-        self.y: bytes | None = None
-        self.b: bytes | None = None
+        self.numbers = b""
 
     @property
     def movable(self) -> bool:
@@ -68,17 +62,7 @@ class OldDraft:
 
     def seal(self, keyring: Keyring) -> None:
         """Encrypt its numbers."""
-        aad, parties = binding_aad(self.home, self.id), self.line.parties
-        self.x = keyring.seal(parties.x.e164, aad)
-        self.a = keyring.seal(parties.a.e164, aad)
-        if parties.y is not None:
-            self.y = keyring.seal(parties.y.e164, aad)
-        if parties.b is not None:
-            self.b = keyring.seal(parties.b.e164, aad)
-
-    def blob(self, party: Msisdn | None) -> bytes | None:
-        """The sealed number of one of the parties; None is anyone."""
-        return None if party is None else self.a if party == self.line.parties.a else self.b
+        self.numbers = keyring.seal(self.line.parties.packed, binding_aad(self.home, self.id))
 
     def item(self, terms: Terms) -> BindItem:
         """What is asked for: AXYB stays AXYB, all else becomes AXB."""

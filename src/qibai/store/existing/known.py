@@ -31,7 +31,8 @@ class Known(NamedTuple):
     tenant_id: int
     ends_at: datetime
     free_at: datetime
-    callee: bytes
+    numbers: bytes
+    pair: int
     new_id: int | None
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Concatenate, Final, ParamSpec
 
 from qibai.core.errors import KeyFileError, StoreUnavailable
-from qibai.core.existing import ExistingNumber
+from qibai.core.existing import ExistingNumber, OldParties
 from qibai.core.numbering import Msisdn
 from qibai.core.routing import RouteRecord
 from qibai.store.connect import Session
@@ -33,13 +33,16 @@ class ExistingReader:
     def find(self, called: ExistingNumber, caller: Msisdn) -> RouteRecord | None:
         """The pair's record, or anyone's on that number, or None; nobody reaches themselves."""
         asked = [id for id in self._keyring.hash_ids if id is not None]
-        record = self._find(called, caller, asked)
-        if record is None:  # make sure that it was looked for under the keys that rows have now
+        while True:
+            record = self._find(called, caller, asked)
+            if record is not None and record.ends_at:
+                return record
+            # Make sure that it, and what it has become, was looked for under the keys that rows have now.
             wanted = self._rotation_keys()
-            if not set(asked) >= set(wanted):
-                self._keyring.reload_if_changed()
-                record = self._find(called, caller, wanted)
-        return record
+            if set(asked) >= set(wanted):
+                return record
+            self._keyring.reload_if_changed()
+            asked = wanted
 
     def in_use(self, called: ExistingNumber, now: float) -> bool:
         """Whether anybody has a live binding on it at Unix time ``now``."""
@@ -61,34 +64,33 @@ class ExistingReader:
         if not found.ntuples:
             return None
         value = found.get_value
-        anyone = value(0, 4) is None
-        home, id = _int(value(0, 5)), _int(value(0, 6))
-        old_aad = binding_aad(home, id)
-        shown = called if value(0, 3) is None else ExistingNumber(keyring.open(value(0, 3) or b"", old_aad))
-        ends, callee, caller_sealed = value(0, 7), value(0, 8), value(0, 4)
-        if value(0, 9) is not None:
-            ends, callee, caller_sealed = value(0, 11), value(0, 12), value(0, 13)
-            if ends is not None and callee is not None:
-                home, id = _int(value(0, 9)), _int(value(0, 10))
-            else:  # over, whatever the old binding says: that one is all that is known of it
-                ends, callee, caller_sealed = None, value(0, 8), value(0, 4)
+        anyone = value(0, 2) == b"\x01"
+        home, id = _int(value(0, 3)), _int(value(0, 4))
         aad = binding_aad(home, id)
-        if anyone:
-            if keyring.open(callee or b"", aad) == caller.e164:
-                return None
-            caller_sealed = keyring.seal(caller.e164, aad)
+        old = OldParties.unpack(keyring.open(value(0, 6) or b"", aad))
+        pair = old.pairs[_int(value(0, 7))]
+        ends, callee, by = value(0, 5), None, None
+        if value(0, 9) is not None:
+            ends = value(0, 10)
+            if ends is not None and value(0, 11) is not None:
+                home, id = _int(value(0, 8)), _int(value(0, 9))
+                aad, callee, by = binding_aad(home, id), value(0, 11), value(0, 12)
+            else:  # over, whatever the old binding says: that one is all that is known of it
+                ends = None
+        if anyone and (pair.callee.e164 if callee is None else keyring.open(callee, aad)) == caller.e164:
+            return None
         return RouteRecord(
             called=called,
             binding_id=id,
             tenant_id=_int(value(0, 0)),
-            shown=shown,
-            callee_sealed=callee or b"",
-            caller_sealed=caller_sealed or b"",
+            shown=pair.shown,
+            callee_sealed=keyring.seal(pair.callee.e164, aad) if callee is None else callee,
+            caller_sealed=keyring.seal(caller.e164, aad) if by is None else by,
             ends_at=0.0 if ends is None else _int(ends) / 1_000_000 + _EPOCH_S,
             max_call_s=_int(value(0, 1)),
             to_group=False,
             from_group=False,
-            standing=_int(value(0, 14)),
+            standing=_int(value(0, 13)),
             home=home,
             anyone=anyone,
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from qibai.core.existing import OldParties
 from qibai.core.ids import format_id
 from qibai.core.numbering import Code
 from qibai.core.oldfile import BadOldLine
@@ -59,14 +60,14 @@ async def rejects(conn: Connection, migration_id: int) -> AsyncIterator[BadOldLi
 
 
 def _mapped(row: tuple[Any, ...], keyring: Keyring) -> Mapped:
-    (home, id, mode, x, y, vendor, vendor_id, order, released, code, new_id, new_x, new_y, end, new_end) = row
-    aad = binding_aad(home, id)
+    (home, id, numbers, vendor, vendor_id, order, released, code, new_id, new_x, new_y, end, new_end) = row
+    old = OldParties.unpack(keyring.open(numbers, binding_aad(home, id)))
     gone = new_x is None  # no 700 binding, or one that is kept no longer
     return Mapped(
         old_id=format_id("b", home, id),
-        mode=mode,
-        old_x=keyring.open(x, aad),
-        old_y=None if y is None else keyring.open(y, aad),
+        mode=old.mode.value,
+        old_x=old.x.e164,
+        old_y=None if old.y is None else old.y.e164,
         vendor=vendor,
         vendor_id=vendor_id,
         order_id=order,

@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from qibai.core.binding import Status
 from qibai.core.errors import StoreUnavailable
-from qibai.core.existing import ExistingNumber, OldMode, OldParties
-from qibai.core.numbering import Msisdn
+from qibai.core.existing import OldParties
 from qibai.store.bindings import Binding
 from qibai.store.bindings.query import get_many
 from qibai.store.bindings.release import end_active
@@ -66,7 +65,7 @@ class RollBack:
             rows = await (await conn.execute(_SQL["moved"], params)).fetchall()
             if not rows:
                 return None, 0, 0
-            ids = [(row[7], row[8]) for row in rows]
+            ids = [(row[3], row[4]) for row in rows]
             await conn.execute(
                 _SQL["lock_new"], {"codes": [id[0] for id in ids], "ids": [id[1] for id in ids]}
             )
@@ -88,16 +87,7 @@ class RollBack:
         return rows[-1][1], gone_on, len(rows) - gone_on
 
     def _parties(self, row: Sequence[Any]) -> OldParties:
-        aad, opened = binding_aad(row[0], row[1]), self._keyring.open
-        x, y, a, b = (None if blob is None else opened(blob, aad) for blob in row[3:7])
-        assert x is not None and a is not None  # noqa: S101  # NOT NULL
-        return OldParties(
-            OldMode(row[2]),
-            ExistingNumber(x),
-            None if y is None else ExistingNumber(y),
-            Msisdn(a),
-            None if b is None else Msisdn(b),
-        )
+        return OldParties.unpack(self._keyring.open(row[2], binding_aad(row[0], row[1])))
 
     async def _write(
         self,

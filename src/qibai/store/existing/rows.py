@@ -16,14 +16,15 @@ _NULL: Final = struct.pack(">i", -1)
 _INT4: Final = struct.Struct(">ii").pack
 _INT8: Final = struct.Struct(">iq").pack
 _INT2: Final = struct.Struct(">ih").pack
+_BOOL: Final = (struct.pack(">i?", 1, False), struct.pack(">i?", 1, True))
 _SIZE: Final = struct.Struct(">i").pack
 _BINDING: Final = (
-    "code, id, tenant_id, mode, scene, order_id, province, vendor, vendor_id, x, y, a, b, max_call_s,"
+    "code, id, tenant_id, mode, scene, order_id, province, vendor, vendor_id, numbers, max_call_s,"
     " created_at, expires_at, new_code, new_id"
 )
 _ROUTE: Final = (
-    "code, caller_key, next_key, binding_code, binding_id, tenant_id, max_call_s, ends_at, free_at, called,"
-    " shown, callee, caller, new_code, new_id, new_serial"
+    "code, caller_key, next_key, binding_code, binding_id, tenant_id, max_call_s, ends_at, free_at, numbers,"
+    " pair, anyone, new_code, new_id, new_serial"
 )
 
 
@@ -51,7 +52,7 @@ def _binding(draft: OldDraft, tenant: bytes, terms: Terms, made: bytes) -> bytes
     line = draft.line
     return b"".join(
         (
-            b"\0\x12",
+            b"\0\x0f",
             _INT4(4, draft.home),
             _INT8(8, draft.id),
             tenant,
@@ -61,10 +62,7 @@ def _binding(draft: OldDraft, tenant: bytes, terms: Terms, made: bytes) -> bytes
             _text(line.province or terms.province),
             _text(line.vendor),
             _text(line.vendor_id),
-            _blob(draft.x),
-            _blob(draft.y),
-            _blob(draft.a),
-            _blob(draft.b),
+            _blob(draft.numbers),
             _INT4(4, draft.max_call_s(terms)),
             made,
             _time(draft.ends_at),
@@ -76,12 +74,11 @@ def _binding(draft: OldDraft, tenant: bytes, terms: Terms, made: bytes) -> bytes
 def _routes(draft: OldDraft, tenant: bytes, terms: Terms) -> Iterable[bytes]:
     ends, free = _time(draft.ends_at), _time(draft.ends_at, terms.quarantine)
     home, id = _INT4(4, draft.home), _INT8(8, draft.id)
-    most, new, x = _INT4(4, draft.max_call_s(terms)), b"".join(_new(draft)), draft.line.parties.x
+    most, new, numbers = _INT4(4, draft.max_call_s(terms)), b"".join(_new(draft)), _blob(draft.numbers)
     for place, pair in enumerate(draft.pairs):
-        from_x = pair.dialled == x
         yield b"".join(
             (
-                b"\0\x10",
+                b"\0\x0f",
                 _INT4(4, pair.dialled.code.value),
                 _blob(draft.keys[place]),
                 _blob(draft.next_keys[place]),
@@ -91,10 +88,9 @@ def _routes(draft: OldDraft, tenant: bytes, terms: Terms) -> Iterable[bytes]:
                 most,
                 ends,
                 free,
-                _blob(draft.x if from_x else draft.y),
-                _NULL if pair.shown == pair.dialled else _blob(draft.y if from_x else draft.x),
-                _blob(draft.blob(pair.callee)),
-                _blob(draft.blob(pair.caller)),
+                numbers,
+                _INT2(2, place),
+                _BOOL[pair.caller is None],
                 new,
                 _NULL if draft.new is None else _INT2(2, serial_of(draft, place)),
             )

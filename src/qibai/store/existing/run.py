@@ -104,7 +104,14 @@ class Execution:
             done = await self._done(conn, outcome)
             step("taken over", outcome.before, outcome.migration.total)
             batches = _Batches(_batches(self._source, outcome.migration.batch), done)
-            job = Job(self._dsn, self._keyring.path, outcome.migration, self._terms, self._source.reading)
+            job = Job(
+                self._dsn,
+                self._keyring.path,
+                outcome.migration,
+                self._terms,
+                self._source.reading,
+                first=await self._is_first(conn),
+            )
             few = (outcome.migration.total or 0) <= outcome.migration.batch
             async with local(job) if few else workers(job) as hands:
                 lanes = [
@@ -148,6 +155,10 @@ class Execution:
             found = {row[0]: row[2] for row in await cur.fetchall() if row[1] or self._terms.old_only}
         outcome.before = sum(found.values())
         return set(found)
+
+    async def _is_first(self, conn: Connection) -> bool:
+        with own_errors():
+            return await (await conn.execute(_SQL["any_old"])).fetchone() is None
 
     async def _lane(
         self, worker: Worker, batches: "_Batches", outcome: Outcome, step: Step, rate: float | None

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
+from psycopg.errors import UniqueViolation
+
 from qibai.core.errors import (
     Conflict,
     NoCodes,
@@ -66,12 +68,22 @@ class _InTransaction(Binder):
 
 
 class Taker:
-    """Takes over batches of one file. ``entitlement`` is the tenant's, as for any bind."""
+    """Takes over batches of one file. ``entitlement`` is the tenant's, as for any bind.
+
+    ``first``: no old binding was there when the run began. Then none need be looked for, as of the file's own
+    its check has left none that has a pair or number of another.
+    """
 
     def __init__(
-        self, keyring: Keyring, migration: Migration, entitlement: Entitlement, terms: Terms
+        self,
+        keyring: Keyring,
+        migration: Migration,
+        entitlement: Entitlement,
+        terms: Terms,
+        *,
+        first: bool = False,
     ) -> None:
-        self._keyring, self._migration = keyring, migration
+        self._keyring, self._migration, self._first = keyring, migration, first
         self._entitlement, self._terms = entitlement, terms
 
     async def batch(self, conn: Connection, number: int, lines: Sequence[OldLine | BadOldLine]) -> Taken:
@@ -79,7 +91,14 @@ class Taker:
 
         ``conn`` is in autocommit mode. Raise StoreUnavailable: then it is as if it had not begun.
         """
-        return await persist(self._batch, conn, number, lines)
+        return await persist(self._try, conn, number, lines)
+
+    async def _try(self, conn: Connection, number: int, lines: Sequence[OldLine | BadOldLine]) -> Taken:
+        try:
+            return await self._batch(conn, number, lines)
+        except UniqueViolation:  # a process of a run that was killed has still done its batch
+            self._first = False
+            raise
 
     async def _batch(self, conn: Connection, number: int, lines: Sequence[OldLine | BadOldLine]) -> Taken:
         taken = Taken()
@@ -130,6 +149,8 @@ class Taker:
         """Those that are new, or were taken over before but have no 700 number."""
         if not drafts:
             return []
+        if self._first:
+            return drafts
         found = await known_pairs(conn, drafts, moment)
         parties = await with_middle_party(conn, self._keyring, drafts, moment)
         left: list[OldDraft] = []
@@ -169,9 +190,9 @@ class Taker:
         same = len(rows) == len(one.pairs) and all(row.id == first.id for row in rows)
         if not same or first.tenant_id != self._migration.tenant_id or first.ends_at <= now:
             return None
-        for row, pair in zip(rows, one.pairs, strict=True):  # anyone's pair does not say whom it reaches
-            if pair.caller is None and self._keyring.open(row.callee, row.aad) != pair.callee.e164:
-                return None
+        anyone = one.pairs[0].caller is None  # that pair does not say whom it reaches
+        if anyone and self._keyring.open(first.numbers, first.aad) != one.line.parties.packed:
+            return None
         return first
 
     async def _bind(self, conn: Connection, drafts: Sequence[OldDraft], now: datetime) -> None:

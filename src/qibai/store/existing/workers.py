@@ -21,7 +21,7 @@ from qibai.store.bindings.session import Connection
 from qibai.store.existing.model import Migration, Terms
 from qibai.store.existing.take import Taken, Taker
 from qibai.store.failures import own_errors
-from qibai.store.keys import Keyring
+from qibai.store.keys import RememberingKeyring
 
 WORKERS: Final = 2
 
@@ -35,11 +35,13 @@ class Job:
     migration: Migration
     terms: Terms
     reading: Reading
+    first: bool = False  #: no old binding was there when the run began
 
     def taker(self) -> Taker:
         """One for these batches, with keys and rights of its own. Raise KeyFileError."""
         entitlement = Entitlement(self.migration.tenant_id, self.terms.rules)
-        return Taker(Keyring.load(self.keys), self.migration, entitlement, self.terms)
+        keyring = RememberingKeyring.load(self.keys)
+        return Taker(keyring, self.migration, entitlement, self.terms, first=self.first)
 
     async def connect(self) -> Connection:
         """Raise StoreUnavailable."""

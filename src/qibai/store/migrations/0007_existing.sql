@@ -12,10 +12,7 @@ CREATE TABLE existing_binding (
     province     text,
     vendor       text NOT NULL,
     vendor_id    text,                          -- the vendor's id of the binding
-    x            bytea NOT NULL,
-    y            bytea,
-    a            bytea NOT NULL,
-    b            bytea,
+    numbers      bytea NOT NULL,                -- X, Y, A and B in one, sealed
     max_call_s   integer NOT NULL,
     created_at   timestamptz NOT NULL,
     expires_at   timestamptz NOT NULL,
@@ -39,10 +36,9 @@ CREATE TABLE existing_route (
     max_call_s   integer NOT NULL,
     ends_at      timestamptz NOT NULL,
     free_at      timestamptz NOT NULL,
-    called       bytea NOT NULL,                -- sealed, like the rest
-    shown        bytea,                         -- NULL: the number that was dialled
-    callee       bytea NOT NULL,
-    caller       bytea,                         -- NULL: anyone (AXN)
+    numbers      bytea NOT NULL,                -- the binding's
+    pair         smallint NOT NULL,             -- which of its pairs: 0 X and A, or X and anyone; 1 the other
+    anyone       boolean NOT NULL,              -- AXN
     new_code     integer,
     new_id       bigint,
     new_serial   smallint,
@@ -109,7 +105,7 @@ CREATE TABLE migration_reject (                 -- what was not taken, or got no
 -- Rows of existing_route under these keys. What has moved and is live lives as long as its 700 binding.
 CREATE FUNCTION existing_known(codes integer[], keys bytea[], by_next boolean, now_ timestamptz)
 RETURNS TABLE (place integer, home integer, id bigint, tenant integer, ends timestamptz, free timestamptz,
-               reached bytea, new bigint)
+               numbers_ bytea, pair_ smallint, new bigint)
 LANGUAGE plpgsql STABLE
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -117,7 +113,7 @@ AS $$
 BEGIN
     RETURN QUERY
         SELECT r.place::integer, r.binding_code, r.binding_id, r.tenant_id, coalesce(b.expires_at, r.ends_at),
-               greatest(b.expires_at, r.free_at), r.callee, r.new_id
+               greatest(b.expires_at, r.free_at), r.numbers, r.pair, r.new_id
         FROM (SELECT w.place, r.* FROM
                   (SELECT unnest(codes) AS code, unnest(keys) AS key, generate_series(0, cardinality(keys) - 1) AS place
                    LIMIT cardinality(keys)) w

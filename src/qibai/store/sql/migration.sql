@@ -98,7 +98,7 @@ SELECT set_config(name, 'off', true)
 FROM unnest('{enable_seqscan,enable_bitmapscan,enable_hashjoin,enable_mergejoin}'::text[]) name;
 
 -- name: moved
-SELECT code, id, mode, x, y, a, b, new_code, new_id, expires_at FROM existing_binding
+SELECT code, id, numbers, new_code, new_id FROM existing_binding
 WHERE tenant_id = %(tenant)s AND id > %(after)s AND new_id IS NOT NULL ORDER BY id LIMIT %(limit)s;
 
 -- name: lock_new
@@ -119,7 +119,7 @@ FROM (SELECT unnest(%(codes)s::integer[]) AS code, unnest(%(keys)s::bytea[]) AS 
 WHERE r.code = w.code AND (r.caller_key = w.key OR r.next_key = w.key);
 
 -- name: results
-SELECT e.code, e.id, e.mode, e.x, e.y, e.vendor, e.vendor_id, e.order_id, e.released_at,
+SELECT e.code, e.id, e.numbers, e.vendor, e.vendor_id, e.order_id, e.released_at,
        e.new_code, e.new_id, b.x, b.y, coalesce(b.expires_at, e.expires_at), b.released_at
 FROM existing_binding e LEFT JOIN binding b ON b.code = e.new_code AND b.id = e.new_id
 WHERE e.tenant_id = %(tenant)s ORDER BY e.id;
@@ -130,3 +130,6 @@ WHERE tenant_id = %(tenant)s AND id > %(after)s AND new_id IS NOT NULL AND told_
 
 -- name: told
 UPDATE existing_binding SET told_at = now() WHERE code = %(code)s AND id = %(id)s;
+
+-- name: any_old
+SELECT FROM existing_route LIMIT 1;
