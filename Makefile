@@ -15,8 +15,8 @@ setup-tests:  ## install what testing needs as well
 demo: setup  ## start the platform, place a call through a 700 number, show both sides
 	@.venv/bin/qibai demo
 
-test: setup-tests  ## run every test
-	@$(PY) -m pytest
+test: setup-tests  ## run every test, TEST_WORKERS files at once (default 2)
+	@$(PY) -m pytest -n $${TEST_WORKERS:-2} --dist loadfile
 
 check: setup-tests  ## lint, format, types, import rules
 	@$(PY) -m ruff check .

@@ -1,5 +1,6 @@
 """Calls through a platform of the test's own: numbers, routes in the store, agents, the check for leaks."""
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -25,10 +26,13 @@ from qibai.testing.leaks import LeakChecker
 from qibai.testing.platform import Platform, free_port, listening, wait_for
 from qibai.testing.sipp import Agent, Scenario, run
 
-HERE = "127.0.0.10"
-CALLER_AT = "127.0.21.1"
-CALLEE_AT = "127.0.31.1"
-STRANGER_AT = "127.0.41.1"
+#: Tests that run at once have addresses of their own, so that none sees another's packets.
+_NET = f"127.{os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw')}"
+HERE = f"{_NET}.0.10"
+CALLER_AT = f"{_NET}.21.1"
+CALLEE_AT = f"{_NET}.31.1"
+STRANGER_AT = f"{_NET}.41.1"
+DEAD_AT = f"{_NET}.32.1"  #: nobody is there
 A, B, C = Msisdn("+8613812345678"), Msisdn("+8613987654321"), Msisdn("+8613711112222")
 CODE = Code(12345678)
 TO_GROUP, FROM_GROUP = 1, 2

@@ -12,7 +12,7 @@ from qibai.core.numbering import Msisdn, Number700
 from qibai.testing.capture import Capture, Packet
 from qibai.testing.leaks import Leak, LeakChecker
 from qibai.testing.sipp import Scenario
-from voice_tools import CALLEE_AT, CALLER_AT, FROM_GROUP, TO_GROUP, Bench, answering, bench, calling
+from voice_tools import CALLEE_AT, CALLER_AT, FROM_GROUP, HERE, TO_GROUP, Bench, answering, bench, calling
 
 pytestmark = pytest.mark.voice
 
@@ -28,8 +28,7 @@ def voice(tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str])
 
 def what_a_side_saw(packets: list[Packet], address: str) -> list[Packet]:
     """What came to it, and whatever it had to send elsewhere than to the platform."""
-    platform = "127.0.0.10"
-    return [p for p in packets if p.dst == address or (p.src == address and p.dst != platform)]
+    return [p for p in packets if p.dst == address or (p.src == address and p.dst != HERE)]
 
 
 def leaks_of_call(

@@ -19,13 +19,12 @@ from qibai.messaging.sip_status import STATUS
 from qibai.testing.leaks import LeakChecker
 from qibai.testing.platform import free_port, listening, wait_for
 from qibai.testing.sipp import Agent, Scenario
-from voice_tools import CALLEE_AT, CALLER_AT, STRANGER_AT, A, B, Bench, peers
+from voice_tools import CALLEE_AT, CALLER_AT, DEAD_AT, STRANGER_AT, A, B, Bench, peers
 
 pytestmark = pytest.mark.voice
 
 NOWHERE = "host=127.0.0.1 port=9 dbname=none"
 X = "700123456780001"
-DEAD_AT = "127.0.33.1"
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from qibai.voice.engine import program
 from voice_tools import (
     CALLEE_AT,
     CALLER_AT,
+    DEAD_AT,
     STRANGER_AT,
     A,
     B,
@@ -29,7 +30,6 @@ from voice_tools import (
 
 pytestmark = pytest.mark.voice
 
-DEAD_AT = "127.0.32.1"
 NOWHERE = "host=127.0.0.1 port=9 dbname=none"
 
 

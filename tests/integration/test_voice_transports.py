@@ -98,4 +98,4 @@ def test_callee_over_tcp_as_tel_uri(tmp_path: Path, database: Callable[[], str])
         seen = voice.call(calling(A, x).expect_request("BYE").reply(200), callee, callee_transport="t1")
     assert seen.callee[0].startswith(f"INVITE tel:{B.e164} SIP/2.0\n")
     assert f"From: <tel:{x};phone-context=+86>" in seen.callee[0]
-    assert "\nVia: SIP/2.0/TCP 127.0.0.10:" in seen.callee[0]
+    assert f"\nVia: SIP/2.0/TCP {HERE}:" in seen.callee[0]
