@@ -179,7 +179,7 @@ def test_a_stranger_is_refused(voice: Bench, gateway: Gateway) -> None:
     assert gateway.mailbox.asked == 0
 
 
-@pytest.mark.parametrize("at", [CALLER_AT, "127.0.0.1"])
+@pytest.mark.parametrize("at", [CALLER_AT, "127.0.0.1"], ids=["peer", "this machine"])
 def test_a_badge_that_is_not_ours_is_refused(voice: Bench, gateway: Gateway, at: str) -> None:
     """Not from a peer, nor from this machine."""
     scenario = Scenario(A.national).message(X, "hi", headers=(f"{BADGE_HEADER}: AAAA",)).expect(403)
