@@ -19,6 +19,12 @@ from qibai.store.upgrade import upgrade
 _COUNT = itertools.count(1)
 
 
+def pytest_configure() -> None:
+    """What commands print is as wide as they want it, not as whoever runs the tests has it."""
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
+
+
 @pytest.fixture(scope="session")
 def database() -> Iterator[Callable[[], str]]:
     """Starts PostgreSQL once; each call makes a migrated, empty database and returns its owner's DSN."""

@@ -47,7 +47,7 @@ def answered_call(
 Poll = Callable[[], Any]
 
 
-def wait_for(fact: Poll, seconds: float = 30.0) -> Any:
+def wait_for(fact: Poll, seconds: float = 60.0) -> Any:
     """Poll until ``fact`` is true, and return it; fail after that time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
