@@ -52,6 +52,7 @@ class World:
         self.bearer = ""
         self.codes = 0
         self.live = 0
+        self.paired = 0
 
     def set_media(self, media: bool) -> None:
         """Write the configuration; ``media``: anchored by rtpengine."""
@@ -147,10 +148,11 @@ class World:
         self.live = max(self.live, live)
 
     def pairs(self, count: int) -> list[Pair]:
-        """Bind ``count`` pairs with real seals, so that calls can be made; one call direction each."""
+        """Bind ``count`` more pairs with real seals, so that calls can be made; one call direction each."""
         keyring, rows, made = self.keyring, [], []
         ends = datetime.now(UTC) + timedelta(days=1)
-        for i in range(count):
+        first, self.paired = self.paired, self.paired + count
+        for i in range(first, first + count):
             number = Code(FIRST_CODE + i % max(self.codes, 1)).number(i // max(self.codes, 1) % 10_000)
             pair = Pair(number, Msisdn(f"+86138{i:08d}"), Msisdn(f"+86139{i:08d}"))
             id = new_id()
