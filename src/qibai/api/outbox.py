@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from qibai.api.connections import Connection
 from qibai.api.translate import Translator
 from qibai.config import MessagingConfig
-from qibai.core.content import ContentPolicy, Hook, NumbersInText
+from qibai.core.content import ContentPolicy, Hook, Passed
 from qibai.core.errors import (
     BindingEnded,
     BindingNotFound,
@@ -18,7 +18,6 @@ from qibai.core.errors import (
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.pilot import Rule
 from qibai.core.routing import Refusal, RefusalReason
-from qibai.core.text import find_numbers, mask
 from qibai.store import bindings
 from qibai.store.bindings import Binding, Idempotency
 from qibai.store.keys import Keyring
@@ -63,14 +62,14 @@ class Outbox:
             raise BindingEnded
         if record.no_messages:
             raise DirectionForbidden(field="sender")
-        shown, has_number = _checked(text, (await get_policy(conn, tenant_id)).policy)
+        passed = _checked(text, (await get_policy(conn, tenant_id)).policy)
         now = datetime.now(UTC)
         longest = self._config.validity_s
         message = PlatformMessage(
             record=record,
-            text=shown,
+            text=passed.text,
             valid_until=now + timedelta(seconds=min(valid_s or longest, longest)),
-            has_number=has_number,
+            has_number=passed.has_number,
         )
         return await enqueue(conn, self._keyring, message, now=now, idempotency=idempotency)
 
@@ -85,16 +84,15 @@ def _dialled(binding: Binding, sender: Msisdn) -> Number700:
     raise NotAParty(field="sender")
 
 
-def _checked(text: str, policy: ContentPolicy) -> tuple[str, bool]:
-    """What goes on of a text, and whether a real number is in it. The hook is not asked: the tenant knows
-    what it sends, but one that forbids all texts is taken at its word."""
-    if policy.hook is Hook.BLOCK:
+def _checked(text: str, policy: ContentPolicy) -> Passed:
+    """What goes on of a text. The hook is not asked: the tenant knows what it sends, but one that forbids all
+    texts is taken at its word."""
+    passed = policy.passed(text)
+    if passed is None and policy.hook is Hook.BLOCK:
         raise ContentBlocked("the message policy lets no text pass", field="text")
-    if not find_numbers(text):
-        return text, False
-    if policy.numbers is NumbersInText.BLOCK:
+    if passed is None:
         raise ContentBlocked(field="text")
-    return (mask(text) if policy.numbers is NumbersInText.MASK else text), True
+    return passed
 
 
 def _error(refusal: Refusal) -> Exception:

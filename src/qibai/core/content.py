@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from qibai.core.errors import BadRequest
+from qibai.core.text import find_numbers, mask
 
 MAX_TIMEOUT_MS: Final = 10_000
 MAX_URL: Final = 2_000
@@ -35,6 +36,17 @@ class OnTimeout(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """A text that may go on, as it may go on. ``repr`` shows no text."""
+
+    text: str
+    has_number: bool  #: a real number was written in it
+
+    def __repr__(self) -> str:
+        return f"<Passed has_number={self.has_number}>"
+
+
+@dataclass(frozen=True, slots=True)
 class ContentPolicy:
     """One tenant's policy. ``url`` and what follows it matter when the hook is ``ask``."""
 
@@ -48,6 +60,16 @@ class ContentPolicy:
     def reads_text(self) -> bool:
         """Whether the whole of a long message has to be there before any of it goes on."""
         return self.numbers is not NumbersInText.THROUGH or self.hook is Hook.ASK
+
+    def passed(self, text: str) -> Passed | None:
+        """What may go on of ``text``, unless a hook that is asked says no; None: nothing may."""
+        if self.hook is Hook.BLOCK:
+            return None
+        if not find_numbers(text):
+            return Passed(text, has_number=False)
+        if self.numbers is NumbersInText.BLOCK:
+            return None
+        return Passed(mask(text) if self.numbers is NumbersInText.MASK else text, has_number=True)
 
     def check(self, *, plain_http: bool = False) -> None:
         """Raise BadRequest unless it can be followed; ``plain_http``: allow URLs without TLS."""

@@ -1,15 +1,13 @@
 """What a tenant's policy makes of a text: its numbers masked or refused, its hook asked."""
 
 import asyncio
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from qibai.config import MessagingConfig
-from qibai.core.content import ContentPolicy, Hook, NumbersInText
+from qibai.core.content import ContentPolicy, Hook, Passed
 from qibai.core.ids import format_id
 from qibai.core.routing import RouteRecord
-from qibai.core.text import find_numbers, mask
 from qibai.messaging.database import Connection, Database
 from qibai.messaging.hook import HookClient, Question
 from qibai.store.keys import Keyring
@@ -17,17 +15,6 @@ from qibai.store.message_policy import StoredPolicy, get_policy, policy_aad
 from qibai.store.messages import order_of
 
 _MAX_TENANTS: Final = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Passed:
-    """A text that may go on, as it may go on. ``repr`` shows no text."""
-
-    text: str
-    has_number: bool  #: a real number was written in it
-
-    def __repr__(self) -> str:
-        return f"<Passed has_number={self.has_number}>"
 
 
 class ContentRules:
@@ -47,17 +34,10 @@ class ContentRules:
     async def check(self, record: RouteRecord, text: str, id: int, at: datetime) -> Passed | None:
         """What may go on; None: nothing may. Raise StoreUnavailable."""
         stored = await self._stored(record)
-        policy = stored.policy
-        if policy.hook is Hook.BLOCK:
-            return None
-        has_number = bool(find_numbers(text))
-        if has_number and policy.numbers is NumbersInText.BLOCK:
-            return None
-        if has_number and policy.numbers is NumbersInText.MASK:
-            text = mask(text)
-        if policy.hook is Hook.ASK and not await self._ask(record, stored, text, id, at):
-            return None
-        return Passed(text, has_number)
+        passed = stored.policy.passed(text)
+        if passed is None or stored.policy.hook is not Hook.ASK:
+            return passed
+        return passed if await self._ask(record, stored, passed.text, id, at) else None
 
     async def close(self) -> None:
         await self._hook.close()
