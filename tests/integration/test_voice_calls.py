@@ -9,7 +9,7 @@ import pytest
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.legs import read_legs
 from qibai.core.numbering import Msisdn, Number700
-from qibai.records.hangup import bye
+from qibai.records.hangup import Place
 from qibai.requests import new_branch, reply_of
 from qibai.store.keys import binding_aad
 from qibai.testing.platform import free_port, wait_for
@@ -335,7 +335,7 @@ def hang_up(voice: Bench, event: CallEvent) -> None:
         for leg in (legs.caller, legs.callee):
             branch = new_branch()
             host, port = ours.getsockname()
-            ours.sendto(bye(leg, transport="UDP", host=host, port=port, branch=branch), voice.here)
+            ours.sendto(Place("UDP", host, port).write("BYE", leg, leg.cseq, branch), voice.here)
             assert reply_of(ours.recv(65_536)) == (branch, 200, None)
 
 

@@ -36,6 +36,13 @@ def test_an_end_may_be_read_before_the_beginning() -> None:
     assert made.knows(KEY)
 
 
+def test_a_late_answer_is_set_aside_and_begins_no_call() -> None:
+    late = event(CallEventKind.LATE, 1_021, legs=b"x")
+    for made in (keeper(DECIDED, ENDED, late), keeper(late, DECIDED, ENDED)):
+        assert made.late == [late]
+        assert not made.live
+
+
 def test_an_unanswered_call_is_lost_a_minute_after_it_should_have_rung_out() -> None:
     made = keeper(DECIDED)
     assert reasons(made, 1_119) == []

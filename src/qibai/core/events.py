@@ -15,6 +15,7 @@ class CallEventKind(StrEnum):
     ANSWERED = "answered"
     REFRESHED = "refreshed"  # RFC 4028: the session goes on
     ENDED = "ended"
+    LATE = "late"  # the callee answered after the call had ended: the callee is to be told
 
 
 class CallEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,9 +43,9 @@ class CallEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     )
     # max_duration, terminated, session_expired, media_timeout, lost
     ended_by: str | None = None  # caller, callee, platform
-    # answered, refreshed
+    # answered, refreshed, late
     legs: bytes | None = (
-        None  # sealed JSON of the two Contacts we gave out, for ending the call from our side
+        None  # sealed JSON of the two Contacts we gave out (late: of the caller's), to end the call by
     )
     session_expires: int | None = None  # seconds; None when no session timer runs
     media_id: str | None = None  # rtpengine's call-id

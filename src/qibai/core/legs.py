@@ -23,8 +23,14 @@ class Legs(msgspec.Struct, frozen=True):
 
 
 _LEGS: Final = msgspec.json.Decoder(Legs)
+_LEG: Final = msgspec.json.Decoder(Leg)
 
 
 def read_legs(text: str) -> Legs:
     """What was written as JSON, and sealed. Raise msgspec.MsgspecError."""
     return _LEGS.decode(text)
+
+
+def read_leg(text: str) -> Leg:
+    """The same of one side."""
+    return _LEG.decode(text)

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
 
 import msgspec
 import psycopg
@@ -13,7 +13,7 @@ from qibai.config import Config
 from qibai.core.calls import LOST, MICROSECONDS, PLATFORM, CallKey, CallRow
 from qibai.core.errors import QibaiError
 from qibai.core.events import CallEvent, CallEventKind
-from qibai.core.legs import Legs, read_legs
+from qibai.core.legs import Legs, read_leg, read_legs
 from qibai.records.hangup import Hangup
 from qibai.records.keeper import Keeper
 from qibai.records.ng import MediaClient
@@ -32,6 +32,7 @@ MEDIA_AT_ONCE: Final = 16
 #: The Q.850 cause on record for an end that the platform brought about.
 _Q850: Final = {"max_duration": 102, "session_expired": 102, "media_timeout": 41, "terminated": 16}
 
+_Legs = TypeVar("_Legs")
 _log = structlog.get_logger("recorder")
 
 
@@ -70,6 +71,9 @@ class Ender:
             if self._loaded and self._ready():
                 for due in self._keeper.due(time.time()):
                     self._end(due.row, due.reason)
+            late, self._keeper.late = self._keeper.late, []
+            for event in late:
+                self._start(self._dismiss(event))
             await asyncio.sleep(TICK_S)
 
     async def _watch_orders(self) -> None:
@@ -136,10 +140,19 @@ class Ender:
             client.close()
 
     def _end(self, row: CallRow, reason: str) -> None:
-        legs = None if reason == LOST else self._open(row)
-        task = asyncio.create_task(self._end_with(row.key, LOST if legs is None else reason, legs))
+        legs = None if reason == LOST else self._open(row.code, row.id, row.legs, read_legs)
+        self._start(self._end_with(row.key, LOST if legs is None else reason, legs))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _dismiss(self, event: CallEvent) -> None:
+        """The caller has been told that nobody answered: the callee must not sit there with an open line."""
+        leg = self._open(event.code, event.call_id, event.legs, read_leg)
+        if leg is not None and not await self._hangup.dismiss(leg):
+            _log.error("nobody took the BYE of a late answer", code=event.code, call=event.call_id)
 
     async def _end_with(self, key: CallKey, reason: str, legs: Legs | None) -> None:
         """Send the BYEs, and write an end of the time before: it wins over those that the BYEs bring about.
@@ -176,13 +189,13 @@ class Ender:
         if not answered:
             _log.error("nobody took the BYE of a call", code=key[0], call=key[1])
 
-    def _open(self, row: CallRow) -> Legs | None:
-        if row.legs is None:
+    def _open(self, code: int, id: int, sealed: bytes | None, read: Callable[[str], _Legs]) -> _Legs | None:
+        if sealed is None:
             return None
         try:
-            return read_legs(self._keyring.open(row.legs, binding_aad(row.code, row.id)))
+            return read(self._keyring.open(sealed, binding_aad(code, id)))
         except (QibaiError, msgspec.MsgspecError) as exc:
-            _log.error("a call cannot be ended", code=row.code, call=row.id, error=type(exc).__name__)
+            _log.error("a call cannot be ended", code=code, call=id, error=type(exc).__name__)
             return None
 
 

@@ -1,33 +1,46 @@
 """Ending a call from our side: one BYE to each of the two Contacts that voice gave out.
 
 Kamailio takes them, from loopback, like any request of a running call: the BYE sent on behalf of the caller
-reaches the callee, and the other way round.
+reaches the callee, and the other way round. A callee who answered too late gets the ACK and the BYE that no
+caller sends.
 """
 
 import asyncio
 import ssl
+from dataclasses import dataclass
+from typing import Final
 
 from qibai.config import VoiceConfig
 from qibai.core.legs import Leg, Legs
 from qibai.core.sip import uri_host
 from qibai.requests import TIMEOUT_S, Requests, new_branch, reply_of
 
+_GAP_S: Final = 0.1  #: between ACK and BYE over UDP, lest two workers swap them
 
-def bye(leg: Leg, *, transport: str, host: str, port: int, branch: str) -> bytes:
-    """The request, sent from ``host``:``port``."""
-    lines = [
-        f"BYE {leg.uri} SIP/2.0",
-        f"Via: SIP/2.0/{transport} {host}:{port};branch={branch};rport",
-        "Max-Forwards: 70",
-        f"From: {leg.from_}",
-        f"To: {leg.to}",
-        f"Call-ID: {leg.call_id}",
-        f"CSeq: {leg.cseq} BYE",
-        "Content-Length: 0",
-        "",
-        "",
-    ]
-    return "\r\n".join(lines).encode()
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request of ours is sent from."""
+
+    transport: str
+    host: str
+    port: int
+
+    def write(self, method: str, leg: Leg, cseq: int, branch: str) -> bytes:
+        """A request on behalf of ``leg``."""
+        lines = [
+            f"{method} {leg.uri} SIP/2.0",
+            f"Via: SIP/2.0/{self.transport} {self.host}:{self.port};branch={branch};rport",
+            "Max-Forwards: 70",
+            f"From: {leg.from_}",
+            f"To: {leg.to}",
+            f"Call-ID: {leg.call_id}",
+            f"CSeq: {cseq} {method}",
+            "Content-Length: 0",
+            "",
+            "",
+        ]
+        return "\r\n".join(lines).encode()
 
 
 class Hangup:
@@ -39,51 +52,63 @@ class Hangup:
 
     async def end(self, legs: Legs) -> bool:
         """Send both BYEs; whether Kamailio answered both. The first of each is on its way before any wait."""
-        send = self._send_udp if self._voice.udp_port else self._send_stream
-        done = await asyncio.gather(send(legs.caller), send(legs.callee))
-        return all(status is not None for status in done)
+        done = await asyncio.gather(self._bye(legs.caller), self._bye(legs.callee))
+        return all(done)
+
+    async def dismiss(self, caller: Leg) -> bool:
+        """End a call that the callee alone holds: an ACK of the CSeq that ``caller`` has, then a BYE.
+
+        Returns whether Kamailio answered the BYE.
+        """
+        return await self._bye(caller, acknowledged=False)
 
     def close(self) -> None:
         self._udp.close()
 
-    async def _send_udp(self, leg: Leg) -> int | None:
+    async def _bye(self, leg: Leg, *, acknowledged: bool = True) -> bool:
+        send = self._send_udp if self._voice.udp_port else self._send_stream
         try:
-            host, port, *_ = await self._udp.open("::1" if ":" in self._voice.host else "127.0.0.1")
-        except OSError:
-            return None
+            return await send(leg, acknowledged) is not None
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            return False
+
+    async def _send_udp(self, leg: Leg, acknowledged: bool) -> int | None:
+        host, port, *_ = await self._udp.open("::1" if ":" in self._voice.host else "127.0.0.1")
+        here, to = Place("UDP", uri_host(host), port), (self._voice.host, self._voice.udp_port)
+        cseq = leg.cseq
+        if not acknowledged:
+            self._udp.send(here.write("ACK", leg, cseq, new_branch()), to)
+            cseq += 1
+            await asyncio.sleep(_GAP_S)
         branch = new_branch()
-        text = bye(leg, transport="UDP", host=uri_host(host), port=port, branch=branch)
-        reply = await self._udp.ask(text, branch, (self._voice.host, self._voice.udp_port))
+        reply = await self._udp.ask(here.write("BYE", leg, cseq, branch), branch, to)
         return None if reply is None else reply.status
 
-    async def _send_stream(self, leg: Leg) -> int | None:
+    async def _send_stream(self, leg: Leg, acknowledged: bool) -> int:
         """Over TCP, or over TLS where there is nothing else."""
         voice = self._voice
-        here = "::1" if ":" in voice.host else "127.0.0.1"
+        own = "::1" if ":" in voice.host else "127.0.0.1"
         transport, port, tls = "TCP", voice.tcp_port, None
-        try:
-            if not port:
-                transport, port, tls = "TLS", voice.tls_port, _own_tls(voice)
-            async with asyncio.timeout(TIMEOUT_S):
-                reader, writer = await asyncio.open_connection(
-                    voice.host, port, local_addr=(here, 0), ssl=tls
-                )
-                try:
-                    own_port = writer.get_extra_info("sockname")[1]
-                    branch = new_branch()
-                    host = uri_host(here)
-                    writer.write(bye(leg, transport=transport, host=host, port=own_port, branch=branch))
-                    await writer.drain()
-                    while True:
-                        head = await reader.readuntil(b"\r\n\r\n")
-                        await reader.readexactly(_body_length(head))
-                        reply = reply_of(head.lstrip(b"\r\n"))
-                        if reply is not None and reply.branch == branch and reply.status >= 200:
-                            return reply.status
-                finally:
-                    writer.close()
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            return None
+        if not port:
+            transport, port, tls = "TLS", voice.tls_port, _own_tls(voice)
+        async with asyncio.timeout(TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(voice.host, port, local_addr=(own, 0), ssl=tls)
+            try:
+                here = Place(transport, uri_host(own), writer.get_extra_info("sockname")[1])
+                branch, cseq = new_branch(), leg.cseq
+                if not acknowledged:
+                    writer.write(here.write("ACK", leg, cseq, new_branch()))
+                    cseq += 1
+                writer.write(here.write("BYE", leg, cseq, branch))
+                await writer.drain()
+                while True:
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    await reader.readexactly(_body_length(head))
+                    reply = reply_of(head.lstrip(b"\r\n"))
+                    if reply is not None and reply.branch == branch and reply.status >= 200:
+                        return reply.status
+            finally:
+                writer.close()
 
 
 def _own_tls(voice: VoiceConfig) -> ssl.SSLContext:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from qibai.core.calls import LOST, MICROSECONDS, CallKey, CallRow, merge, row_of
-from qibai.core.events import CallEvent
+from qibai.core.events import CallEvent, CallEventKind
 
 REMEMBER_S: Final = 300.0
 UNANSWERED_GRACE_S: Final = 60
@@ -32,6 +32,7 @@ class Keeper:
         self._unanswered_s = ring_timeout_s + UNANSWERED_GRACE_S
         self._max_call_s = max_call_s
         self.live: dict[CallKey, CallRow] = {}
+        self.late: list[CallEvent] = []  #: answers that came too late; whoever sees to them takes them out
         self._ended: dict[CallKey, float] = {}
         self._ending: set[CallKey] = set()
         self._silent: dict[CallKey, float] = {}
@@ -39,7 +40,10 @@ class Keeper:
     def hear(self, events: Iterable[CallEvent], now: float) -> None:
         """Take in events, in any order."""
         for event in events:
-            self.add(row_of(event), now)
+            if event.kind is CallEventKind.LATE:
+                self.late.append(event)
+            else:
+                self.add(row_of(event), now)
 
     def add(self, row: CallRow, now: float) -> None:
         """Take in what a row tells of a call."""

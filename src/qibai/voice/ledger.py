@@ -8,7 +8,7 @@ import msgspec
 from qibai.core.errors import QibaiError
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.existing import Dialled, ExistingNumber
-from qibai.core.legs import Legs
+from qibai.core.legs import Leg, Legs
 from qibai.core.numbering import Msisdn
 from qibai.core.routing import Refusal, Route, RouteRecord, SipStatus
 from qibai.store.keys import Keyring, binding_aad
@@ -129,6 +129,19 @@ class Ledger:
             )
         )
 
+    def late(self, state: DialogState, caller: Leg) -> None:
+        """The callee answered a call that has ended: it is to be acknowledged and hung up on."""
+        self._append(
+            CallEvent(
+                kind=CallEventKind.LATE,
+                code=state.code,
+                call_id=state.call_id,
+                at=time.time(),
+                node=self._node,
+                legs=self._sealed(state, caller),
+            )
+        )
+
     def refreshed(self, state: DialogState, legs: Legs, session_expires: int | None) -> None:
         """The session goes on, and its parties may be reached elsewhere than before."""
         self._append(
@@ -161,7 +174,7 @@ class Ledger:
     def _event(self, kind: CallEventKind, state: DialogState) -> CallEvent:
         return CallEvent(kind=kind, code=state.code, call_id=state.call_id, at=time.time(), node=self._node)
 
-    def _sealed(self, state: DialogState, legs: Legs) -> bytes:
+    def _sealed(self, state: DialogState, legs: Legs | Leg) -> bytes:
         text = msgspec.json.encode(legs).decode()
         return self._keyring.seal(text, binding_aad(state.code, state.call_id))
 

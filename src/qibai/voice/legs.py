@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import msgspec
+
 from qibai.core.legs import Leg, Legs
 from qibai.core.sip import Message, mapped
 from qibai.voice.token import DialogState
@@ -25,14 +27,7 @@ def legs_of(
     asking, asked = state.caller_peer, state.callee_peer
     if not asked_by_caller:
         asking, asked = asked, asking
-    to_tag = request.to_tag or mapped(response.call_id, response.to_tag)
-    asker = Leg(
-        uri=_contact(worker, asking, tokens[0]),
-        from_=f"<{request.from_uri}>;tag={request.from_tag}",
-        to=f"<{request.to_uri}>;tag={to_tag}",
-        call_id=request.call_id,
-        cseq=_LAST_CSEQ,
-    )
+    asker = msgspec.structs.replace(asker_leg(worker, request, response, asking, tokens[0]), cseq=_LAST_CSEQ)
     other = Leg(
         uri=_contact(worker, asked, tokens[1]),
         from_=f"<{response.to_uri}>;tag={response.to_tag}",
@@ -41,6 +36,18 @@ def legs_of(
         cseq=_LAST_CSEQ,
     )
     return Legs(asker, other) if asked_by_caller else Legs(other, asker)
+
+
+def asker_leg(worker: Worker, request: Message, response: Message, peer: str, token: str) -> Leg:
+    """For requests on behalf of the side that asked, by way of ``peer``; the CSeq is that of ``request``."""
+    to_tag = request.to_tag or mapped(response.call_id, response.to_tag)
+    return Leg(
+        uri=_contact(worker, peer, token),
+        from_=f"<{request.from_uri}>;tag={request.from_tag}",
+        to=f"<{request.to_uri}>;tag={to_tag}",
+        call_id=request.call_id,
+        cseq=request.cseq,
+    )
 
 
 def _contact(worker: Worker, peer: str, token: str) -> str:

@@ -7,6 +7,7 @@ import msgspec
 from qibai.core.errors import BadMessage
 from qibai.core.sip import (
     CleanSdp,
+    Endpoint,
     Message,
     leg_of_response,
     parse,
@@ -16,13 +17,14 @@ from qibai.core.sip import (
 )
 from qibai.voice.dialog import OTHER_STATE, REQUEST_STATE
 from qibai.voice.invite import hand_on
-from qibai.voice.legs import legs_of
+from qibai.voice.legs import asker_leg, legs_of
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.memory import ASKED, Asked, recalled
 from qibai.voice.token import DialogState, seal_state
 from qibai.voice.worker import STATE, Worker, end_unanswered, parse_request
 
 _BAD_GATEWAY: Final = 502
+_TOLD: Final = "$avp(qt)"  #: how we ended a call ourselves; a 2xx that comes now is too late
 _TRYING: Final = "SIP/2.0 100 "
 #: A peer that answers so cannot serve the call, but another may.
 _UNREACHABLE: Final = frozenset({500, 502, 503, 504})
@@ -42,20 +44,39 @@ def on_invite_reply(worker: Worker, text: str) -> None:
     here = worker.here(near.transport if near else known.transport)
     token, sdp = None, None
     if response.status < 300 and response.to_tag and response.first("contact") is not None:
-        leg = leg_of_response(response)
-        caller_state = msgspec.structs.replace(
-            state,
-            from_caller=True,
-            leg=leg,
-            near_routes=state.leg.routes,
-            offer_in_reply=not known.offer,
-        )
-        token = seal_state(caller_state, worker.keys)
+        token = _caller_token(worker, response, known)
+        told = ksr.pv.get(_TOLD) if response.status >= 200 else None
+        if told:
+            _dismiss(worker, response, known, here=here, token=token, told=int(told))
+            return
         sdp = _answer(worker, response, known, asked_by_caller=True)
     ksr.textopsx.msg_set_buffer(
         write_response(response, request, here=here, token=token, sdp=sdp, source=known.source)
     )
     _note(worker, request, response, state, token)
+
+
+def _caller_token(worker: Worker, response: Message, known: Asked) -> str:
+    """What the caller's requests of the call are to carry."""
+    state = msgspec.structs.replace(
+        known.state,
+        from_caller=True,
+        leg=leg_of_response(response),
+        near_routes=known.state.leg.routes,
+        offer_in_reply=not known.offer,
+    )
+    return seal_state(state, worker.keys)
+
+
+def _dismiss(
+    worker: Worker, response: Message, known: Asked, *, here: Endpoint, token: str, told: int
+) -> None:
+    """An answer that crossed our own end of the call, of which the caller was ``told``: the caller hears
+    just that again, and the recorder hangs up on the callee."""
+    request, state = known.request(), known.state
+    worker.ledger.late(state, asker_leg(worker, request, response, state.caller_peer, token))
+    bare = write_bare_response(request, here=here, status=told, source=known.source)
+    worker.ksr.textopsx.msg_set_buffer(bare)
 
 
 def on_dialog_reply(worker: Worker, text: str) -> None:
@@ -108,6 +129,7 @@ def on_invite_failure(worker: Worker) -> None:
     ksr, tm = worker.ksr, worker.ksr.tm
     token = ksr.pv.get(STATE)
     if tm.t_is_canceled() > 0:
+        ksr.pv.seti(_TOLD, 487)
         end_unanswered(worker, token, 487, by="caller")
         return
     timed_out, replied = tm.t_branch_timeout() > 0, tm.t_branch_replied() > 0
@@ -115,6 +137,8 @@ def on_invite_failure(worker: Worker) -> None:
     unreachable = (timed_out and not replied) or (not timed_out and status in _UNREACHABLE)
     if unreachable and hand_on(worker, token):
         return
+    if timed_out:
+        ksr.pv.seti(_TOLD, 408 if replied else 503)
     if timed_out and not replied:
         end_unanswered(worker, token, 503)
         ksr.hdr.append_to_reply("Retry-After: 5\r\nReason: Q.850;cause=41\r\n")
