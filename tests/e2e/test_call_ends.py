@@ -93,7 +93,9 @@ def test_an_answer_that_crosses_the_end_of_ringing(both: Both) -> None:
     """The callee lifts the receiver as the CANCEL is on its way: nobody is there, so it is hung up on."""
     caller = Scenario(A.national).invite(str(both.x)).expect(100, optional=True).expect(180).expect(408)
     callee = Scenario(B.national).expect_request("INVITE", first=True).reply(180).expect_request("CANCEL")
-    callee.reply(200, contact=False).reply_to_invite(200, sdp=True).expect_request("ACK").expect_request("BYE").reply(200)
+    callee.reply(200, contact=False).reply_to_invite(200, sdp=True).expect_request("ACK").expect_request(
+        "BYE"
+    ).reply(200)
     record = both.call(caller.fail_ack(str(both.x)), callee)
     assert (record.reason, record.ended_by, record.answered_at) == ("no_answer", "platform", None)
 

@@ -144,6 +144,10 @@ def test_cancel(voice: Bench) -> None:
     )
     seen = voice.call(caller, callee)
     assert "hung up" not in "".join(seen.callee)
+    invite, cancel, _ = seen.callee
+    for name in ("From: ", "To: ", "Call-ID: "):  # RFC 3261 §9.1
+        (line,) = [line for line in invite.splitlines() if line.startswith(name)]
+        assert line in cancel.splitlines()
     (ended,) = voice.events(CallEventKind.ENDED, x)
     assert (ended.reason, ended.ended_by) == ("cancelled", "caller")
 

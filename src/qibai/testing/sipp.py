@@ -79,7 +79,7 @@ class Scenario:
                 f"sip:{called}@[remote_ip]:[remote_port]",
                 method,
                 f'From: "{self.number}" <sip:{self.number}@[local_ip]:[local_port]>;tag=[pid]A[call_number]',
-                f"To: <sip:{called}@[remote_ip]:[remote_port]>",
+                f'To: "from {self.number}" <sip:{called}@[remote_ip]:[remote_port]>',
             ),
             f"P-Asserted-Identity: <sip:{asserted or self.number}@[local_ip]>",
         ]
