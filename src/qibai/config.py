@@ -14,12 +14,14 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from qibai.core.errors import ConfigError
+from qibai.core.ids import NODES, node_number
 from qibai.core.pilot import Calendar, Rules
 
 #: What is said wherever the pilot's rules are switched off by an empty date.
 UNRULED: Final = "pilot.notice is not set: approvals, certificates and the calendar are NOT asked"
 
 Transport = Literal["udp", "tcp", "tls"]
+NodeNumber = Annotated[int, msgspec.Meta(ge=-1, lt=NODES)]
 NumberFormat = Literal["e164", "national", "tel"]
 
 
@@ -87,6 +89,7 @@ class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls_key: str = ""  #: its private key
     tls_ca: str = ""  #: who signs peers' certificates
     workers: int = 2  #: Kamailio processes for each transport
+    node_number: NodeNumber = -1  #: 0 to 127, unlike every other node's; -1: made of the node's name
     ring_timeout_s: int = 60  #: how long a callee may ring
     session_expires_s: int = 1_800  #: RFC 4028: a call that is not refreshed for so long is over
     min_se_s: int = 90  #: the shortest refresh that is accepted
@@ -252,6 +255,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pilot: PilotConfig = PilotConfig()
     dual: DualConfig = DualConfig()
     pools: PoolsConfig = PoolsConfig()
+
+    @property
+    def node_number(self) -> int:
+        """0 to 127, part of the ids of this node's calls."""
+        own = self.voice.node_number
+        return node_number(self.node) if own < 0 else own
 
     @property
     def sip_messages(self) -> bool:

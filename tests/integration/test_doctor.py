@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from cli_tools import Cli, cli_in
 
+from qibai.core.ids import DistinctIds
 from qibai.store import dsn, owner_dsn
 from qibai.testing.platform import free_port, wait_for
 from voice_tools import UdpPeer
@@ -153,6 +154,20 @@ def test_events_that_wait_for_the_store(cli: Cli) -> None:
         os.kill(pid, signal.SIGCONT)
     assert (one["state"], one["mend"]) == ("fail", "mend the store")
     assert one["says"].startswith("4096 bytes wait")
+
+
+def test_two_nodes_of_one_number(cli: Cli) -> None:
+    """Their calls could come to share an id, and so a record."""
+    assert found(cli, "node")["state"] == "ok"
+    id = DistinctIds(cli.config.node_number, 0).new()
+    with psycopg.connect(owner_dsn(cli.config)) as conn:
+        conn.execute("INSERT INTO call (code, id, node, started_at) VALUES (-1, %s, 'twin', now())", [id])
+    one = found(cli, "node")
+    assert one["state"] == "warn"
+    assert f"{cli.config.node} and twin both have the number" in one["says"]
+    assert (
+        found(cli, "node", QIBAI_VOICE_NODE_NUMBER=str((cli.config.node_number + 1) % 128))["state"] == "ok"
+    )
 
 
 def test_a_clock_that_is_off(cli: Cli) -> None:

@@ -185,6 +185,12 @@ async def order_done(conn: Connection, code: int, id: int) -> None:
         await conn.execute(_SQL["order_done"], {"code": code, "id": id})
 
 
+def node_with_number(conn: psycopg.Connection[Any], number: int, *, but: str) -> str | None:
+    """A node other than ``but`` that gave a call of the last hour an id with that node's number."""
+    row = conn.execute(_SQL["node_with_number"], {"number": number, "but": but}).fetchone()
+    return None if row is None else str(row[0])
+
+
 async def _all(conn: Connection, kind: type[_T], name: str, params: dict[str, Any]) -> list[_T]:
     with own_errors():
         async with conn.cursor(row_factory=class_row(kind)) as cursor:

@@ -7,7 +7,7 @@ from typing import Final
 from qibai.config import Peer
 from qibai.core.errors import BadMessage, QibaiError, StoreUnavailable
 from qibai.core.existing import Dialled
-from qibai.core.ids import format_id, new_id
+from qibai.core.ids import format_id
 from qibai.core.numbering import Msisdn
 from qibai.core.routing import Decision, Refusal, RefusalReason, Route, RouteRecord, SipStatus, decide
 from qibai.core.sip import (
@@ -74,7 +74,10 @@ def on_invite(worker: Worker, request: Message, peer: Peer, retry: DialogState |
     ksr.tm.t_reply(100, "Trying")
     called = called_number(request)
     caller = caller_identity(request, trust_asserted=True)
-    call_id, at = (new_id(), time.time()) if retry is None else (retry.call_id, retry.started_at)
+    if retry is None:
+        call_id, at = worker.call_ids.new(), time.time()
+    else:
+        call_id, at = retry.call_id, retry.started_at
     source = source_of(ksr, request)
     attempt = _Attempt(request, peer, call_id, at, interval, called, caller, source, retry)
     decision, record = _decide(worker, attempt)

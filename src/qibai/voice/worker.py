@@ -1,10 +1,11 @@
 """What one Kamailio worker process holds: keys, a database session, a spool file, the peers."""
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from qibai.config import Config, Peer
 from qibai.core.errors import TokenBroken
+from qibai.core.ids import DistinctIds
 from qibai.core.sip import Endpoint, Message, parse
 from qibai.store import dsn, read_dsn
 from qibai.store.keys import Keyring
@@ -14,6 +15,7 @@ from qibai.voice.ledger import Ledger, failure_of
 from qibai.voice.media import Media
 from qibai.voice.memory import ASKED, asked
 from qibai.voice.peers import Peers, endpoints, uri_of
+from qibai.voice.place import take_place
 from qibai.voice.token import DialogState, open_state
 
 ALLOW: Final = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO\r\n"
@@ -31,6 +33,7 @@ class Worker:
         voice = config.voice
         self.ksr = ksr
         self.voice = voice
+        self._places_dir, self._node_number = config.run_dir / "places", config.node_number
         self.inside = Endpoint(*voice.inside)
         messaging = config.messaging
         #: Where messages go to; None: they are refused.
@@ -54,6 +57,11 @@ class Worker:
         callable_peers = [peer for peer in voice.peers if peer.priority >= 0]
         self._by_priority = sorted(callable_peers, key=lambda peer: -peer.priority)
         self._states = lru_cache(maxsize=1024)(lambda token: open_state(token, self.keys))
+
+    @cached_property
+    def call_ids(self) -> DistinctIds:
+        """Made at the first call: most of Kamailio's processes never see one."""
+        return DistinctIds(self._node_number, take_place(self._places_dir))
 
     def state(self, token: str) -> DialogState:
         """What a token of ours says. Raise TokenBroken."""

@@ -15,6 +15,7 @@ import psycopg
 from qibai import __version__
 from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
 from qibai.cli.doctor.messages import check_messages
+from qibai.cli.doctor.node import check_node
 from qibai.cli.doctor.peers import check_peers
 from qibai.cli.doctor.pilot import check_pilot
 from qibai.cli.doctor.rights import check_rights
@@ -133,6 +134,8 @@ def _store(config: Config) -> list[Finding]:
     except QibaiError as exc:
         found.append(fail("schema", exc.message, "qibai migrate, or install the release that fits"))
     found.append(_keys(config))
+    if config.voice.enabled:
+        found.append(check_node(config))
     found.append(check_rights(config))
     if read_dsn(config) != dsn(config):
         try:

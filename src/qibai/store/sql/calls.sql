@@ -53,6 +53,11 @@ ON CONFLICT (code, id) DO UPDATE SET
 SELECT code, id, node, started_at, answered_at, refreshed_at, session_expires, max_call_s, media_id, legs
 FROM call WHERE node = %(node)s AND ended_at IS NULL;
 
+-- name: node_with_number
+SELECT node FROM call
+WHERE started_at > now() - interval '1 hour' AND node <> %(but)s AND (id >> 14 & 127) = %(number)s
+LIMIT 1;
+
 -- name: list_calls
 SELECT code, id, tenant_id, binding_id, called, shown, caller, callee, node, started_at, ringing_at, answered_at,
        ended_at, ended_by, sip_status, q850, reason, end_seen, dialled
