@@ -11,17 +11,18 @@ from typing import Any
 
 from database_tools import as_platform
 from qibai.core.events import CallEvent, CallEventKind
-from qibai.core.ids import new_id
+from qibai.core.ids import DistinctIds
 
 CODE = 12_345_678
 T0 = 1_700_000_000.25
+_IDS = DistinctIds(0, 0)
 
 
 def answered_call(
     id: int | None = None, *, node: str = "n1", start: float = T0, **answer: Any
 ) -> list[CallEvent]:
     """Decided, ringing, answered after 2 s, hung up by the callee 10.5 s later."""
-    id = new_id() if id is None else id
+    id = _IDS.new() if id is None else id
 
     def event(kind: CallEventKind, after: float, **more: Any) -> CallEvent:
         return CallEvent(kind=kind, code=CODE, call_id=id, at=start + after, node=node, **more)

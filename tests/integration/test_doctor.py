@@ -165,9 +165,8 @@ def test_two_nodes_of_one_number(cli: Cli) -> None:
     one = found(cli, "node")
     assert one["state"] == "warn"
     assert f"{cli.config.node} and twin both have the number" in one["says"]
-    assert (
-        found(cli, "node", QIBAI_VOICE_NODE_NUMBER=str((cli.config.node_number + 1) % 128))["state"] == "ok"
-    )
+    own = str((cli.config.node_number + 1) % 128)
+    assert found(cli, "node", QIBAI_VOICE_NODE_NUMBER=own)["state"] == "ok"
 
 
 def test_a_clock_that_is_off(cli: Cli) -> None:
