@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from qibai import __version__
 from qibai.cli.app import app
 
 #: They run in the foreground until they are stopped, or write a file's text.
@@ -36,6 +38,11 @@ def test_each_command_prints_json_when_asked(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_each_command_explains_itself(name: str) -> None:
     assert ALL[name].help
+
+
+def test_the_version_is_an_option_too() -> None:
+    said = CliRunner().invoke(app, ["--version"])
+    assert (said.exit_code, said.stdout.split()[:2]) == (0, ["qibai", __version__])
 
 
 def test_the_shell_completes_commands_and_values(tmp_path: Path) -> None:

@@ -57,6 +57,10 @@ def root(
         str | None,
         typer.Option("--as", envvar="QIBAI_AS", help="Who acts, for the audit trail.", show_default="user"),
     ] = None,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=version.print_version),
+    ] = False,
 ) -> None:
     """Temporary middle numbers for calls."""
     ctx.obj = State(home, name)

@@ -1,6 +1,8 @@
-"""``qibai version``."""
+"""``qibai version``, and ``qibai --version``."""
 
 import platform
+
+import typer
 
 from qibai import __version__
 from qibai.cli.options import JsonOut
@@ -13,6 +15,13 @@ def version(json: JsonOut = False) -> None:
         as_json({"qibai": __version__, "python": platform.python_version()})
     else:
         say(f"qibai {__version__} (Python {platform.python_version()})")
+
+
+def print_version(wanted: bool) -> None:
+    """As an option: print, and do nothing else."""
+    if wanted:
+        version()
+        raise typer.Exit
 
 
 COMMANDS = {"version": version}
