@@ -226,6 +226,13 @@ class Scenario:
         self.steps.append(f'<pause milliseconds="{milliseconds}"/>')
         return self
 
+    def turn_to(self, host: str, port: int) -> "Scenario":
+        """Send what follows elsewhere, as a balancer in between would."""
+        self.steps.append(
+            f'<nop><action><setdest host="{host}" port="{port}" protocol="UDP"/></action></nop>'
+        )
+        return self
+
     def sdp(self, direction: str = "sendrecv") -> str:
         return _SDP.format(number=self.number, port=self.port, rtcp=self.port + 1, direction=direction)
 
