@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import psycopg
 
-from qibai.config import Config, load
+from qibai.config import Config, VoiceConfig, load
 from qibai.core.ids import new_id
 from qibai.core.numbering import Code, Msisdn, Number700
 from qibai.store import tenants
@@ -28,6 +28,7 @@ from qibai.store.upgrade import upgrade
 
 FIRST_CODE = 10_000_000
 DEADLINE_S = 30.0
+MEDIA_PORTS = range(VoiceConfig().media_port_min, VoiceConfig().media_port_max + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +199,15 @@ FROM generate_series(%(first)s::bigint, %(last)s::bigint) i, generate_series(0, 
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free for UDP and TCP just now."""
+    """Ports that are free for UDP and TCP just now, and none of those for media."""
     with contextlib.ExitStack() as stack:
         ports = []
         while len(ports) < count:
             tcp = stack.enter_context(socket.socket())
             tcp.bind(("127.0.0.1", 0))
             port = tcp.getsockname()[1]
+            if port in MEDIA_PORTS:
+                continue
             udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             with contextlib.suppress(OSError):
                 udp.bind(("127.0.0.1", port))

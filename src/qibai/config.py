@@ -108,6 +108,20 @@ class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"host of peer {peer.name}: IPv4 and IPv6 do not mix; give it that of host")
         if len({peer.name for peer in self.peers}) != len(self.peers):
             raise ValueError("peers: two have one name")
+        if self.enabled and self.media:
+            self._check_media_ports()
+
+    def _check_media_ports(self) -> None:
+        """rtpengine opens a port though another has it, as Kamailio's may be shared, and gets what comes."""
+        least, most = self.media_port_min, self.media_port_max
+        if not 1_024 <= least < most <= 65_535:
+            raise ValueError("media_port_min and media_port_max: give a range within 1024 to 65535")
+        others = {"udp_port": self.udp_port, "media_ng_port": self.media_ng_port}
+        here = ip_address(self.host)
+        others |= {f"port of peer {p.name}": p.port for p in self.peers if ip_address(p.host) == here}
+        for name, port in others.items():
+            if least <= port <= most:
+                raise ValueError(f"{name}: {port} is among the ports for media, {least} to {most}")
 
     @property
     def inside(self) -> tuple[str, int]:

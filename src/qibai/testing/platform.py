@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import msgspec
 
-from qibai.config import Config
+from qibai.config import Config, VoiceConfig
 from qibai.core.errors import Unavailable
 from qibai.supervise import probes
 from qibai.testing.clock import into_kamailio
@@ -25,11 +25,17 @@ from qibai.voice import engine
 START_S = 15.0
 
 
+_MEDIA: Final = range(VoiceConfig().media_port_min, VoiceConfig().media_port_max + 1)
+
+
 def free_port(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port that is free just now."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A port that is free just now, and none of those for media."""
+    while True:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
+            probe.bind((host, 0))
+            port = int(probe.getsockname()[1])
+        if port not in _MEDIA:
+            return port
 
 
 def listening(at: tuple[str, int], transport: str = "u1") -> bool:
