@@ -28,7 +28,7 @@ from qibai.store.upgrade import upgrade
 
 FIRST_CODE = 10_000_000
 DEADLINE_S = 30.0
-MEDIA_PORTS = range(VoiceConfig().media_port_min, VoiceConfig().media_port_max + 1)
+MEDIA_PORTS = VoiceConfig().media_ports
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,18 +195,23 @@ class Bench:
 
     def events(self, kind: CallEventKind, called: Number700) -> list[CallEvent]:
         """What the spool says of calls to a number."""
-        events = [
-            msgspec.json.decode(line[9:], type=CallEvent)
-            for file in sorted(self.platform.config.spool_dir.glob("*"))
-            for line in file.read_bytes().splitlines(keepends=True)
-            if line.endswith(b"\n")
-        ]
+        events = spooled(self.platform)
         ids = {event.call_id for event in events if event.called == called.serial}
         return [event for event in events if event.call_id in ids and event.kind == kind]
 
     def close(self) -> None:
         for agent in self._agents:
             agent.stop()
+
+
+def spooled(platform: Platform) -> list[CallEvent]:
+    """What a node's spool says; a line that is being written does not count."""
+    return [
+        msgspec.json.decode(line[9:], type=CallEvent)
+        for file in sorted(platform.config.spool_dir.glob("*"))
+        for line in file.read_bytes().splitlines(keepends=True)
+        if line.endswith(b"\n")
+    ]
 
 
 @dataclass

@@ -113,15 +113,20 @@ class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def _check_media_ports(self) -> None:
         """rtpengine opens a port though another has it, as Kamailio's may be shared, and gets what comes."""
-        least, most = self.media_port_min, self.media_port_max
-        if not 1_024 <= least < most <= 65_535:
+        if not 1_024 <= self.media_port_min < self.media_port_max <= 65_535:
             raise ValueError("media_port_min and media_port_max: give a range within 1024 to 65535")
         others = {"udp_port": self.udp_port, "media_ng_port": self.media_ng_port}
         here = ip_address(self.host)
         others |= {f"port of peer {p.name}": p.port for p in self.peers if ip_address(p.host) == here}
         for name, port in others.items():
-            if least <= port <= most:
+            if port in self.media_ports:
+                least, most = self.media_ports[0], self.media_ports[-1]
                 raise ValueError(f"{name}: {port} is among the ports for media, {least} to {most}")
+
+    @property
+    def media_ports(self) -> range:
+        """What rtpengine opens ports of."""
+        return range(self.media_port_min, self.media_port_max + 1)
 
     @property
     def inside(self) -> tuple[str, int]:

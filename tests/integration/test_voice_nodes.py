@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from qibai.core.calls import fold
-from qibai.core.events import CallEvent, CallEventKind
+from qibai.core.events import CallEventKind
 from qibai.testing.platform import Platform
-from voice_tools import A, B, Bench, answering, bench, calling, voice_config
+from voice_tools import A, B, Bench, answering, bench, calling, spooled, voice_config
 
 pytestmark = pytest.mark.voice
 
@@ -30,14 +30,6 @@ def second(voice: Bench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     config = voice_config(home, voice.dsn, first.voice.peers)
     with Platform(msgspec.structs.replace(config, node="second")) as platform:
         yield platform
-
-
-def events(platform: Platform) -> list[CallEvent]:
-    return [
-        msgspec.json.decode(line[9:], type=CallEvent)
-        for file in sorted(platform.config.spool_dir.glob("*"))
-        for line in file.read_bytes().splitlines()
-    ]
 
 
 @pytest.mark.parametrize("by_caller", [True, False], ids=["by the caller", "by the callee"])
@@ -64,8 +56,8 @@ def test_a_call_goes_on_and_ends_through_the_other_node(
     assert "\na=sendonly\n" in [text for text in got if text.startswith("INVITE ")][-2]
 
     (decided,) = voice.events(CallEventKind.DECIDED, x)
-    mine = [event for event in events(second) if event.call_id == decided.call_id]
+    mine = [event for event in spooled(second) if event.call_id == decided.call_id]
     assert sorted(event.kind for event in mine) == [CallEventKind.ENDED, *[CallEventKind.REFRESHED] * 2]
-    (record,) = fold([e for e in [*events(voice.platform), *mine] if e.call_id == decided.call_id]).values()
+    (record,) = fold([e for e in [*spooled(voice.platform), *mine] if e.call_id == decided.call_id]).values()
     assert record.end is not None and record.answered_at is not None
     assert (record.node, record.end.by) == ("test", "caller" if by_caller else "callee")

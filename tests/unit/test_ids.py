@@ -1,7 +1,6 @@
 """Ids of calls: nothing would notice if two calls had the same, so they must not."""
 
 import multiprocessing
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,6 @@ from qibai.voice.place import take_place
 
 MS = 1_000_000
 NOW = 1_795_000_000_000 * MS
-
-
-@pytest.fixture
-def places(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "places"
 
 
 def test_one_process_never_repeats_itself_however_fast_it_is() -> None:
@@ -53,7 +47,8 @@ def _hold(places: Path, told: "multiprocessing.Queue[int]") -> None:
     told.get()  # until it is killed
 
 
-def test_a_place_is_held_by_one_process_and_freed_by_its_death(places: Path) -> None:
+def test_a_place_is_held_by_one_process_and_freed_by_its_death(tmp_path: Path) -> None:
+    places = tmp_path / "places"
     context = multiprocessing.get_context("spawn")
     queues = [context.Queue() for _ in range(3)]
     holders = [context.Process(target=_hold, args=(places, queue)) for queue in queues]

@@ -42,6 +42,15 @@ class Place:
         ]
         return "\r\n".join(lines).encode()
 
+    def requests(self, leg: Leg, branch: str, *, acknowledged: bool) -> list[bytes]:
+        """The BYE, with this branch; before it the ACK that an answer of the leg's CSeq still waits for."""
+        if acknowledged:
+            return [self.write("BYE", leg, leg.cseq, branch)]
+        return [
+            self.write("ACK", leg, leg.cseq, new_branch()),
+            self.write("BYE", leg, leg.cseq + 1, branch),
+        ]
+
 
 class Hangup:
     """Sends BYEs to the Kamailio of this node and waits for their answers."""
@@ -75,13 +84,12 @@ class Hangup:
     async def _send_udp(self, leg: Leg, acknowledged: bool) -> int | None:
         host, port, *_ = await self._udp.open("::1" if ":" in self._voice.host else "127.0.0.1")
         here, to = Place("UDP", uri_host(host), port), (self._voice.host, self._voice.udp_port)
-        cseq = leg.cseq
-        if not acknowledged:
-            self._udp.send(here.write("ACK", leg, cseq, new_branch()), to)
-            cseq += 1
-            await asyncio.sleep(_GAP_S)
         branch = new_branch()
-        reply = await self._udp.ask(here.write("BYE", leg, cseq, branch), branch, to)
+        *ack, bye = here.requests(leg, branch, acknowledged=acknowledged)
+        for request in ack:
+            self._udp.send(request, to)
+            await asyncio.sleep(_GAP_S)
+        reply = await self._udp.ask(bye, branch, to)
         return None if reply is None else reply.status
 
     async def _send_stream(self, leg: Leg, acknowledged: bool) -> int:
@@ -95,11 +103,8 @@ class Hangup:
             reader, writer = await asyncio.open_connection(voice.host, port, local_addr=(own, 0), ssl=tls)
             try:
                 here = Place(transport, uri_host(own), writer.get_extra_info("sockname")[1])
-                branch, cseq = new_branch(), leg.cseq
-                if not acknowledged:
-                    writer.write(here.write("ACK", leg, cseq, new_branch()))
-                    cseq += 1
-                writer.write(here.write("BYE", leg, cseq, branch))
+                branch = new_branch()
+                writer.writelines(here.requests(leg, branch, acknowledged=acknowledged))
                 await writer.drain()
                 while True:
                     head = await reader.readuntil(b"\r\n\r\n")

@@ -186,7 +186,11 @@ async def order_done(conn: Connection, code: int, id: int) -> None:
 
 
 def node_with_number(conn: psycopg.Connection[Any], number: int, *, but: str) -> str | None:
-    """A node other than ``but`` that gave a call of the last hour an id with that node's number."""
+    """A node other than ``but`` that gave a call of the last hour an id with that node's number.
+
+    No index helps: it gives up after two seconds. ``conn`` is not in autocommit mode.
+    """
+    conn.execute(_SQL["patience"])
     row = conn.execute(_SQL["node_with_number"], {"number": number, "but": but}).fetchone()
     return None if row is None else str(row[0])
 

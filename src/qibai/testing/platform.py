@@ -25,7 +25,7 @@ from qibai.voice import engine
 START_S = 15.0
 
 
-_MEDIA: Final = range(VoiceConfig().media_port_min, VoiceConfig().media_port_max + 1)
+_MEDIA: Final = VoiceConfig().media_ports
 
 
 def free_port(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:

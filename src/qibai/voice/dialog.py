@@ -60,8 +60,6 @@ def on_request(worker: Worker, request: Message, state: DialogState) -> None:
             ksr.pv.sets(OTHER_STATE, token)
         ksr.tm.t_on_reply("ksr_reply_dialog")
     worker.send(text, here, hop)
-    if method == "INVITE":
-        ksr.tm.t_use_uac_headers()  # as for the first
     if ksr.tm.t_relay() < 0 and method != "ACK":
         worker.take_back(request.text)
         ksr.tm.t_reply(503, "Service Unavailable")

@@ -125,8 +125,6 @@ def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
     ksr.pv.sets(STATE, token)
     worker.keep(attempt.request, state, attempt.source, retry=retry is not None)
     worker.send(text, worker.here(target.transport), uri_of(target))
-    # Otherwise a CANCEL that tm makes says From and To as they came in.
-    ksr.tm.t_use_uac_headers()
     ksr.tm.t_on_reply("ksr_reply_invite")
     ksr.tm.t_on_failure("ksr_failure_invite")
     if ksr.tm.t_relay() < 0:

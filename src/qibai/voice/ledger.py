@@ -1,7 +1,7 @@
 """Call events: what happened to a call, written to the spool as it happens."""
 
 import time
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -112,67 +112,36 @@ class Ledger:
         )
 
     def ringing(self, state: DialogState) -> None:
-        self._append(self._event(CallEventKind.RINGING, state))
+        self._note(CallEventKind.RINGING, state)
 
     def answered(self, state: DialogState, legs: Legs, session_expires: int | None) -> None:
-        self._append(
-            CallEvent(
-                kind=CallEventKind.ANSWERED,
-                code=state.code,
-                call_id=state.call_id,
-                at=time.time(),
-                node=self._node,
-                legs=self._sealed(state, legs),
-                session_expires=session_expires,
-                media_id=state.media_id or None,
-                max_call_s=state.max_call_s,
-            )
+        self._note(
+            CallEventKind.ANSWERED,
+            state,
+            legs=self._sealed(state, legs),
+            session_expires=session_expires,
+            media_id=state.media_id or None,
+            max_call_s=state.max_call_s,
         )
 
     def late(self, state: DialogState, caller: Leg) -> None:
         """The callee answered a call that has ended: it is to be acknowledged and hung up on."""
-        self._append(
-            CallEvent(
-                kind=CallEventKind.LATE,
-                code=state.code,
-                call_id=state.call_id,
-                at=time.time(),
-                node=self._node,
-                legs=self._sealed(state, caller),
-            )
-        )
+        self._note(CallEventKind.LATE, state, legs=self._sealed(state, caller))
 
     def refreshed(self, state: DialogState, legs: Legs, session_expires: int | None) -> None:
         """The session goes on, and its parties may be reached elsewhere than before."""
-        self._append(
-            CallEvent(
-                kind=CallEventKind.REFRESHED,
-                code=state.code,
-                call_id=state.call_id,
-                at=time.time(),
-                node=self._node,
-                legs=self._sealed(state, legs),
-                session_expires=session_expires,
-            )
-        )
+        sealed = self._sealed(state, legs)
+        self._note(CallEventKind.REFRESHED, state, legs=sealed, session_expires=session_expires)
 
     def ended(self, state: DialogState, *, by: str, reason: str, status: int | None, q850: int) -> None:
-        self._append(
-            CallEvent(
-                kind=CallEventKind.ENDED,
-                code=state.code,
-                call_id=state.call_id,
-                at=time.time(),
-                node=self._node,
-                ended_by=by,
-                reason=reason,
-                sip_status=status,
-                q850=q850,
-            )
-        )
+        self._note(CallEventKind.ENDED, state, ended_by=by, reason=reason, sip_status=status, q850=q850)
 
-    def _event(self, kind: CallEventKind, state: DialogState) -> CallEvent:
-        return CallEvent(kind=kind, code=state.code, call_id=state.call_id, at=time.time(), node=self._node)
+    def _note(self, kind: CallEventKind, state: DialogState, **more: Any) -> None:
+        """Something that happens now, to a call that was decided; ``more``: fields of the event."""
+        at = time.time()
+        self._append(
+            CallEvent(kind=kind, code=state.code, call_id=state.call_id, at=at, node=self._node, **more)
+        )
 
     def _sealed(self, state: DialogState, legs: Legs | Leg) -> bytes:
         text = msgspec.json.encode(legs).decode()

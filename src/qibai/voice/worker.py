@@ -106,6 +106,8 @@ class Worker:
         ksr.textopsx.msg_set_buffer(text)
         # Otherwise Kamailio adds received=<the sender's address> to the Via that stands for the sender.
         ksr.corex.set_source_address(f"{here.transport}:{here.host}:{here.port}")
+        # Otherwise a CANCEL that tm makes says From and To as they came in.
+        ksr.tm.t_use_uac_headers()
         ksr.pv.sets("$du", du)
 
     def end(self, state: DialogState, *, by: str, status: int) -> None:

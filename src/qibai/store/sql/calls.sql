@@ -53,6 +53,9 @@ ON CONFLICT (code, id) DO UPDATE SET
 SELECT code, id, node, started_at, answered_at, refreshed_at, session_expires, max_call_s, media_id, legs
 FROM call WHERE node = %(node)s AND ended_at IS NULL;
 
+-- name: patience
+SET LOCAL statement_timeout = 2000;
+
 -- name: node_with_number
 SELECT node FROM call
 WHERE started_at > now() - interval '1 hour' AND node <> %(but)s AND (id >> 14 & 127) = %(number)s
