@@ -3,17 +3,13 @@
 Sources, later ones win: defaults, ``$QIBAI_HOME/qibai.toml``, variables ``QIBAI_<SECTION>_<KEY>``.
 """
 
-import os
-import socket
-import tomllib
 from datetime import date
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from qibai.core.errors import ConfigError
 from qibai.core.ids import NODES, node_number
 from qibai.core.pilot import Calendar, Rules
 
@@ -22,6 +18,10 @@ UNRULED: Final = "pilot.notice is not set: approvals, certificates and the calen
 
 Transport = Literal["udp", "tcp", "tls"]
 NodeNumber = Annotated[int, msgspec.Meta(ge=-1, lt=NODES)]
+PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+PortOrOff = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+AtLeastZero = Annotated[int, msgspec.Meta(ge=0)]
 NumberFormat = Literal["e164", "national", "tel"]
 
 
@@ -29,27 +29,27 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dsn: str = ""  #: as the platform's role; empty: the embedded server
     owner_dsn: str = ""  #: as the schema's owner, for `qibai migrate`; empty: the same as dsn
     read_dsn: str = ""  #: hot standbys for routing reads; empty: the same as dsn
-    statement_timeout_ms: int = 200  #: of routing reads
-    connect_timeout_s: int = 2  #: seconds to wait for a connection
+    statement_timeout_ms: AtLeastOne = 200  #: of routing reads
+    connect_timeout_s: AtLeastOne = 2  #: seconds to wait for a connection
 
 
 class ApiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"  #: the address that the API listens on
-    port: int = 7000  #: its port
-    workers: int = 1  #: processes
+    port: PortNumber = 7000  #: its port
+    workers: AtLeastOne = 1  #: processes
     tls_cert: str = ""  #: PEM files; both empty: plain HTTP
     tls_key: str = ""  #: its private key
     public_url: str = ""  #: the API's address as clients see it, where a proxy stands in front
-    max_bulk: int = 10_000  #: items in one bulk request
+    max_bulk: AtLeastOne = 10_000  #: items in one bulk request
     bearer_over_http: bool = False  #: take bearer keys over plain HTTP from other machines too
 
 
 class BindingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    default_ttl_s: int = 86_400  #: lifetime of a binding that names none
-    max_ttl_s: int = 90 * 86_400  #: the longest lifetime
-    quarantine_s: int = 86_400  #: how long a (number, caller) pair stays unused after its binding
-    default_max_call_s: int = 3_600  #: the longest call of a binding that names none
-    max_call_s: int = 14_400  #: the most that a binding may allow
+    default_ttl_s: AtLeastOne = 86_400  #: lifetime of a binding that names none
+    max_ttl_s: AtLeastOne = 90 * 86_400  #: the longest lifetime
+    quarantine_s: AtLeastZero = 86_400  #: how long a (number, caller) pair stays unused after its binding
+    default_max_call_s: AtLeastOne = 3_600  #: the longest call of a binding that names none
+    max_call_s: AtLeastOne = 14_400  #: the most that a binding may allow
 
 
 def _check_address(text: str, key: str) -> None:
@@ -64,7 +64,7 @@ class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str  #: how logs and doctor call it
     host: str  #: its address, of the family of voice.host
-    port: int = 5060  #: where it takes SIP
+    port: PortNumber = 5060  #: where it takes SIP
     transport: Transport = "udp"  #: udp, tcp or tls
     number_format: NumberFormat = "e164"  #: how it writes real numbers: +86138…, 138…, or tel:+86138…
     priority: int = 10  #: the highest that answers OPTIONS gets the calls; negative: trusted, never called
@@ -82,23 +82,23 @@ class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = True  #: run Kamailio and rtpengine
     host: str = "127.0.0.1"  #: the address that peers see, IPv4 or IPv6
-    udp_port: int = 5060  #: 0: off
-    tcp_port: int = 5060  #: 0: off
-    tls_port: int = 0  #: 0: off
+    udp_port: PortOrOff = 5060  #: 0: off
+    tcp_port: PortOrOff = 5060  #: 0: off
+    tls_port: PortOrOff = 0  #: 0: off
     tls_cert: str = ""  #: PEM files of the TLS port
     tls_key: str = ""  #: its private key
     tls_ca: str = ""  #: who signs peers' certificates
-    workers: int = 2  #: Kamailio processes for each transport
+    workers: AtLeastOne = 2  #: Kamailio processes for each transport
     node_number: NodeNumber = -1  #: 0 to 127, unlike every other node's; -1: made of the node's name
-    ring_timeout_s: int = 60  #: how long a callee may ring
-    session_expires_s: int = 1_800  #: RFC 4028: a call that is not refreshed for so long is over
-    min_se_s: int = 90  #: the shortest refresh that is accepted
-    probe_interval_s: int = 10  #: between OPTIONS to each peer; 0: never
+    ring_timeout_s: AtLeastOne = 60  #: how long a callee may ring
+    session_expires_s: AtLeastOne = 1_800  #: RFC 4028: a call that is not refreshed for so long is over
+    min_se_s: AtLeastOne = 90  #: the shortest refresh that is accepted
+    probe_interval_s: AtLeastZero = 10  #: between OPTIONS to each peer; 0: never
     media: bool = True  #: anchor media with rtpengine
-    media_ng_port: int = 2223  #: rtpengine's control port, on 127.0.0.1
-    media_port_min: int = 30_000  #: UDP ports for media
-    media_port_max: int = 39_999  #: the last of them
-    media_timeout_s: int = 60  #: a call without media for so long is over
+    media_ng_port: PortNumber = 2223  #: rtpengine's control port, on 127.0.0.1
+    media_port_min: PortNumber = 30_000  #: UDP ports for media
+    media_port_max: PortNumber = 39_999  #: the last of them
+    media_timeout_s: AtLeastOne = 60  #: a call without media for so long is over
     peers: list[Peer] = []  #: see below
 
     def __post_init__(self) -> None:
@@ -143,7 +143,7 @@ class MessageLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     protocol: Literal["smpp", "cmpp"]  #: SMPP 3.4, or CMPP
     role: Literal["client", "server"] = "client"  #: client: we bind to host; server: the peer binds to us
     host: str = ""  #: a client's peer
-    port: int = 0  #: its port; 0: 2775 for SMPP, 7890 for CMPP
+    port: PortOrOff = 0  #: its port; 0: 2775 for SMPP, 7890 for CMPP
     account: str = ""  #: system_id, or CMPP's Source_Addr of six digits
     password_file: str = ""  #: a file of mode 600 with the shared secret
     sources: list[str] = []  #: where a server's peer may bind from, addresses or CIDR; empty: anywhere
@@ -177,20 +177,20 @@ class MessagingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     enabled: bool = True  #: run the gateway
     host: str = "127.0.0.1"  #: the address that SMPP and CMPP peers bind to
-    smpp_port: int = 0  #: for peers that bind to us; 0: off
-    cmpp_port: int = 0  #: the same for CMPP
+    smpp_port: PortOrOff = 0  #: for peers that bind to us; 0: off
+    cmpp_port: PortOrOff = 0  #: the same for CMPP
     tls_cert: str = ""  #: PEM files: both ports in TLS
     tls_key: str = ""  #: its private key
     sip: bool = True  #: take SIP MESSAGE from voice's peers, and send to them
     sip_priority: int = 0  #: as a link's priority
-    sip_port: int = 5064  #: between Kamailio and the gateway, on 127.0.0.1
+    sip_port: PortNumber = 5064  #: between Kamailio and the gateway, on 127.0.0.1
     sip_cpim: bool = False  #: send SIP messages in CPIM, and ask what became of them (IMDN)
     join: bool = True  #: put long messages together first; false: pass parts where no rule reads text
-    parts_wait_s: int = 300  #: how long the rest of a long message is waited for
-    validity_s: int = 86_400  #: of a message that names none, and the most
-    receipt_wait_s: int = 86_400  #: after the validity: then a message without a receipt is unknown
-    pair_per_minute: int = 20  #: messages of one sender to one number; 0: no limit
-    number_per_minute: int = 60  #: messages to one number; 0: no limit
+    parts_wait_s: AtLeastOne = 300  #: how long the rest of a long message is waited for
+    validity_s: AtLeastOne = 86_400  #: of a message that names none, and the most
+    receipt_wait_s: AtLeastZero = 86_400  #: after the validity: then a message without a receipt is unknown
+    pair_per_minute: AtLeastZero = 20  #: messages of one sender to one number; 0: no limit
+    number_per_minute: AtLeastZero = 60  #: messages to one number; 0: no limit
     content: Literal["masked", "none", "full"] = "masked"  #: what a record keeps of the text
     hook_networks: list[str] = []  #: private CIDR blocks where tenants' hooks may be; others are refused
     hook_plain_http: bool = False  #: take hooks' URLs without TLS too
@@ -200,8 +200,8 @@ class MessagingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RecorderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    batch_ms: int = 250  #: how often events go to the store
-    keep_spool_s: int = 3_600  #: how long events are kept after they were stored
+    batch_ms: AtLeastOne = 250  #: how often events go to the store
+    keep_spool_s: AtLeastZero = 3_600  #: how long events are kept after they were stored
 
 
 class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -311,50 +311,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.home / "qibai.toml"
 
 
-_SECTIONS = (
-    "store",
-    "api",
-    "binding",
-    "voice",
-    "messaging",
-    "recorder",
-    "retention",
-    "pilot",
-    "dual",
-    "pools",
-)
-
-
 def load(home: Path | str | None = None, environ: dict[str, str] | None = None) -> Config:
     """Read file and environment. Raise ConfigError, whose message names the key that is wrong."""
-    env = dict(os.environ) if environ is None else environ
-    root = Path(home or env.get("QIBAI_HOME") or ".qibai").absolute()
-    data: dict[str, Any] = {}
-    path = root / "qibai.toml"
-    try:
-        if path.exists():
-            data = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path} cannot be read") from exc
-    except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"{path} is not TOML: {exc}") from exc
-    for section in _SECTIONS:
-        part = data.setdefault(section, {})
-        if not isinstance(part, dict):
-            raise ConfigError(f"[{section}] must be a table")
-        for name in Config.__annotations__[section].__struct_fields__:
-            value = env.get(f"QIBAI_{section}_{name}".upper())
-            if value is not None and name not in ("peers", "links"):
-                part[name] = value
-    data["home"] = str(root)
-    data["node"] = env.get("QIBAI_NODE") or data.get("node") or socket.gethostname()
-    try:
-        return msgspec.convert(data, Config, strict=False, dec_hook=_decode)
-    except msgspec.ValidationError as exc:
-        raise ConfigError(f"{path}: {exc}") from None
+    from qibai.settings.mistakes import refuse  # noqa: PLC0415  # they need the types above
+    from qibai.settings.read import survey  # noqa: PLC0415  # as above
 
-
-def _decode(kind: type, value: Any) -> Any:
-    if kind is Path:
-        return Path(value)
-    raise NotImplementedError(kind)
+    found = survey(home, environ)
+    refuse(found.mistakes)
+    return found.config

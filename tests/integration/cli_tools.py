@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from socket import SOCK_DGRAM, SOCK_STREAM
 from typing import Any
@@ -15,6 +16,15 @@ from typing import Any
 from qibai.config import Config, load
 from qibai.supervise import state
 from qibai.testing.platform import free_port, wait_for
+
+_BLOCKS = count()
+
+
+def _media_ports() -> dict[str, str]:
+    """Ports for media that no other platform of the tests has."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    least = 30_000 + 1_000 * worker + 100 * (next(_BLOCKS) % 10)
+    return {"QIBAI_VOICE_MEDIA_PORT_MIN": str(least), "QIBAI_VOICE_MEDIA_PORT_MAX": str(least + 99)}
 
 
 class Cli:
@@ -29,6 +39,7 @@ class Cli:
             "QIBAI_VOICE_UDP_PORT": str(free_port("127.0.0.1", SOCK_DGRAM)),
             "QIBAI_VOICE_TCP_PORT": "0",
             "QIBAI_VOICE_MEDIA_NG_PORT": str(free_port("127.0.0.1", SOCK_DGRAM)),
+            **_media_ports(),
             "QIBAI_MESSAGING_SIP_PORT": str(free_port("127.0.0.1", SOCK_DGRAM)),
             **variables,
         }

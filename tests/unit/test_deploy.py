@@ -44,7 +44,13 @@ def test_units_run_commands_that_exist_and_are_hardened(unit: Path) -> None:
         [sys.executable, "-m", "qibai", command, "--help"], capture_output=True, check=False
     )
     assert done.returncode == 0
-    for setting in ("User=qibai", "ProtectSystem=strict", "NoNewPrivileges=yes", "CapabilityBoundingSet="):
+    for setting in (
+        "PartOf=qibai.target",
+        "User=qibai",
+        "ProtectSystem=strict",
+        "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=",
+    ):
         assert f"\n{setting}\n" in text
 
 

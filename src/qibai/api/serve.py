@@ -1,9 +1,11 @@
 """``run``: the API's processes."""
 
 import gc
+import hashlib
 import os
 import shutil
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -16,6 +18,7 @@ from qibai.store.keys import Keyring
 
 _log = structlog.get_logger("qibai.api")
 
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108  # the folder in it is made new, with our mode
 _OBJECTS: Final = 100_000  #: made and not yet dropped, until the collector looks for cycles among them
 
 
@@ -31,9 +34,7 @@ def run(config: Config) -> None:
     Keyring.load(config.key_file)
     if config.pilot.rules.calendar is None:
         _log.warning("rules_off", reason=UNRULED)
-    shared = config.run_dir / "metrics"
-    shutil.rmtree(shared, ignore_errors=True)
-    shared.mkdir(parents=True)
+    shared = _shared_folder(config)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(shared)
     settings = uvicorn.Config(
         partial(_app, config),
@@ -59,6 +60,23 @@ def run(config: Config) -> None:
         Multiprocess(settings, sockets=[settings.bind_socket()]).run()
     else:
         uvicorn.Server(settings).run()
+
+
+def _shared_folder(config: Config) -> Path:
+    """An empty folder for the figures that processes share, in memory where there is a folder in memory.
+
+    They are mapped files: on a disk that is full, the first touch of a new page would end the process.
+    """
+    digest = hashlib.sha256(os.fsencode(config.home)).hexdigest()[:16]
+    for folder in (_MEMORY / f"qibai-metrics-{os.geteuid()}-{digest}", config.run_dir / "metrics"):
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True, mode=0o700)
+        except OSError as exc:
+            _log.warning("metrics_folder", folder=str(folder), error=exc.strerror)
+        else:
+            return folder
+    raise ConfigError(f"{config.run_dir} cannot be written; is the disk full?")
 
 
 def _app(config: Config) -> object:

@@ -27,4 +27,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # nobody reads any more
         sys.exit(141)
+    except OSError as exc:
+        fail("system", f"{exc.filename or 'this machine'}: {exc.strerror or exc}")
+        sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)

@@ -6,6 +6,7 @@ from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, say
 from qibai.cli.reference import sample
 from qibai.config import Config
+from qibai.core.errors import Unavailable
 from qibai.store.keys import Keyring
 
 
@@ -24,16 +25,22 @@ def init(ctx: typer.Context, json: JsonOut = False) -> None:
 
 
 def make_home(config: Config, toml: str) -> list[str]:
-    """Make the folder, the key file and the configuration; return the names of files that were new."""
+    """Make the folder, the key file and the configuration; return the names of files that were new.
+
+    Raise Unavailable when the folder cannot be written.
+    """
     made = []
-    config.home.mkdir(parents=True, exist_ok=True, mode=0o755)
-    if not config.file.exists():
-        config.file.write_text(toml, "utf-8")
-        config.file.chmod(0o640)
-        made.append(config.file.name)
-    if not config.key_file.exists():
-        made.append(config.key_file.name)
-    Keyring.load_or_create(config.key_file)
+    try:
+        config.home.mkdir(parents=True, exist_ok=True, mode=0o755)
+        if not config.file.exists():
+            config.file.write_text(toml, "utf-8")
+            config.file.chmod(0o640)
+            made.append(config.file.name)
+        if not config.key_file.exists():
+            made.append(config.key_file.name)
+        Keyring.load_or_create(config.key_file)
+    except OSError as exc:
+        raise Unavailable(f"{config.home} cannot be written: {exc.strerror}; give another --home") from None
     return made
 
 

@@ -1,6 +1,7 @@
 """``qibai up``, ``down`` and ``status``."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,9 +18,12 @@ from qibai.cli.output import as_json, done, note, out, table
 from qibai.config import UNRULED, Config
 from qibai.core.errors import QibaiError, Unavailable
 from qibai.core.sip import uri_host
-from qibai.supervise import state, supervisor
+from qibai.settings.mistakes import refuse
+from qibai.supervise import preflight, state, supervisor
+from qibai.supervise.look import look
 from qibai.supervise.parts import parts
 
+_GAVE_UP: Final = re.compile(r"^error (\w+): (.)", re.MULTILINE)
 START_TIMEOUT_S: Final = 120.0
 STOP_TIMEOUT_S: Final = 120.0
 _COLOURS: Final = {
@@ -81,15 +85,15 @@ def status(ctx: typer.Context, json: JsonOut = False) -> None:
     Example: qibai status --json
     """
     config = config_of(ctx)
-    pid, found = state.supervisor_pid(config), state.read(config)
+    pid, found = state.supervisor_pid(config), look(config)
     if json:
         as_json({"running": pid is not None, "pid": pid, "parts": found})
     elif pid is None:
         note(f"nothing runs in {config.home}; start it with `qibai up`")
     else:
         table(
-            ("part", "state", "pid", "restarts"),
-            ((name, p["state"], p["pid"], p["restarts"]) for name, p in found.items()),
+            ("part", "state", "pid", "restarts", "says"),
+            ((name, p["state"], p["pid"], p["restarts"], p["says"]) for name, p in found.items()),
         )
     if not all_ready(found):
         raise typer.Exit(3)
@@ -103,6 +107,7 @@ def start(config: Config) -> bool:
     if state.supervisor_pid(config) is not None:
         _wait_ready(config, None)
         return False
+    refuse(preflight.machine_mistakes(config))
     names = [part.name for part in parts(config)]
     config.log_dir.mkdir(parents=True, exist_ok=True)
     log = config.log_dir / "qibai.log"
@@ -118,6 +123,9 @@ def start(config: Config) -> bool:
     try:
         _wait_ready(config, process)
     except QibaiError as exc:
+        said = _last_error(log, began)
+        if said is not None:
+            raise said from None
         raise Unavailable(f"{exc.message} ({', '.join(names)}); {_tail(log, began)}") from None
     return True
 
@@ -160,6 +168,23 @@ def _wait_ready(config: Config, process: "subprocess.Popen[bytes] | None") -> No
                 process.wait(STOP_TIMEOUT_S)
             raise Unavailable("the platform did not get ready in time")
         time.sleep(0.1)
+
+
+class NotStarted(QibaiError):
+    """The platform could not start; ``code`` and words are what it said."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code  # type: ignore[misc]
+
+
+def _last_error(log: Path, began: int) -> QibaiError | None:
+    """What the supervisor said as it gave up; None when it did not give up."""
+    with log.open("rb") as file:
+        file.seek(began)
+        text = file.read().decode(errors="replace")
+    found = list(_GAVE_UP.finditer(text))
+    return NotStarted(found[-1][1], text[found[-1].start(2) :].strip()) if found else None
 
 
 def _tail(log: Path, began: int) -> str:

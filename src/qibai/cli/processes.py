@@ -6,6 +6,8 @@ import typer
 
 from qibai import logs
 from qibai.cli.options import config_of
+from qibai.config import Config
+from qibai.supervise import preflight
 from qibai.voice import engine, log
 
 
@@ -14,7 +16,7 @@ def api(ctx: typer.Context) -> None:
     from qibai.api import serve  # noqa: PLC0415  # slow to load, and of no use to other commands
 
     logs.configure()
-    serve.run(config_of(ctx))
+    serve.run(_alone(config_of(ctx), "api"))
 
 
 def recorder(ctx: typer.Context) -> None:
@@ -30,12 +32,12 @@ def gateway(ctx: typer.Context) -> None:
     from qibai.messaging import gateway as messaging  # noqa: PLC0415  # as above
 
     logs.configure()
-    messaging.run(config_of(ctx))
+    messaging.run(_alone(config_of(ctx), "gateway"))
 
 
 def kamailio(ctx: typer.Context) -> None:
     """Write Kamailio's configuration and become Kamailio (systemd does so)."""
-    config = config_of(ctx)
+    config = _alone(config_of(ctx), "kamailio")
     engine.render(config)
     command = engine.kamailio_command(config)
     log.filter_stderr()
@@ -44,10 +46,17 @@ def kamailio(ctx: typer.Context) -> None:
 
 def rtpengine(ctx: typer.Context) -> None:
     """Become rtpengine (systemd does so)."""
-    config = config_of(ctx)
+    config = _alone(config_of(ctx), "rtpengine")
     config.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = engine.rtpengine_command(config)
     os.execv(command[0], command)  # noqa: S606
+
+
+def _alone(config: Config, part: str) -> Config:
+    """Without a supervisor a part looks itself whether it can have its ports. Raise ConfigMistakes."""
+    if "QIBAI_PART_OF" not in os.environ:
+        preflight.check_part(config, part)
+    return config
 
 
 COMMANDS = {

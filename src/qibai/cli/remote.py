@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
@@ -13,7 +13,7 @@ from qibai.cli import access
 from qibai.cli.platform import api_url as local_url
 from qibai.client import ApiError, BindRequest, Client, NoAnswer, SendRequest
 from qibai.config import Config
-from qibai.core.errors import QibaiError, Unauthenticated, Unavailable
+from qibai.core.errors import BadRequest, QibaiError, Unauthenticated, Unavailable
 
 
 class Refused(QibaiError):
@@ -87,6 +87,8 @@ def remote(config: Config, api_url: str | None, api_key: str | None) -> Iterator
     if key is None:
         raise Unauthenticated("no API key: give --api-key, set QIBAI_API_KEY, or run `qibai login`")
     url = api_url or (saved.api_url if saved else "") or local_url(config)
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise BadRequest("--api-url: give an address as https://host:port", field="api_url")
     try:
         client = Client(url, key, retries=2)
     except ValueError:

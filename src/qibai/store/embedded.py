@@ -114,8 +114,12 @@ class EmbeddedPostgres:
             self._init()
         self._check_release()
         settings = self._data / _SETTINGS_FILE
-        settings.write_text(_settings(socket_dir(self._config)))
-        self._own(settings)
+        wanted = _settings(socket_dir(self._config))
+        if not settings.exists() or settings.read_text() != wanted:
+            draft = settings.with_suffix(".new")  # on a full disk the old ones stay
+            draft.write_text(wanted)
+            self._own(draft)
+            draft.replace(settings)
         self._clear_stale()
 
     def start(self, timeout_s: float = 60.0) -> None:
@@ -202,6 +206,13 @@ class EmbeddedPostgres:
             os.close(reader)
         with (self._data / "postgresql.conf").open("a") as file:
             file.write(f"\ninclude '{_SETTINGS_FILE}'\n")
+
+    def check_data(self) -> None:
+        """Raise ConfigError when the data cannot be this server's; data that are not there yet are made."""
+        if (self._data / "PG_VERSION").exists():
+            self._check_release()
+        elif self._data.exists() and any(self._data.iterdir()):
+            raise ConfigError(f"{self._data} holds files and no database; move it away")
 
     def _check_release(self) -> None:
         ours = subprocess.run(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from qibai.config import Config
 from qibai.core.errors import StoreUnavailable
 from qibai.core.masking import mask_numbers
+from qibai.settings.needed import NeededPort, needed_ports
 from qibai.store.actors import operator_here
 from qibai.store.embedded import EmbeddedPostgres
 from qibai.store.upgrade import upgrade
@@ -24,11 +25,13 @@ class Part:
 
     name: str
     command: Callable[[], list[str]]
-    is_ready: Callable[[], bool]
+    is_ready: Callable[[int], bool]  #: whether it answers, and it is the process of this number that does
     prepare: Callable[[], None] = lambda: None
     after_ready: Callable[[], None] = lambda: None
+    on_stranger: Callable[[bool], None] = lambda there: None  #: somebody else has, or has no more, its port
     stop_signal: signal.Signals = signal.SIGTERM
     needs: tuple[str, ...] = ()
+    ports: tuple[NeededPort, ...] = ()  #: that it has to have, and nobody else
     env: dict[str, str] = field(default_factory=lambda: dict(os.environ))
     shown: Callable[[], Callable[[str], str | None]] = lambda: (
         mask_numbers
@@ -43,19 +46,29 @@ def parts(config: Config) -> list[Part]:
         made.append(_postgres(config))
         store = ("postgres",)
     env = {**os.environ, "QIBAI_HOME": str(config.home)}
-    made.append(Part("recorder", _own("recorder"), lambda: True, needs=store, env=env))
+    made.append(Part("recorder", _own("recorder"), lambda pid: True, needs=store, env=env))
     if config.messaging.enabled:
         made.append(
             Part(
                 "gateway",
                 _own("gateway"),
-                lambda: probes.gateway_works(config),
+                lambda pid: probes.gateway_works(config),
+                ports=_ports(config, "gateway"),
                 prepare=lambda: probes.gateway_file(config).unlink(missing_ok=True),  # an earlier one's
                 needs=store,
                 env=env,
             )
         )
-    made.append(Part("api", _own("api"), lambda: probes.api_answers(config), needs=store, env=env))
+    made.append(
+        Part(
+            "api",
+            _own("api"),
+            lambda pid: probes.api_answers(config),
+            needs=store,
+            ports=_ports(config, "api"),
+            env=env,
+        )
+    )
     if config.voice.enabled:
         media: tuple[str, ...] = ()
         if config.voice.media:
@@ -65,7 +78,8 @@ def parts(config: Config) -> list[Part]:
             Part(
                 "kamailio",
                 lambda: engine.kamailio_command(config),
-                lambda: probes.voice_answers(config),
+                lambda pid: probes.voice_answers(config),
+                ports=_ports(config, "kamailio"),
                 prepare=lambda: engine.render(config),
                 needs=(*store, *media),
                 env=engine.kamailio_environment(config),
@@ -80,7 +94,17 @@ def _own(command: str) -> Callable[[], list[str]]:
 
 
 def _rtpengine(config: Config) -> Part:
-    return Part("rtpengine", lambda: engine.rtpengine_command(config), lambda: probes.media_answers(config))
+    return Part(
+        "rtpengine",
+        lambda: engine.rtpengine_command(config),
+        lambda pid: probes.media_answers(config),
+        on_stranger=lambda there: engine.allow_media(config, not there),
+        ports=_ports(config, "rtpengine"),
+    )
+
+
+def _ports(config: Config, part: str) -> tuple[NeededPort, ...]:
+    return tuple(port for port in needed_ports(config) if port.part == part)
 
 
 def _postgres(config: Config) -> Part:
@@ -95,7 +119,9 @@ def _postgres(config: Config) -> Part:
                 time.sleep(0.05)
         server.prepare()
 
-    def is_ready() -> bool:
+    def is_ready(pid: int) -> bool:
+        if server.running_pid() != pid:
+            return False
         try:
             server.wait_ready(timeout_s=0.5)
         except StoreUnavailable:

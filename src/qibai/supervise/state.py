@@ -1,8 +1,6 @@
 """What others see of a running supervisor: a lock that dies with it, its process id, each part's state."""
 
-import contextlib
 import fcntl
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -11,30 +9,29 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from qibai.config import Config
-from qibai.core.errors import Conflict
+from qibai.core.errors import Conflict, Unavailable
+from qibai.supervise import control
 
 
 def _lock_file(config: Config) -> Path:
     return config.run_dir / "supervisor.pid"
 
 
-def _state_file(config: Config) -> Path:
-    return config.run_dir / "parts.json"
-
-
 @contextmanager
 def held(config: Config) -> Iterator[None]:
     """Be the one supervisor of this home. Raise Conflict when another is."""
-    config.run_dir.mkdir(parents=True, exist_ok=True)
-    with _lock_file(config).open("a+") as file:
+    try:
+        config.run_dir.mkdir(parents=True, exist_ok=True)
+        opened = _lock_file(config).open("a+")
+    except OSError as exc:
+        raise Unavailable(f"{config.run_dir} cannot be used: {exc.strerror}") from None
+    with opened as file:
         if not _locked(file):
             raise Conflict(f"the platform in {config.home} runs already; see `qibai status`")
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
-        write(config, {})
         yield
-        _state_file(config).unlink(missing_ok=True)
 
 
 def _locked(file: TextIO) -> bool:
@@ -69,19 +66,10 @@ def runs(pid: int) -> bool:
         return False
 
 
-def write(config: Config, parts: dict[str, dict[str, Any]]) -> None:
-    """Publish the parts' states, whole or not at all."""
-    path = _state_file(config)
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps(parts))
-    draft.replace(path)
-
-
 def read(config: Config) -> dict[str, dict[str, Any]]:
-    """The parts' states as last published; empty when nothing runs."""
+    """The parts' states as the supervisor says; empty when nothing runs."""
     if supervisor_pid(config) is None:
         return {}
-    with contextlib.suppress(OSError, ValueError):
-        found: dict[str, dict[str, Any]] = json.loads(_state_file(config).read_text())
-        return found
-    return {}
+    said = control.ask(config, "parts")
+    found: dict[str, dict[str, Any]] = (said or {}).get("parts", {})
+    return found

@@ -3,6 +3,7 @@
 Both run in the foreground and end on SIGTERM; the supervisor or systemd watches them.
 """
 
+import contextlib
 import functools
 import os
 import re
@@ -26,6 +27,7 @@ SCRIPT: Final = "route.py"  #: in the run directory
 _ANSWER_TIMEOUT_MS: Final = 5_000  # no reply at all: the peer is not there
 #: Kamailio's allocators without debugging aids: less CPU a call than Debian's default.
 ALLOCATORS: Final = ("-x", "fm", "-X", "fm")
+_TRYING: Final = 2  #: of the dispatcher: it gets calls, and is not yet known to be there
 _SHARED_MB: Final = 128
 _PACKAGE_MB: Final = 16
 
@@ -105,6 +107,13 @@ def rtpengine_command(config: Config) -> list[str]:
     ]
 
 
+def allow_media(config: Config, allowed: bool) -> None:
+    """Let a running Kamailio ask rtpengine, or have it refuse calls: a stranger may have rtpengine's port."""
+    command = [program("kamcmd"), "-s", f"unix:{config.run_dir}/kamailio.ctl"]
+    with contextlib.suppress(ConfigError):  # Kamailio does not run
+        _output([*command, "rtpengine.enable", "all", str(int(allowed))])
+
+
 def _sockets(config: Config) -> list[str]:
     voice = config.voice
     ports = {"udp": voice.udp_port, "tcp": voice.tcp_port, "tls": voice.tls_port}
@@ -117,7 +126,9 @@ def _sockets(config: Config) -> list[str]:
 
 def _peers(voice: VoiceConfig) -> str:
     """The dispatcher's list: set, destination, flags, priority."""
-    return "".join(f"1 {uri_of(peer)} 0 {peer.priority}\n" for peer in voice.peers if peer.priority >= 0)
+    flags = _TRYING if voice.probe_interval_s else 0  # until the first probe is answered
+    called = [peer for peer in voice.peers if peer.priority >= 0]
+    return "".join(f"1 {uri_of(peer)} {flags} {peer.priority}\n" for peer in called)
 
 
 def _script(config: Config) -> str:

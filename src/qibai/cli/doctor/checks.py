@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import time
-from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -19,15 +18,18 @@ from qibai.cli.doctor.node import check_node
 from qibai.cli.doctor.peers import check_peers
 from qibai.cli.doctor.pilot import check_pilot
 from qibai.cli.doctor.rights import check_rights
+from qibai.cli.doctor.secrets import check_secrets
 from qibai.cli.doctor.spool import check_recorder
 from qibai.cli.doctor.watched import check_watched
 from qibai.config import Config
 from qibai.core.errors import ConfigError, KeyFileError, QibaiError
+from qibai.settings.needed import needed_ports
 from qibai.store import dsn, read_dsn
 from qibai.store.keycheck import check_key_file
 from qibai.store.keys import Keyring
 from qibai.store.migrate import pending
-from qibai.supervise import probes, state
+from qibai.supervise import portuse, probes, state
+from qibai.supervise.look import look
 from qibai.voice.engine import kamailio_version
 
 _MIN_FREE_MB: Final = 512
@@ -37,7 +39,14 @@ _CLOCK_S: Final = 2.0
 def run_checks(config: Config) -> list[Finding]:
     """All of them; one that fails does not keep the others from running."""
     running = state.supervisor_pid(config) is not None
-    found = [_versions(), _home(config), _key_file(config), _disk(config), _supervisor(config)]
+    found = [
+        _versions(),
+        _home(config),
+        _key_file(config),
+        check_secrets(config),
+        _disk(config),
+        _supervisor(config),
+    ]
     found += _store(config)
     found.append(check_pilot(config))
     found += check_watched(config)
@@ -94,9 +103,13 @@ def _supervisor(config: Config) -> Finding:
     pid = state.supervisor_pid(config)
     if pid is None:
         return skip("supervisor", "not running (under systemd the units take its place)")
-    parts = state.read(config)
-    bad = [name for name, part in parts.items() if part["state"] != "ready"]
-    if bad:
+    parts = look(config)
+    bad = [
+        name + (f" ({part['says']})" if part["says"] else "")
+        for name, part in parts.items()
+        if part["state"] != "ready"
+    ]
+    if bad or not parts:
         return fail("supervisor", f"not ready: {', '.join(bad)}", f"see {config.log_dir}/qibai.log")
     restarts = sum(part["restarts"] for part in parts.values())
     return ok("supervisor", f"process {pid}, {len(parts)} parts ready, {restarts} restarts")
@@ -218,24 +231,7 @@ def _rtpengine_version() -> str:
 def _mend(config: Config, part: str, running: bool, port: int) -> str:
     if running:
         return f"the supervisor restarts it; see {part} in {config.log_dir / 'qibai.log'}"
-    user = _port_user(port)
-    if user:
-        return f"port {port} is used by {user}; stop that or change the port, then qibai up"
+    for needed in needed_ports(config):
+        if needed.part == part and needed.number == port and (taken := portuse.refusal(needed)):
+            return f"{taken}; stop that or change the port, then qibai up"
     return f"qibai up, or systemctl start qibai-{part}"
-
-
-def _port_user(port: int) -> str:
-    """The name of the program that has a local port, if it is ours to see."""
-    wanted = f":{port:04X}"
-    inodes = set()
-    for table in ("tcp", "udp", "tcp6", "udp6"):
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[1].endswith(wanted) and fields[3] in ("0A", "07"):
-                    inodes.add(f"socket:[{fields[9]}]")
-    for entry in Path("/proc").iterdir() if inodes else ():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit() and any(str(fd.readlink()) in inodes for fd in (entry / "fd").iterdir()):
-                return (entry / "comm").read_text().strip()
-    return ""

@@ -13,6 +13,7 @@ from qibai.voice.peers import uri_of
 _TIMEOUT_S: Final = 5.0
 _DESTINATION: Final = re.compile(r"URI: (\S+)\s+FLAGS: (\w)\w*")
 _ACTIVE: Final = "A"
+_TRYING: Final = "T"  #: not probed yet
 
 
 def check_peers(config: Config) -> Finding:
@@ -30,12 +31,15 @@ def check_peers(config: Config) -> Finding:
     states = _states(config)
     if states is None:
         return skip("peers", f"{names}; Kamailio does not run")
-    dead = [peer.name for peer in called if states.get(uri_of(peer)) != _ACTIVE]
+    dead = [peer.name for peer in called if states.get(uri_of(peer)) not in (_ACTIVE, _TRYING)]
+    unknown = [peer.name for peer in called if states.get(uri_of(peer)) == _TRYING]
     mend = "see that they run, and answer OPTIONS from this address"
     if len(dead) == len(called):
         return fail("peers", f"no answer from any that takes calls: {', '.join(dead)}", mend)
     if dead:
         return warn("peers", f"no answer from {', '.join(dead)}: calls go to the others", mend)
+    if unknown:
+        return warn("peers", f"not probed yet: {', '.join(unknown)}", "look again in a moment")
     return ok("peers", names)
 
 

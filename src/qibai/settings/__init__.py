@@ -1,0 +1,1 @@
+"""How the configuration is read and judged: sources, mistakes, contradictions, files, ports."""

@@ -1,0 +1,71 @@
+"""What is looked at before anything starts: all that would keep a part from starting, at once."""
+
+from collections.abc import Iterator
+
+from qibai.config import Config
+from qibai.core.errors import ConfigError
+from qibai.settings.files import file_mistakes
+from qibai.settings.mistakes import Mistake, refuse
+from qibai.settings.needed import media_range, needed_ports
+from qibai.store.embedded import EmbeddedPostgres
+from qibai.supervise import portuse
+from qibai.supervise.claims import Claims
+from qibai.voice import engine
+
+
+def machine_mistakes(config: Config) -> list[Mistake]:
+    """What this machine lacks for ``config``, apart from ports."""
+    return [*file_mistakes(config), *_programs(config), *_database(config)]
+
+
+def _programs(config: Config) -> Iterator[Mistake]:
+    if not config.voice.enabled:
+        return
+    for name in ("kamailio", "kamcmd", *(("rtpengine",) if config.voice.media else ())):
+        try:
+            engine.program(name)
+        except ConfigError as exc:
+            yield Mistake("this machine", "", exc.message)
+
+
+def _database(config: Config) -> Iterator[Mistake]:
+    if config.store.dsn:
+        return
+    try:
+        EmbeddedPostgres(config).check_data()
+    except ConfigError as exc:
+        yield Mistake(str(config.pg_dir), "", exc.message)
+
+
+def port_mistakes(config: Config) -> list[Mistake]:
+    """Ports that somebody has, or that this machine cannot open."""
+    found = []
+    for port in needed_ports(config):
+        says = portuse.refusal(port)
+        if says:
+            mend = "stop that, or choose another port" if " taken " in says else ""
+            found.append(Mistake(str(config.file), port.key, says, mend))
+    media = media_range(config)
+    if media is not None and (says := portuse.media_refusal(media)):
+        mend = "stop that, or choose ports that do not overlap"
+        found.append(Mistake(str(config.file), "voice.media_port_min", says, mend))
+    return found
+
+
+def check_part(config: Config, part: str) -> None:
+    """Raise ConfigMistakes when this part cannot have its ports."""
+    keys = {port.key for port in needed_ports(config) if port.part == part}
+    if part == "rtpengine":
+        keys.add("voice.media_port_min")
+    refuse(one for one in port_mistakes(config) if one.key in keys)
+
+
+def claim(config: Config, claims: Claims) -> None:
+    """Claim all ports, after a look at each. Raise ConfigMistakes, naming who has one."""
+    refused = claims.take(needed_ports(config), media_range(config))
+    mistakes = [
+        Mistake(str(config.file), key, says, "stop that platform, or choose other ports")
+        for key, says in refused.items()
+    ]
+    keys = set(refused)
+    refuse([*mistakes, *(one for one in port_mistakes(config) if one.key not in keys)])

@@ -1,0 +1,97 @@
+"""Mistakes of the configuration are found before anything starts, all at once."""
+
+from pathlib import Path
+
+import pytest
+from cli_tools import Cli
+
+from tls_tools import make_certificate
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    made = Cli(tmp_path / "home")
+    made.home.mkdir()
+    return made
+
+
+def check(cli: Cli, text: str) -> list[dict[str, str]]:
+    (cli.home / "qibai.toml").write_text(text)
+    said = cli.json("config", "check", status=1)
+    assert said["ok"] is False
+    refused = cli.run("up", status=1)
+    assert "config_invalid" in refused.stderr
+    assert not (cli.home / "keys.json").exists()
+    found: list[dict[str, str]] = said["mistakes"]
+    return found
+
+
+def test_a_sound_configuration(cli: Cli) -> None:
+    assert cli.json("config", "check") == {"ok": True, "mistakes": []}
+
+
+def test_all_at_once(cli: Cli) -> None:
+    found = check(
+        cli,
+        "[voice]\nhost = '0.0.0.0'\nring_timeout_s = 0\n"
+        "[api]\ntls_cert = '/none.pem'\ntls_key = '/none.key'\n"
+        "[[messaging.links]]\nname = 'm'\nprotocol = 'smpp'\nhost = '192.0.2.1'\naccount = 'a'\n"
+        "password_file = '/none'\n",
+    )
+    assert [one["key"] for one in found] == [
+        "voice.ring_timeout_s",
+        "voice.host",
+        "api.tls_cert",
+        "api.tls_key",
+        "password_file of link m",
+    ]
+
+
+def test_certificates(cli: Cli, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    certificate, key = make_certificate(tmp_path / "one")
+    _, other = make_certificate(tmp_path / "two")
+    (one,) = check(cli, f"[api]\ntls_cert = '{certificate}'\ntls_key = '{other}'\n")
+    assert "the key is not that of the certificate" in one["says"]
+    (one,) = check(cli, f"[api]\ntls_cert = '{key}'\ntls_key = '{key}'\n")
+    assert "in PEM" in one["says"]
+    (one,) = check(cli, f"[api]\ntls_cert = '{tmp_path}'\ntls_key = '{key}'\n")
+    assert "is a folder" in one["says"]
+
+
+def test_data_of_another_postgresql(cli: Cli) -> None:
+    (cli.home / "pg").mkdir()
+    (cli.home / "pg" / "PG_VERSION").write_text("9\n")
+    (cli.home / "keys.json").touch(0o600)
+    said = cli.json("config", "check", status=1)
+    assert "was made by PostgreSQL 9" in said["mistakes"][0]["says"]
+    assert "was made by PostgreSQL 9" in cli.run("up", "--detach", status=1).stderr
+
+
+def test_secrets_that_others_can_read(cli: Cli) -> None:
+    (cli.home / "pgpass").touch(0o644)
+    (one,) = check(cli, "")
+    assert one["mend"] == f"chmod 600 {cli.home / 'pgpass'}"
+
+
+def test_an_address_that_is_not_here(cli: Cli) -> None:
+    found = check(cli, "[voice]\nhost = '192.0.2.77'\n")
+    assert any("192.0.2.77 is not an address of this machine" in one["says"] for one in found)
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (
+            ("calls", "--api-url", "127.0.0.1:7000", "--api-key", "qb_1_x"),
+            "give an address as https://host:port",
+        ),
+        (("init",), "cannot be written"),
+    ],
+)
+def test_no_traceback(cli: Cli, args: tuple[str, ...], says: str) -> None:
+    home = "/proc/home" if args == ("init",) else str(cli.home)  # where nobody can make a folder
+    done = cli.run(*args, status=1, QIBAI_HOME=home)
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
