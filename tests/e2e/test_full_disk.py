@@ -55,7 +55,9 @@ def bound(client: Client, order: int) -> bool:
 
 def test_a_full_disk_stops_nothing_for_good(cli: Cli) -> None:
     supervisor = cli.start()
-    with Client(f"http://127.0.0.1:{cli.config.api.port}", tenant_key(cli), retries=0, timeout=10) as client:
+    with Client(
+        f"http://127.0.0.1:{cli.config.api.port}", tenant_key(cli), retries=0, timeout_s=10
+    ) as client:
         assert bound(client, 0)
         filler = cli.home / "filler"
         fill(filler)

@@ -19,7 +19,7 @@ class NeededPort:
     number: int
 
     def __str__(self) -> str:
-        return f"{self.transport.upper()} port {self.number} of {self.host}"
+        return f"{self.transport.upper()} port {self.number}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def refusal(port: NeededPort) -> str:
             if exc.errno != errno.EADDRINUSE:
                 return f"{port} cannot be opened: {exc.strerror}"
             others = listeners(port) or [None]
-    return f"{port} is taken by {named(others)}" if others else ""
+    return f"{port} is used by {named(others)}" if others else ""
 
 
 def _try(port: NeededPort, host: str) -> None:
@@ -106,7 +106,7 @@ def trouble(ports: Iterable[NeededPort], leader: int) -> str:
         found = listeners(port)
         strangers = [pid for pid in found if not _in_group(pid, leader)]
         if strangers:
-            return f"{port} is taken by {named(strangers)}"
+            return f"{port} is used by {named(strangers)}"
         if not found:
             return f"it does not listen on {port} yet"
     return ""
@@ -123,7 +123,7 @@ def media_refusal(media: MediaRange) -> str:
         least, most, hosts = _range_of(process.info["cmdline"] or [])
         here = not hosts or any(overlap(host, media.host) for host in hosts)
         if here and least <= media.most and media.least <= most:
-            return f"UDP ports {least} to {most} of {media.host} are taken by {named([process.info['pid']])}"
+            return f"UDP ports {least} to {most} of {media.host} are used by {named([process.info['pid']])}"
     return ""
 
 

@@ -43,7 +43,7 @@ def port_mistakes(config: Config) -> list[Mistake]:
     for port in needed_ports(config):
         says = portuse.refusal(port)
         if says:
-            mend = "stop that, or choose another port" if " taken " in says else ""
+            mend = "stop that, or choose another port" if " used " in says else ""
             found.append(Mistake(str(config.file), port.key, says, mend))
     media = media_range(config)
     if media is not None and (says := portuse.media_refusal(media)):
