@@ -157,12 +157,19 @@ class MessageLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate: Annotated[int, msgspec.Meta(ge=0)] = 0  #: submits a second; 0: as fast as the window allows
     sessions: Annotated[int, msgspec.Meta(ge=1)] = 1  #: connections: how many we make, or at most take
     enquire_s: Annotated[int, msgspec.Meta(ge=1)] = 30  #: an idle connection is asked after so long
-    answer_s: Annotated[int, msgspec.Meta(ge=1)] = 10  #: how long to wait for an answer
+    answer_s: Annotated[int, msgspec.Meta(ge=1)] | None = None  #: wait so long; unset: SMPP 10, CMPP 60
     long: Literal["udh8", "udh16", "sar", "payload"] = "udh8"  #: how long messages leave; CMPP: udh8, udh16
     service: str = ""  #: SMPP's service_type, CMPP's Service_Id
     fee_type: str = "01"  #: CMPP's FeeType: 01 free, 02 each message, 03 by the month …
     fee_code: str = "000000"  #: CMPP's FeeCode: what one costs, in 0.01 yuan
-    receipt_ids: Literal["same", "decimal", "hex"] = "same"  #: SMPP: ids in receipts, where answers differ
+    receipt_ids: Literal["auto", "same", "decimal", "hex"] = "auto"  #: SMPP: ids in receipts; auto: found out
+    alphabet: Literal["gsm", "latin1", "ascii", "gbk"] = "gsm"  #: SMPP: what data_coding 0 means
+    verify: bool = True  #: CMPP client: check AuthenticatorISMG; false: for a gateway that leaves it empty
+
+    @property
+    def patience_s(self) -> int:
+        """How long to wait for an answer: T of CMPP is 60 s."""
+        return self.answer_s or (60 if self.protocol == "cmpp" else 10)
 
     def __post_init__(self) -> None:
         for source in self.sources:

@@ -16,6 +16,7 @@ from qibai.messaging.cmpp.counts import Tally
 from qibai.messaging.cmpp.msgid import compose, id_of, msg_ids, received_ref, sent_ref
 from qibai.messaging.cmpp.status import Result, answer_for, failure, read_stat, write_stat
 from qibai.messaging.link import NotNow, Rejected
+from qibai.messaging.stream.outcomes import Outcome
 
 NOW = datetime(2026, 12, 31, 15, 59, 30, tzinfo=UTC)  # half a minute before Beijing's new year
 
@@ -69,14 +70,14 @@ def test_every_result_of_a_peer_is_later_or_never(result: int) -> None:
 def test_every_state_can_be_told_and_is_understood(state: MessageState) -> None:
     told = write_stat(state, "")
     assert len(told) == 7
-    assert read_stat(told) == ((state, "") if state.is_final else None)
+    assert read_stat(told) == Outcome(state if state.is_final else None)
 
 
 def test_a_networks_own_error_is_passed_on() -> None:
-    assert read_stat("MK:0012") == (MessageState.REJECTED, "MK0012")
+    assert read_stat("MK:0012") == Outcome(MessageState.REJECTED, "MK0012")
     assert write_stat(MessageState.REJECTED, "MK0012") == "MK:0012"
     assert write_stat(MessageState.REJECTED, "far too long") == "REJECTD"
-    assert read_stat("\xff\xfe:!!") == (MessageState.REJECTED, "")
+    assert read_stat("\xff\xfe:!!") is None  # counted as unread
 
 
 @pytest.mark.parametrize(

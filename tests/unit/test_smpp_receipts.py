@@ -1,5 +1,6 @@
 """Delivery receipts as message centres write them, and as we do."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,15 +8,11 @@ import smpp34
 
 from qibai.core.messages import MessageState
 from qibai.messaging.link import Receipt, Report
-from qibai.messaging.smpp.receipts import (
-    ReceiptIds,
-    as_answered,
-    is_receipt,
-    read_receipt,
-    write_report,
-)
+from qibai.messaging.smpp.receipts import is_receipt, read_receipt, write_report
+from qibai.messaging.stream.ids import ReceiptIds, as_answered
 
 NOW = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
+ENDS = ("13800138000", "700000000010001")
 ID, STATE, ERROR, PAYLOAD = 0x001E, 0x0427, 0x0423, 0x0424
 
 
@@ -51,26 +48,35 @@ def test_the_text_form(stat: str, state: MessageState) -> None:
         "text:id:9 stat:DELIVRD"
     )
     assert _read(_receipt(text.encode())) == Receipt(
-        "7F00-a", state, datetime(2026, 11, 24, 8, 15, tzinfo=UTC), "012"
+        "7F00-a",
+        state,
+        NOW,
+        "012",
+        stated_at=datetime(2026, 11, 24, 8, 15, tzinfo=UTC),
+        ends=ENDS,
     )
 
 
 @pytest.mark.parametrize("stat", ["ENROUTE", "ACCEPTD", "WHATEVR", ""])
 def test_a_message_on_its_way_is_no_news(stat: str) -> None:
-    assert _read(_receipt(f"id:1 stat:{stat} err:000 text:".encode())) is None
+    found = _read(_receipt(f"id:1 stat:{stat} err:000 text:".encode()))
+    assert (found is None) == (stat in ("WHATEVR", ""))  # those are counted as unread
+    assert found is None or not found.state.is_final
 
 
 def test_parameters_say_it_without_text_and_before_it() -> None:
     tlvs = (ID, b"abc\0"), (STATE, b"\x05"), (ERROR, b"\x03\x00\x1b")
-    assert _read(_receipt(b"", *tlvs, esm_class=0)) == Receipt("abc", MessageState.REJECTED, NOW, "27")
+    assert _read(_receipt(b"", *tlvs, esm_class=0)) == Receipt(
+        "abc", MessageState.REJECTED, NOW, "27", ends=ENDS
+    )
     assert _read(_receipt(b"id:xyz stat:DELIVRD text:", *tlvs)) == Receipt(
-        "abc", MessageState.REJECTED, NOW, "27"
+        "abc", MessageState.REJECTED, NOW, "27", ends=ENDS
     )
 
 
 def test_the_text_may_stand_in_message_payload() -> None:
     found = _read(_receipt(b"", (PAYLOAD, b"id:1 stat:DELIVRD err:000 text:")))
-    assert found == Receipt("1", MessageState.DELIVERED, NOW, "")
+    assert found == Receipt("1", MessageState.DELIVERED, NOW, "", ends=ENDS)
 
 
 @pytest.mark.parametrize(
@@ -91,12 +97,15 @@ def test_what_names_no_message_is_no_receipt(text: bytes) -> None:
 @pytest.mark.parametrize("done", ["2611241615", "261124161500", "202611241615", "20261124161500"])
 def test_dates_with_seconds_or_century(done: str) -> None:
     found = _read(_receipt(f"id:1 done date:{done} stat:DELIVRD err:0".encode()))
-    assert found is not None and found.at == datetime(2026, 11, 24, 8, 15, tzinfo=UTC)
+    assert found is not None and (found.at, found.stated_at) == (
+        NOW,
+        datetime(2026, 11, 24, 8, 15, tzinfo=UTC),
+    )
 
 
 def test_an_impossible_date_is_now() -> None:
     found = _read(_receipt(b"id:1 done date:2613991615 stat:DELIVRD err:0"))
-    assert found is not None and found.at == NOW
+    assert found is not None and (found.at, found.stated_at) == (NOW, None)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +133,7 @@ def test_what_we_write_is_what_we_read(state: MessageState, error: str) -> None:
     text, tlvs = write_report(Report(receipt, "700000000010001", "+8613800138000", NOW - timedelta(hours=1)))
     assert text.endswith(b" text:")
     alone = smpp34.DeliverSm(source_addr="", destination_addr="", esm_class=4, short_message=text)
-    assert _read(alone) == receipt
+    read = replace(receipt, at=NOW, stated_at=receipt.at, ends=("", ""))
+    assert _read(alone) == read
     both = smpp34.DeliverSm(source_addr="", destination_addr="", esm_class=4, short_message=text, tlvs=tlvs)
-    assert _read(both) == receipt
+    assert _read(both) == read

@@ -41,9 +41,7 @@ TOLD: Final = frozenset(MessageReason) - {
     MessageReason.NUMBER_MALFORMED,
 }
 #: Ends that a message can only have after it was taken.
-_LATER: Final = frozenset(
-    (MessageReason.PEER_REJECTED, MessageReason.PARTS_MISSING, MessageReason.VALIDITY_OVER)
-)
+_LATER: Final = frozenset((MessageReason.PEER_REJECTED, MessageReason.PARTS_MISSING))
 
 _log = structlog.get_logger("gateway")
 Answer = Taken | Refused
@@ -152,6 +150,8 @@ class Gate:
         if verdict.refused is not None:
             return await self._refuse(received, verdict, verdict.refused, verdict.rule)
         record, now = verdict.allowed, time.time()
+        if received.valid_until is not None and received.valid_until.timestamp() <= now:
+            return await self._refuse(received, verdict, MessageReason.VALIDITY_OVER)
         key = _long_key(received, verdict)
         policy = await self._content.policy(record)
         joins = key is not None and (self._config.join or policy.reads_text)

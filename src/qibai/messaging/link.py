@@ -67,8 +67,14 @@ class Receipt:
 
     ref: str  #: the id that was given when the part was taken
     state: MessageState
-    at: datetime
+    at: datetime  #: by our own clock; what a peer says of time decides nothing
     error: str = ""  #: the network's own error code, if it gave one; digits and letters only, at most 16
+    others: tuple[str, ...] = ()  #: from a peer: other ids that it may mean, the likeliest first
+    stated_at: datetime | None = None  #: from a peer: the date that it gives
+    ends: tuple[str, str] | None = None  #: from a peer: the numbers that it names, as it wrote them
+
+    def __repr__(self) -> str:
+        return f"<Receipt {self.ref} {self.state}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,7 @@ class LinkStatus:
     received: int  #: parts since the gateway started
     sent: int
     refused: int  #: by the peer
+    unread: int = 0  #: receipts that could not be read
     error: str = ""  #: why it is down, in a few words; no number, no secret
 
 

@@ -1,6 +1,7 @@
 """Who a message goes to, or why to nobody: the very decision that calls get, and what messages add to it."""
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +19,9 @@ from qibai.store.keys import Keyring
 from qibai.store.messages import Pair, find_pairs
 from qibai.store.routes import RouteReader
 
-_NATIONAL: Final = 11
+_NUMBER_700: Final = re.compile(r"(?:\+|00)?(?:86)?(700[0-9]{12})")
+_PARTY: Final = re.compile(r"(?:\+|00)?86(1[0-9]{10})|0?(1[0-9]{10})")
 LINGER_S: Final = 0.05  #: a text message can wait so long for company, which makes all of them cheaper
-_PREFIXES: Final = ("+86", "0086", "86")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +95,22 @@ class Rules:
 
 
 def number_of(text: str) -> Number700 | None:
-    """A 700 number as networks write it, or None."""
-    for prefix in _PREFIXES:
-        text = text.removeprefix(prefix)
+    """A 700 number as networks write it (700…, +700…, +86700…, 0086700…), or None."""
+    found = _NUMBER_700.fullmatch(text.strip())
     try:
-        return Number700.parse(text)
+        return Number700.parse(found[1]) if found else None
     except BadNumber:
         return None
 
 
 def party_of(text: str) -> Msisdn | None:
-    """A real number as networks write it, or None."""
-    if len(text) == _NATIONAL and text[:1] == "1":
-        text = "+86" + text
-    elif len(text) == _NATIONAL + 2 and text.startswith("86"):
-        text = "+" + text
+    """A real number as networks write it (138…, 0138…, 86138…, +86138…, 0086138…), or None.
+
+    A plus before anything but 86 means another country, where nobody is a party.
+    """
+    found = _PARTY.fullmatch(text.strip())
     try:
-        return Msisdn.parse(text)
+        return Msisdn.parse(f"+86{found[1] or found[2]}" if found else text)
     except BadNumber:
         return None
 

@@ -17,6 +17,7 @@ from qibai.messaging.cmpp.pdu import (
     read_connect_resp,
     read_deliver,
     read_report,
+    reads_as_report,
     write_connect,
     write_result,
     write_submit,
@@ -69,7 +70,8 @@ class CmppClient(ClientLink, CmppLink):
             raise BindRefused(f"{why} (status {resp.status})")
         sent = read_connect(hello[HEADER.size :]).authenticator
         status = result_octets(V3 if len(answer) == HEADER.size + 21 else V2, resp.status)
-        if not hmac.compare_digest(authenticator_ismg(status, sent, password), resp.authenticator):
+        proof = authenticator_ismg(status, sent, password)
+        if self.config.verify and not hmac.compare_digest(proof, resp.authenticator):
             raise BindRefused("it does not know the shared secret")
         if not self.config.version and V2 <= resp.version < V3:
             self._agreed = V2
@@ -82,7 +84,7 @@ class CmppClient(ClientLink, CmppLink):
             raise BadPdu(Result.COMMAND)
         version = version_of(session)
         deliver = read_deliver(frame[HEADER.size :], version)
-        if deliver.registered_delivery == 1:
+        if deliver.registered_delivery == 1 or reads_as_report(deliver.content):
             await self._take_report(deliver)
         else:
             received = read_delivered(deliver, self.name, next(self.ids), datetime.now(UTC))
@@ -93,8 +95,13 @@ class CmppClient(ClientLink, CmppLink):
         return pdu(command | RESPONSE, sequence, write_result(MsgResult(deliver.msg_id, Result.OK), version))
 
     async def _take_report(self, deliver: Deliver) -> None:
-        receipt = read_receipt(read_report(deliver.content), datetime.now(UTC))
-        if receipt is not None:
+        try:
+            receipt = read_receipt(read_report(deliver.content), deliver, datetime.now(UTC))
+        except BadPdu:
+            receipt = None
+        if receipt is None:
+            self.note_unread()
+        elif receipt.state.is_final:
             try:
                 await self.take_receipt(receipt)
             except StoreUnavailable:

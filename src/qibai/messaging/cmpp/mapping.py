@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from qibai.config import MessageLink
+from qibai.core.messages import MessageState
 from qibai.messaging.cmpp.coding import read_part, write_part
 from qibai.messaging.cmpp.msgid import id_of, received_ref, sent_ref
 from qibai.messaging.cmpp.pdu import Deliver, StatusReport, Submit, write_report
@@ -61,13 +62,19 @@ def read_delivered(deliver: Deliver, link: str, spare_id: int, now: datetime) ->
     )
 
 
-def read_receipt(report: StatusReport, now: datetime) -> Receipt | None:
-    """What a report says; None when it says nothing final."""
+def read_receipt(report: StatusReport, deliver: Deliver, now: datetime) -> Receipt | None:
+    """What a report says, None if it cannot be read. Its ``state`` is SENT where nothing is final yet."""
     found = read_stat(report.stat)
     if found is None:
         return None
-    state, error = found
-    return Receipt(sent_ref(report.msg_id), state, read_short(report.done_time.strip()) or now, error)
+    return Receipt(
+        sent_ref(report.msg_id),
+        found.state or MessageState.SENT,
+        now,
+        found.error,
+        stated_at=read_short(report.done_time.strip()),
+        ends=(report.dest_terminal_id or deliver.src_terminal_id, deliver.dest_id),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,6 +255,14 @@ def read_report(content: bytes) -> StatusReport:
     return StatusReport(msg_id, _text(stat), _text(submit), _text(done), "")
 
 
+def reads_as_report(content: bytes) -> bool:
+    """Whether it is a report, though its Deliver does not say so: two dates stand where a report has them."""
+    if len(content) not in {layout.size for layout in _REPORT.values()}:
+        return False
+    _msg_id, _stat, submit, done = _unpack(_REPORT_HEAD, content)
+    return bool(submit.isdigit() and done.isdigit())
+
+
 def write_result(answer: MsgResult, version: int) -> bytes:
     return answer.msg_id.to_bytes(8, "big") + result_octets(version, answer.result)
 

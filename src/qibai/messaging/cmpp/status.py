@@ -6,6 +6,7 @@ from typing import Final
 
 from qibai.core.messages import MessageReason, MessageState
 from qibai.messaging.link import NotNow, Rejected, SubmitError
+from qibai.messaging.stream.outcomes import Outcome, error_of, outcome_of
 
 
 class Result(IntEnum):
@@ -60,17 +61,6 @@ _ANSWER: Final[Mapping[MessageReason, Result]] = {
 }
 _FLOW_WAIT_S: Final = 1.0
 
-#: ``Stat`` in a report. None: it is on its way. All else (MA:0001, CB:0023 …) is an error of the network.
-_WORDS: Final[Mapping[str, MessageState | None]] = {
-    "DELIVRD": MessageState.DELIVERED,
-    "EXPIRED": MessageState.EXPIRED,
-    "DELETED": MessageState.REJECTED,
-    "UNDELIV": MessageState.REJECTED,
-    "REJECTD": MessageState.REJECTED,
-    "UNKNOWN": MessageState.UNKNOWN,
-    "ACCEPTD": None,
-    "ENROUTE": None,
-}
 _TOLD: Final[Mapping[MessageState, str]] = {
     MessageState.DELIVERED: "DELIVRD",
     MessageState.EXPIRED: "EXPIRED",
@@ -92,14 +82,12 @@ def failure(result: int) -> SubmitError:
     return NotNow(_FLOW_WAIT_S) if result == Result.FLOW else Rejected(str(result))
 
 
-def read_stat(stat: str) -> tuple[MessageState, str] | None:
-    """The final state that a report tells, and the network's error; None: nothing final yet."""
-    word = stat.strip().upper()
-    if word in _WORDS:
-        state = _WORDS[word]
-        return None if state is None else (state, "")
-    error = "".join(char for char in word if char.isascii() and char.isalnum())
-    return MessageState.REJECTED, error[:16]
+def read_stat(stat: str) -> Outcome | None:
+    """What a report says; None if its ``Stat`` is empty. A word that nobody knows is a network's error."""
+    word = stat.strip(" \0").upper()
+    found = outcome_of(word)
+    error = error_of(word)
+    return found or (Outcome(MessageState.REJECTED, error) if error else None)
 
 
 def write_stat(state: MessageState, error: str) -> str:

@@ -11,9 +11,9 @@ from qibai.config import MessageLink
 from qibai.core.errors import StoreUnavailable
 from qibai.messaging.link import Outgoing, Receipt, Refused, Report
 from qibai.messaging.smpp.mapping import Sm, Writer, read_message
-from qibai.messaging.smpp.receipts import as_answered
 from qibai.messaging.smpp.status import Status, answer_for, failure
 from qibai.messaging.smpp.wire import HEADER, Command, SmppWire, cstring, pdu, read_cstring
+from qibai.messaging.stream.ids import MAX_ID, as_answered
 from qibai.messaging.stream.link import PeerLink
 from qibai.messaging.stream.session import RESPONSE, BadPdu, Session
 
@@ -58,14 +58,14 @@ class SmppLink(PeerLink):
         with suppress(BadPdu):
             named, _at = read_cstring(frame, HEADER.size)
             if named:
-                return as_answered(named.decode("ascii", "replace"), self.config.receipt_ids)[:64]
+                return as_answered(named.decode("ascii", "replace"), self.config.receipt_ids)[:MAX_ID]
         return f"-{next(self._refs)}"  # taken, and no receipt can name it: nobody will know what became of it
 
     async def take_sm(self, sm: Sm, command: int, sequence: int) -> bytes:
         """Hand a message to the gateway and answer as it decides."""
         submitted = command != Command.DELIVER_SM and self.role == "server"
         ref = str(next(self._refs))
-        verdict = await self.take(read_message(sm, self.name, ref, datetime.now(UTC)))
+        verdict = await self.take(read_message(sm, self.name, ref, datetime.now(UTC), self.config.alphabet))
         if isinstance(verdict, Refused):
             raise BadPdu(answer_for(verdict.reason, delivered=not submitted))
         return pdu(command | RESPONSE, sequence, cstring(ref if submitted else ""))

@@ -41,7 +41,9 @@ class SmppClient(ClientLink, SmppLink):
         sm = read_sm(as_submit(frame) if command == Command.DATA_SM else frame)
         if is_receipt(sm):
             receipt = read_receipt(sm, self.config.receipt_ids, datetime.now(UTC))
-            if receipt is not None:
+            if receipt is None:
+                self.note_unread()
+            elif receipt.state.is_final:
                 await self.take_sm_receipt(receipt)
         elif not sm.esm_class & _ACKNOWLEDGEMENTS:
             return await self.take_sm(sm, command, sequence)

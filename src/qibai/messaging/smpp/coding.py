@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from qibai.core.text import Encoding
+from qibai.core.text import BadText, Encoding, Part, decode, encode
 
 _ASCII: Final = 0x01
 _CONTROLS: Final = frozenset(range(0x20)) - frozenset(b"\t\n\r")
@@ -29,7 +29,29 @@ DATA_CODING: Final[Mapping[Encoding, int]] = {
 }
 
 
-def encoding_of(data_coding: int, data: bytes = b"") -> Encoding | None:
+#: What data_coding 0 means on a link, as ``alphabet`` in its configuration says.
+_DEFAULT: Final[Mapping[str, Encoding]] = {
+    "gsm": Encoding.GSM7,
+    "latin1": Encoding.LATIN1,
+    "ascii": Encoding.LATIN1,
+    "gbk": Encoding.GBK,
+}
+
+
+def write_text(part: Part, alphabet: str) -> tuple[int, bytes]:
+    """data_coding and the octets of a part. What the link's alphabet cannot write goes as UCS-2."""
+    if part.encoding is not Encoding.GSM7 or alphabet == "gsm":
+        return DATA_CODING[part.encoding], part.data
+    try:
+        text = decode(part)
+        if alphabet != "ascii" or text.isascii():
+            return DATA_CODING[Encoding.GSM7], encode(text, _DEFAULT[alphabet])
+    except BadText:
+        pass
+    return DATA_CODING[Encoding.UCS2], encode(decode(part), Encoding.UCS2)
+
+
+def encoding_of(data_coding: int, data: bytes = b"", alphabet: str = "gsm") -> Encoding | None:
     """The encoding that ``data_coding`` means, without its message class; None for one that we cannot read.
 
     ASCII with control characters is no text: its writer means the default alphabet, where they are letters.
@@ -37,11 +59,15 @@ def encoding_of(data_coding: int, data: bytes = b"") -> Encoding | None:
     """
     if data_coding == _ASCII and not _CONTROLS.isdisjoint(data):
         return Encoding.GSM7
+    if data_coding == 0 and alphabet == "ascii" and not data.isascii():
+        return Encoding.GBK  # GB 2312's letters beside ASCII's, whatever its writer called it
+    if data_coding == 0:
+        return _DEFAULT[alphabet]
     if data_coding < 0x10:
         return _SMPP.get(data_coding)
     if data_coding < 0x80:
-        alphabet = data_coding >> 2 & 3
-        return None if data_coding & 0x20 or alphabet == 3 else _ALPHABETS[alphabet]  # 0x20: compressed
+        kind = data_coding >> 2 & 3
+        return None if data_coding & 0x20 or kind == 3 else _ALPHABETS[kind]  # 0x20: compressed
     if data_coding < 0xC0:
         return None
     if data_coding < 0xE0:

@@ -10,7 +10,7 @@ import smpp34
 from qibai.config import MessageLink
 from qibai.core.text import BadText, Concat, Part, read_udh, room, write_udh
 from qibai.messaging.link import Outgoing, Received, Report
-from qibai.messaging.smpp.coding import DATA_CODING, encoding_of
+from qibai.messaging.smpp.coding import encoding_of, write_text
 from qibai.messaging.smpp.receipts import ESM_RECEIPT, write_report
 from qibai.messaging.smpp.status import Status
 from qibai.messaging.smpp.wire import Tag
@@ -46,8 +46,8 @@ def read_sm(frame: bytes) -> Sm:
     return sm
 
 
-def read_message(sm: Sm, link: str, ref: str, now: datetime) -> Received:
-    """Raise BadPdu with the answer to a message that we do not take."""
+def read_message(sm: Sm, link: str, ref: str, now: datetime, alphabet: str = "gsm") -> Received:
+    """Raise BadPdu with the answer to a message that we do not take; ``alphabet``: of data_coding 0."""
     if sm.esm_class & _ESM_TYPE:  # an acknowledgement by a handset, or worse
         raise BadPdu(Status.RINVESMCLASS)
     if sm.schedule_delivery_time:
@@ -64,14 +64,14 @@ def read_message(sm: Sm, link: str, ref: str, now: datetime) -> Received:
         ref=ref,
         source=_read_address(sm.source_addr_ton, sm.source_addr),
         destination=_read_address(sm.dest_addr_ton, sm.destination_addr),
-        part=_read_part(sm),
+        part=_read_part(sm, alphabet),
         wants_receipt=registered in (1, 3),
         wants_failures=registered == 2,
         valid_until=valid_until,
     )
 
 
-def _read_part(sm: Sm) -> Part:
+def _read_part(sm: Sm, alphabet: str) -> Part:
     tlvs = {tlv.tag: tlv.value for tlv in sm.tlvs if tlv.tag in _READ}
     data = sm.short_message
     if Tag.MESSAGE_PAYLOAD in tlvs:
@@ -85,7 +85,7 @@ def _read_part(sm: Sm) -> Part:
         except BadText:
             raise BadPdu(Status.RINVMSGLEN) from None
         concat = place or concat
-    encoding = encoding_of(sm.data_coding, data)
+    encoding = encoding_of(sm.data_coding, data, alphabet)
     if encoding is None:
         raise BadPdu(Status.RINVMSGLEN)
     return Part(data, encoding, concat)
@@ -95,13 +95,18 @@ def _read_sar(tlvs: Mapping[int, bytes]) -> Concat | None:
     if not set(_SAR) <= tlvs.keys():
         return None
     ref, total, seq = (int.from_bytes(tlvs[tag][:4], "big") for tag in _SAR)
+    if total <= 1 and seq <= 1:
+        return None  # 0 of 0, as some write it into every message
     if ref > 0xFFFF or not 1 <= seq <= total <= 255:
         raise BadPdu(Status.RINVOPTPARAMVAL)
-    return Concat(ref, total, seq, wide=True) if total > 1 else None
+    return Concat(ref, total, seq, wide=True)
 
 
 def _read_address(ton: int, address: str) -> str:
-    return f"+{address}" if ton == 1 and address[:1].isdigit() else address
+    """As the peer wrote it. ``ton`` 1 makes a number international, but only 86 is a country here: many
+    peers write 1 with whatever number they have."""
+    address = address.strip()
+    return f"+{address}" if ton == 1 and address.startswith("86") else address
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,8 @@ class Writer:
     def message(self, outgoing: Outgoing, now: datetime) -> bytes:
         """The PDU for one part, without a sequence number."""
         part, concat = outgoing.part, outgoing.part.concat
-        data, esm_class, tlvs = part.data, 0, []
+        data_coding, data = write_text(part, self.link.alphabet)
+        esm_class, tlvs = 0, []
         if concat and self.link.long == "sar":
             values = concat.ref.to_bytes(2, "big"), bytes((concat.total,)), bytes((concat.seq,))
             tlvs += [smpp34.Tlv(tag, value) for tag, value in zip(_SAR, values, strict=True)]
@@ -130,7 +136,7 @@ class Writer:
             outgoing.destination,
             data,
             esm_class=esm_class,
-            data_coding=DATA_CODING[part.encoding],
+            data_coding=data_coding,
             validity_period=write_validity(outgoing.valid_until, now) if submits else "",
             registered_delivery=1 if submits else 0,
             tlvs=tlvs,

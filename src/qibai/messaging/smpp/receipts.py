@@ -6,42 +6,20 @@ The text inside a receipt, the first letters of what somebody wrote, is never re
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final
 
 import smpp34
 
 from qibai.core.messages import MessageState
 from qibai.messaging.link import Receipt, Report
 from qibai.messaging.smpp.wire import Tag
+from qibai.messaging.stream.ids import MAX_ID, ReceiptIds, as_receipted
+from qibai.messaging.stream.outcomes import Outcome, error_of, outcome_of, outcome_of_number
 from qibai.messaging.stream.times import read_short, write_short
-
-ReceiptIds = Literal["same", "decimal", "hex"]
 
 ESM_RECEIPT: Final = 0x04  #: message type in esm_class: an SMSC delivery receipt
 _ESM_TYPE: Final = 0x3C
 
-#: message_state (§5.2.28) and the seven letters of the text form. None: not final, the message is on its way.
-_STATES: Final[Mapping[int, MessageState | None]] = {
-    0: None,
-    1: None,
-    2: MessageState.DELIVERED,
-    3: MessageState.EXPIRED,
-    4: MessageState.REJECTED,  # deleted
-    5: MessageState.REJECTED,  # undeliverable
-    6: None,  # accepted: by whom differs from centre to centre
-    7: MessageState.UNKNOWN,
-    8: MessageState.REJECTED,
-}
-_WORDS: Final[Mapping[bytes, int]] = {
-    b"ENROUTE": 1,
-    b"DELIVRD": 2,
-    b"EXPIRED": 3,
-    b"DELETED": 4,
-    b"UNDELIV": 5,
-    b"ACCEPTD": 6,
-    b"UNKNOWN": 7,
-    b"REJECTD": 8,
-}
 _TOLD: Final[Mapping[MessageState, tuple[int, str]]] = {
     MessageState.DELIVERED: (2, "DELIVRD"),
     MessageState.EXPIRED: (3, "EXPIRED"),
@@ -51,47 +29,94 @@ _TOLD: Final[Mapping[MessageState, tuple[int, str]]] = {
     MessageState.SENT: (1, "ENROUTE"),
 }
 
-_ID: Final = re.compile(rb"(?:^|\s)id:([!-~]{1,64})(?:\s|$)", re.IGNORECASE)
-_STAT: Final = re.compile(rb"\sstat:\s*([A-Z]{7})", re.IGNORECASE)
-_ERR: Final = re.compile(rb"\serr:\s*([0-9A-Z]{1,16})(?:\s|$)", re.IGNORECASE)
-_DONE: Final = re.compile(rb"\sdone date:\s*([0-9]{10,14})(?:\s|$)", re.IGNORECASE)
-_TEXT: Final = re.compile(rb"\stext:", re.IGNORECASE)
+_SIGN: Final = rb"(?:^|[\s,;|])"
+_END: Final = rb"(?=[\s,;|]|$)"
+_ID: Final = re.compile(_SIGN + rb"(?:message[ _]?)?id\s*[:=] ?([!-+\--9<>-~]{1,64})" + _END, re.IGNORECASE)
+_STAT: Final = re.compile(
+    _SIGN
+    + rb"stat(?:us|e)?\s*[:=]\s*(?!(?:err|text|sub|id|dlvrd|submit|done)\b)([!-+\--:<>-~]{1,20})(\s|[,;|]|$)",
+    re.IGNORECASE,
+)
+_ERR: Final = re.compile(
+    _SIGN + rb"err(?:or)?\s*[:=]\s*([^:;|,]{1,40}?)(?=\s+[a-z]+ ?[a-z]*\s*:|[,;|]|\s*$)", re.IGNORECASE
+)
+_DONE: Final = re.compile(_SIGN + rb"done ?date\s*[:=]\s*([0-9]{10,14})" + _END, re.IGNORECASE)
+_DELIVERED: Final = re.compile(_SIGN + rb"dlvrd\s*[:=]\s*0*[1-9]", re.IGNORECASE)
+_OTHERS: Final = re.compile(
+    _SIGN + rb"(?:sub|dlvrd|submit ?date|done ?date|err(?:or)?)\s*[:=]", re.IGNORECASE
+)
+_TEXT: Final = re.compile(_SIGN + rb"text\s*[:=]", re.IGNORECASE)
 
 
 def is_receipt(pdu: smpp34.SubmitSm | smpp34.DeliverSm) -> bool:
-    """Whether it is about a message of ours; some centres say so in parameters alone."""
-    if pdu.esm_class & _ESM_TYPE:
-        return pdu.esm_class & _ESM_TYPE == ESM_RECEIPT
-    return {Tag.RECEIPTED_MESSAGE_ID, Tag.MESSAGE_STATE} <= {tlv.tag for tlv in pdu.tlvs}
+    """Whether it is about a message of ours. Some centres say so in parameters alone, others in the text."""
+    if pdu.esm_class & _ESM_TYPE == ESM_RECEIPT:
+        return True
+    tags = {tlv.tag for tlv in pdu.tlvs}
+    if not pdu.esm_class & _ESM_TYPE and {Tag.RECEIPTED_MESSAGE_ID, Tag.MESSAGE_STATE} <= tags:
+        return True
+    return _reads_as_receipt(_words_of(pdu))
+
+
+def _reads_as_receipt(text: bytes) -> bool:
+    """Whether nobody but a message centre writes so: an id, a state and at least two of the other fields."""
+    return bool(_ID.search(text) and _STAT.search(text)) and len(_OTHERS.findall(text)) >= 2
+
+
+def _words_of(pdu: smpp34.SubmitSm | smpp34.DeliverSm) -> bytes:
+    """The text without what somebody wrote; UCS-2 is read as what it is."""
+    payload = [tlv.value for tlv in pdu.tlvs if tlv.tag == Tag.MESSAGE_PAYLOAD]
+    data = pdu.short_message or (payload[0] if payload else b"")
+    if data[:1] == b"\0" and len(data) % 2 == 0:
+        data = data.decode("utf-16-be", "replace").encode("ascii", "replace")
+    return _TEXT.split(data, 1)[0]
 
 
 def read_receipt(pdu: smpp34.SubmitSm | smpp34.DeliverSm, ids: ReceiptIds, now: datetime) -> Receipt | None:
-    """What a receipt says; None when it says nothing final or names no message."""
+    """What a receipt says, None if it cannot be read. Its ``state`` is SENT where nothing is final yet."""
     tlvs = {tlv.tag: tlv.value for tlv in pdu.tlvs}
-    text = _TEXT.split(pdu.short_message or tlvs.get(Tag.MESSAGE_PAYLOAD, b""), 1)[0]
-    named = tlvs.get(Tag.RECEIPTED_MESSAGE_ID, b"").rstrip(b"\0")
+    text = _words_of(pdu)
+    named = tlvs.get(Tag.RECEIPTED_MESSAGE_ID, b"").split(b"\0", 1)[0].strip()
     if not named and (found := _ID.search(text)):
         named = found[1]
-    if not 0 < len(named) <= 64 or not named.isascii():
+    if not 0 < len(named) <= MAX_ID or not (named.isascii() and named.decode().isprintable()):
         return None
-    number: int | None
-    if len(tlvs.get(Tag.MESSAGE_STATE, b"")) == 1:
-        number = tlvs[Tag.MESSAGE_STATE][0]
-    else:
-        found = _STAT.search(text)
-        number = _WORDS.get(found[1].upper()) if found else None
-    state = None if number is None else _STATES.get(number)
-    if state is None:
+    outcome = _outcome(text, tlvs)
+    if outcome is None:
         return None
     done = _DONE.search(text)
-    at = read_short(done[1].decode()) if done else None
-    return Receipt(as_receipted(named.decode(), ids), state, at or now, _error(text, tlvs))
+    refs = as_receipted(named.decode(), ids)
+    return Receipt(
+        refs[0],
+        outcome.state or MessageState.SENT,
+        now,
+        outcome.error or _error(text, tlvs),
+        others=refs[1:],
+        stated_at=read_short(done[1].decode()) if done else None,
+        ends=(pdu.source_addr, pdu.destination_addr),
+    )
+
+
+def _outcome(text: bytes, tlvs: Mapping[int, bytes]) -> Outcome | None:
+    """The parameter counts first, where it says something final."""
+    number = tlvs.get(Tag.MESSAGE_STATE, b"")
+    by_number = outcome_of_number(number[-1]) if number else None
+    if by_number is not None and by_number.state is not None:
+        return by_number
+    found = _STAT.search(text)
+    by_word = None
+    if found:
+        by_word = outcome_of(found[1].decode("ascii", "replace"), cut=found.end() == len(text))
+        zeros = not found[1].strip(b"0")
+        if zeros and by_word is not None and b"dlvrd" in text.lower() and not _DELIVERED.search(text):
+            by_word = Outcome(None)  # a message_state of 0, which means scheduled
+    return by_word or by_number
 
 
 def _error(text: bytes, tlvs: Mapping[int, bytes]) -> str:
     found = _ERR.search(text)
-    if found and found[1].strip(b"0"):
-        return found[1].decode()
+    if found and (error := error_of(found[1].decode("ascii", "replace"))):
+        return error
     network = tlvs.get(Tag.NETWORK_ERROR_CODE, b"")
     code = int.from_bytes(network[1:], "big") if len(network) == 3 else 0
     return str(code) if code else ""
@@ -110,30 +135,3 @@ def write_report(report: Report) -> tuple[bytes, list[smpp34.Tlv]]:
         smpp34.Tlv(Tag.RECEIPTED_MESSAGE_ID, receipt.ref.encode("ascii") + b"\0"),
         smpp34.Tlv(Tag.MESSAGE_STATE, bytes((number,))),
     ]
-
-
-def as_answered(message_id: str, ids: ReceiptIds) -> str:
-    """The id in an answer as receipts will write it: some centres answer in one base, report in the other."""
-    match ids:
-        case "decimal":
-            return _based(message_id, 16, "d")
-        case "hex":
-            return _based(message_id, 10, "x")
-    return message_id
-
-
-def as_receipted(message_id: str, ids: ReceiptIds) -> str:
-    """The id in a receipt, without leading zeros or capitals where bases differ."""
-    match ids:
-        case "decimal":
-            return _based(message_id, 10, "d")
-        case "hex":
-            return _based(message_id, 16, "x")
-    return message_id
-
-
-def _based(text: str, base: int, wanted: str) -> str:
-    try:
-        return format(int(text, base), wanted)
-    except ValueError:
-        return text

@@ -96,10 +96,10 @@ class ClientLink(PeerLink):
             context = ssl.create_default_context(cafile=config.tls_ca or None) if config.tls else None
         except (OSError, ssl.SSLError):
             raise BindRefused("tls_ca cannot be read") from None
-        async with asyncio.timeout(config.answer_s):
+        async with asyncio.timeout(config.patience_s):
             _transport, session = await loop.create_connection(
                 lambda: self.session(
-                    self, name=self.name, answer_s=config.answer_s, enquire_s=config.enquire_s
+                    self, name=self.name, answer_s=config.patience_s, enquire_s=config.enquire_s
                 ),
                 config.host,
                 self._port(),

@@ -52,7 +52,7 @@ class PeerLink:
         self._state = LinkState.DOWN
         self._since = datetime.now(UTC)
         self._error = ""
-        self._in_flight = self._received = self._sent = self._refused = 0
+        self._in_flight = self._received = self._sent = self._refused = self._unread = 0
 
     # -- messaging.link.Link -----------------------------------------------------------------
 
@@ -78,6 +78,7 @@ class PeerLink:
             received=self._received,
             sent=self._sent,
             refused=self._refused,
+            unread=self._unread,
             error=self._error,
         )
 
@@ -156,6 +157,11 @@ class PeerLink:
             return Refused(MessageReason.STORE_UNAVAILABLE)
         self._received += 1
         return await self.inbox.message(received)
+
+    def note_unread(self) -> None:
+        """Count a receipt that cannot be read; it is acknowledged, as it would only come again."""
+        self._unread += 1
+        log.warning("receipt_unread", link=self.name)
 
     async def take_receipt(self, receipt: Receipt) -> None:
         """Hand a receipt to the gateway. Raise StoreUnavailable: the peer has to send it again."""

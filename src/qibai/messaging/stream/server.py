@@ -135,7 +135,7 @@ class Listener:
                     session.abort("stopping")
 
     def _session(self) -> Session:
-        slowest = max((link.config.answer_s for link in self._links), default=10)
+        slowest = max((link.config.patience_s for link in self._links), default=10)
         return self.session(self, name=self.protocol, answer_s=slowest, enquire_s=BIND_S * 2)
 
     # -- for protocols -----------------------------------------------------------------------
@@ -179,7 +179,7 @@ class Listener:
         self._no_longer_unbound(session)
         self._bound[session] = account
         session.name = account.name
-        session.answer_s, session.enquire_s = account.config.answer_s, account.config.enquire_s
+        session.answer_s, session.enquire_s = account.config.patience_s, account.config.enquire_s
         return True
 
     def refuse(self, session: Session) -> None:

@@ -1,0 +1,58 @@
+"""One id in the ways in which a peer may write it: other letters' case, leading zeros, another base."""
+
+import re
+from typing import Final, Literal
+
+ReceiptIds = Literal["auto", "same", "decimal", "hex"]
+
+MAX_ID: Final = 64
+_HEX: Final = re.compile(r"[0-9A-Fa-f]+")
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_LONGEST_NUMBER: Final = 39  #: digits of 128 bits
+
+
+def canonical(text: str) -> str:
+    """The id by which a part is found again: hexadecimal digits in lower case, without leading zeros.
+
+    An id with other letters or signs stays as it is, since it may be in an alphabet where case counts.
+    """
+    text = text.strip()
+    if _UUID.fullmatch(text):
+        return text.lower()
+    if _HEX.fullmatch(text):
+        return text.lower().lstrip("0") or "0"
+    return text
+
+
+def as_answered(message_id: str, ids: ReceiptIds) -> str:
+    """The id of an answer as it is kept. ``decimal``: answers are hexadecimal; ``hex``: decimal."""
+    match ids:
+        case "decimal":
+            return _based(message_id, 16, "d")
+        case "hex":
+            return _based(message_id, 10, "x")
+    return canonical(message_id)
+
+
+def as_receipted(message_id: str, ids: ReceiptIds) -> tuple[str, ...]:
+    """The ids that a receipt may mean, the likeliest first."""
+    match ids:
+        case "decimal":
+            return (_based(message_id, 10, "d"),)
+        case "hex":
+            return (_based(message_id, 16, "x"),)
+    found = [canonical(message_id)]
+    if ids == "auto":
+        found.append(message_id.strip())  # as it was kept by an earlier version
+        if _HEX.fullmatch(found[0]) and len(found[0]) <= _LONGEST_NUMBER:
+            if found[0].isdigit():
+                found.append(format(int(found[0]), "x"))  # answered in hexadecimal
+            found.append(str(int(found[0], 16)))  # answered in decimal
+    return tuple(dict.fromkeys(found))
+
+
+def _based(text: str, base: int, wanted: str) -> str:
+    try:
+        return format(int(text.strip(), base), wanted)
+    except ValueError:
+        return canonical(text)
