@@ -25,7 +25,7 @@ def one_database(database: Callable[[], str]) -> str:
 def dsn(one_database: str) -> str:
     """Emptied for each test, which is quicker than a new one."""
     with psycopg.connect(one_database, autocommit=True) as conn:
-        conn.execute("TRUNCATE message, route")
+        conn.execute("TRUNCATE message, message_receipt, route")
     return one_database
 
 

@@ -105,7 +105,7 @@ def one_database(database: Callable[[], str]) -> str:
 def dsn(one_database: str) -> str:
     """Emptied for each test, which is quicker than a new one."""
     with psycopg.connect(one_database, autocommit=True) as conn:
-        conn.execute("TRUNCATE message, route")
+        conn.execute("TRUNCATE message, message_receipt, route")
     return one_database
 
 
@@ -286,6 +286,54 @@ async def test_a_part_in_doubt_is_sent_once_more_and_ends_once(
         await south.expect("deliver_sm", esm_class=4)
         await made.all_end("delivered")
         assert len(north.got("submit_sm")) == 2 and len(south.got("deliver_sm")) == 1
+
+
+async def test_a_slow_centre_gets_one_copy_and_its_late_answer_counts(
+    home: Path, dsn: str, keyring: Keyring
+) -> None:
+    made = world(home, dsn, keyring, answer_s=1)
+    async with made.north() as (north, _), made.gateway() as gateway, made.south() as south:
+        await bound(gateway, "north", "south")
+        await north.hold("submit_sm")
+        write(south, "hi")
+        got = await north.expect("submit_sm")
+        await until(lambda: gateway.stats().in_doubt == 1)
+        north.order(answer=got["sequence_number"], fields={"message_id": "A0"})
+        await until(lambda: states(dsn) and set(states(dsn).values()) == {"sent"})
+        receipt(north, "a0")
+        await south.expect("deliver_sm", esm_class=4)
+        await made.all_end("delivered")
+        assert len(north.got("submit_sm")) == 1
+
+
+async def test_a_mute_centre_gets_two_copies_at_most_and_a_restart_changes_nothing(
+    home: Path, dsn: str, keyring: Keyring
+) -> None:
+    made = world(home, dsn, keyring, answer_s=1)
+    async with made.north() as (north, _), made.south() as south:
+        async with made.gateway() as gateway:
+            await bound(gateway, "north", "south")
+            await north.hold("submit_sm")
+            write(south, "hi")
+            await north.expect("submit_sm")
+            await until(lambda: gateway.stats().in_doubt == 1)
+        async with made.gateway() as gateway:
+            await north.expect("submit_sm", count=2)
+            await made.all_end("unknown")
+            assert len(north.got("submit_sm")) == 2
+
+
+async def test_a_receipt_alone_settles_a_part_in_doubt(home: Path, dsn: str, keyring: Keyring) -> None:
+    made = world(home, dsn, keyring, answer_s=1)
+    async with made.north() as (north, _), made.gateway() as gateway, made.south() as south:
+        await bound(gateway, "north", "south")
+        await north.hold("submit_sm")
+        write(south, "hi")
+        await north.expect("submit_sm")
+        await until(lambda: gateway.stats().in_doubt == 1)
+        receipt(north, "77")
+        await made.all_end("delivered")
+        assert len(north.got("submit_sm")) == 1
 
 
 async def test_a_centre_that_is_killed_under_load_loses_nothing(

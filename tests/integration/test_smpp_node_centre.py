@@ -1,6 +1,7 @@
 """Our side as an ESME, bound to a message centre on node's `smpp`."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from qibai.core.errors import StoreUnavailable
 from qibai.core.messages import MessageReason, MessageState
 from qibai.core.text import Concat, Encoding, Part, split
-from qibai.messaging.link import InDoubt, LinkState, NotNow, Rejected
+from qibai.messaging.link import InDoubt, LinkState, NotNow, Rejected, SubmitError
 from smpp_tools import A, B, Inbox, X, client, eventually, outgoing, running, smsc
 from tls_tools import make_certificate
 
@@ -237,26 +238,32 @@ async def test_a_part_without_an_answer_is_in_doubt_and_the_link_comes_back(tmp_
             assert await link.submit(outgoing("hi"))
 
 
-async def test_after_a_part_without_an_answer_in_time_the_others_are_answered_and_the_connection_left(
-    tmp_path: Path,
-) -> None:
+async def test_a_late_answer_is_taken_as_long_as_the_connection_lives(tmp_path: Path) -> None:
     async with smsc() as (peer, port):
-        link = client(tmp_path, port, answer_s=2)
+        link = client(tmp_path, port, answer_s=1)
         async with running(link):
             await eventually(lambda: link.can_send)
             await peer.hold("submit_sm")
-            never = asyncio.create_task(link.submit(outgoing("never")))
-            await peer.expect("submit_sm")
-            await asyncio.sleep(1)  # so that it is given up first
-            late = asyncio.create_task(link.submit(outgoing("late")))
-            second = await peer.expect("submit_sm", count=2)
+            answers: list[str | SubmitError] = []
+            with pytest.raises(InDoubt) as doubt:
+                await link.submit(replace(outgoing("slow"), late=answers.append))
+            assert doubt.value.again_s == 5
+            first = await peer.expect("submit_sm")
+            peer.order(answer=first["sequence_number"], fields={"message_id": "00A7"})
+            assert await eventually(lambda: answers) == ["a7"]
+            await peer.hold()
+            assert await link.submit(outgoing("next"))
+            assert len(peer.got("bind_transceiver")) == 1 and link.status().late == 1
+
+
+async def test_a_centre_that_answers_no_submit_at_all_is_left_for_a_new_connection(tmp_path: Path) -> None:
+    async with smsc() as (peer, port):
+        link = client(tmp_path, port, answer_s=1)
+        async with running(link):
+            await eventually(lambda: link.can_send)
+            await peer.hold("submit_sm")
             with pytest.raises(InDoubt):
-                await never
-            with pytest.raises(NotNow):  # nothing new goes out on this connection
-                await link.submit(outgoing("new"))
-            assert len(peer.got("submit_sm")) == 2
-            peer.order(answer=second["sequence_number"], fields={"message_id": "late"})
-            assert await late == "late"
+                await link.submit(outgoing("never"))
             await peer.expect("unbind")
             await peer.hold()
             await peer.expect("bind_transceiver", count=2)

@@ -12,15 +12,23 @@ from qibai.core.errors import QibaiError
 from qibai.core.messages import MessageReason, MessageState
 from qibai.messaging.database import Connection, Database
 from qibai.messaging.dispatch import Dispatcher
-from qibai.messaging.held import Held
-from qibai.messaging.joiner import Joiner
+from qibai.messaging.ends import pair_of_row
+from qibai.messaging.facts import MessageKey
+from qibai.messaging.held import Held, receipt_fact
+from qibai.messaging.joins import Joins
 from qibai.messaging.reports import Reporter
 from qibai.messaging.rows import LEASE_S
 from qibai.messaging.table import Table
 from qibai.store import messages
+from qibai.store.keys import Keyring
+from qibai.store.messages import KeptReceipt, MessageRow
 
 POLL_S: Final = 1.0
 MOST: Final = 500
+COUNT_S: Final = 10.0  #: between counts of waiting parts
+KEPT_LATELY_S: Final = 120.0  #: younger receipts are looked at every time
+SWEEP_S: Final = 30.0  #: all of them so often
+KEPT_S: Final = 86_400.0  #: so long they wait for their message
 
 _log = structlog.get_logger("gateway")
 
@@ -34,14 +42,17 @@ class Clock:
         database: Database,
         *,
         table: Table,
-        joiner: Joiner,
+        keyring: Keyring,
+        joins: Joins,
         dispatcher: Dispatcher,
         reporter: Reporter,
     ) -> None:
         self._node, self._database = node, database
-        self._table, self._joiner = table, joiner
+        self._table, self._joins, self._keyring = table, joins, keyring
         self._dispatcher, self._reporter = dispatcher, reporter
         self._wake = asyncio.Event()
+        self._count_at = self._sweep_at = 0.0
+        self.unmatched = 0  #: receipts that were acknowledged and fitted no message
         self._ahead = True  # what an earlier gateway had in memory is nobody's now: do not wait for its lease
 
     def wake(self) -> None:
@@ -73,17 +84,57 @@ class Clock:
         now = time.time()
         until = datetime.fromtimestamp(now + (LEASE_S if self._ahead else 0.0), UTC)
 
-        async def read(conn: Connection) -> tuple[int, list[Held]]:
+        async def read(conn: Connection) -> tuple[int, list[MessageRow], list[Held]]:
             rows = await messages.adopt(conn, self._node, until, room)
             rows += await messages.due(conn, self._node, until, room)
             unique = {row.key: row for row in rows}
-            return len(rows), await self._table.fetch(list(unique.values()), conn)
+            waiting = [row for row in unique.values() if row.waits]
+            others = [row for row in unique.values() if not row.waits]
+            return len(rows), waiting, await self._table.fetch(others, conn)
 
-        count, held = await self._database.run(read)
+        count, waiting, held = await self._database.run(read)
         self._act(held, now)
         await self._table.flush()  # so that the same do not come again
+        for row in waiting:
+            await self._joins.late(row, ends=row.due_at is not None and row.due_at <= now)
+        await self._joins.look_again()
+        await self._receipts(now)
+        if now >= self._count_at:
+            await self._joins.count()
+            self._count_at = now + COUNT_S
         self._ahead = self._ahead and count >= room
         return count >= room
+
+    async def _receipts(self, now: float) -> None:
+        """Take receipts that others have kept for us; forget those that nobody wanted."""
+        since, most = KEPT_LATELY_S, MOST
+        if now >= self._sweep_at:
+            since, most = KEPT_S, 10 * MOST
+            self._sweep_at = now + SWEEP_S
+            gone = await self._database.run(lambda conn: messages.old_receipts(conn, KEPT_S))
+            if gone:
+                self.unmatched += gone
+                _log.warning("receipts that fit no message of ours are forgotten", count=gone)
+
+        async def read(conn: Connection) -> tuple[list[KeptReceipt], dict[MessageKey, Held]]:
+            kept = await messages.kept_receipts(conn, self._node, since, most)
+            rows = await messages.load_rows(conn, {(one.code, one.id) for one in kept})
+            return kept, {held.key: held for held in await self._table.fetch(rows, conn)}
+
+        kept, found = await self._database.run(read)
+        done = set()
+        for one in kept:
+            held = found.get((one.code, one.id))
+            if held is None or one.receipt_id in done:
+                continue
+            if one.place > 1 and one.pair not in (None, pair_of_row(self._keyring, held.row)):
+                continue
+            fact = receipt_fact(held, one.part, one.state, one.error, one.stated_at)
+            self._table.happened(self._table.again(held), fact)
+            done.add(one.receipt_id)
+        if done:
+            await self._table.flush()
+            await self._database.run(lambda conn: messages.forget_receipts(conn, sorted(done)))
 
     def _act(self, found: Sequence[Held], now: float) -> None:
         for held in found:
@@ -98,9 +149,6 @@ class Clock:
             elif row.state is MessageState.SENT:
                 if row.due_at is not None and row.due_at <= now:
                     self._end(held, MessageState.UNKNOWN, MessageReason.NO_RECEIPT, now)
-            elif (row.long_total or 0) > 1 and row.joined is None:
-                if row.due_at is not None and row.due_at <= now and self._joiner.drop(row):
-                    self._end(held, MessageState.REJECTED, MessageReason.PARTS_MISSING, now)
             else:
                 self._dispatcher.put(held)
                 self._lease(held, now)

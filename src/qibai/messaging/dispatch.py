@@ -3,19 +3,22 @@
 import asyncio
 import time
 from collections import deque
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 import structlog
 
-from qibai.core.errors import SealBroken
+from qibai.core.errors import SealBroken, StoreUnavailable
 from qibai.core.messages import MessageReason, MessageState
 from qibai.core.numbering import Code, Msisdn
 from qibai.core.text import BadText
 from qibai.messaging.backoff import wait_s
-from qibai.messaging.facts import Fact, FactKind
+from qibai.messaging.doubts import MAX_TRIES, Doubt, Doubts
+from qibai.messaging.ends import pair_of
+from qibai.messaging.facts import Fact, FactKind, MessageKey
 from qibai.messaging.held import Held
-from qibai.messaging.link import InDoubt, NotNow, Outgoing, Rejected
+from qibai.messaging.link import InDoubt, NotNow, Outgoing, Rejected, SubmitError
 from qibai.messaging.outlets import Outlet, Outlets, parts_of
 from qibai.messaging.rows import LEASE_S
 from qibai.messaging.table import Table
@@ -36,12 +39,14 @@ class Dispatcher:
         self._table, self._outlets, self._keyring = table, outlets, keyring
         self._queue: deque[Held] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._timers: dict[MessageKey, asyncio.TimerHandle] = {}
         self._stopping = False
+        self.doubts = Doubts()
         self.in_flight: dict[str, int] = {}  #: submits without an answer, by link
         self.attempts = 0
         self.retries = 0
-        self.in_doubt = 0  #: parts that went out and were not answered
+        self.in_doubt = 0  #: parts that went out and were not answered in time
+        self.unopened = 0  #: messages that ended since their seal is broken
 
     @property
     def queued(self) -> int:
@@ -67,7 +72,7 @@ class Dispatcher:
     async def stop(self) -> None:
         """Start nothing more; wait for the answers to what is out."""
         self._stopping = True
-        for timer in self._timers:
+        for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
         self._queue.clear()
@@ -85,6 +90,7 @@ class Dispatcher:
                 await self._send(held)
             except SealBroken:
                 self._end(held, MessageState.REJECTED, MessageReason.MALFORMED)
+                self.unopened += 1
                 _log.error("a message cannot be opened; is it this database's key file?")
             if self._stopping or not self._queue:
                 return
@@ -123,10 +129,13 @@ class Dispatcher:
                 if not exc.link_down:
                     self._later(held, asked)
                     return
-            except InDoubt:
-                self.in_doubt += 1
-                held.in_doubt = True
+            except StoreUnavailable:  # the journal cannot take it: what goes out now would go out again
                 self._later(held, None)
+                return
+            except InDoubt as exc:
+                self.in_doubt += 1
+                _log.warning("a part was not answered", link=outlet.link.name, tries=row.out_tries)
+                self._later(held, exc.again_s)
                 return
             except Rejected as exc:
                 self._table.happened(
@@ -148,38 +157,56 @@ class Dispatcher:
         for place, part in enumerate(parts, 1):
             if place in held.sent:
                 continue
-            outgoing = Outgoing(row.code, row.id, str(shown), receiver.e164, part, _utc(row.valid_until))
+            tries = held.tries(place)
+            if tries >= MAX_TRIES:
+                self._end(held, MessageState.UNKNOWN, MessageReason.NO_RECEIPT)
+                self.doubts.counts["unknown"] += 1
+                return True
+            flight = _Flight(self, held, Doubt(held, place, link.name, long, len(parts)), tries)
             name = link.name
             self.in_flight[name] = self.in_flight.get(name, 0) + 1
             try:
-                ref = await link.submit(outgoing)
+                ref = await link.submit(
+                    Outgoing(
+                        row.code,
+                        row.id,
+                        str(shown),
+                        receiver.e164,
+                        part,
+                        _utc(row.valid_until),
+                        leaving=flight.leaving,
+                        late=flight.late,
+                    )
+                )
+            except InDoubt:
+                if not flight.left:
+                    flight.leaving()
+                self.doubts.add(pair_of(self._keyring, str(shown), receiver.e164), flight.doubt)
+                raise
+            except NotNow:
+                flight.back()
+                raise
+            except Rejected as exc:
+                if tries:  # of the two that went out, the other may have been taken
+                    self._end(held, MessageState.UNKNOWN, MessageReason.NO_RECEIPT, exc.error)
+                    return True
+                raise
             finally:
                 self.in_flight[name] -= 1
-            fact = Fact(
-                FactKind.TAKEN,
-                row.code,
-                row.id,
-                time.time(),
-                part=place,
-                link=name,
-                ref=ref,
-                long=long,
-                total=len(parts),
-            )
-            self._table.happened(held, fact)
+            self._table.happened(held, flight.taken(ref))
             if row.state.is_final:  # a receipt of an earlier part has ended it
                 return True
         return row.state is not MessageState.QUEUED
 
     def _expire(self, held: Held) -> None:
-        if held.in_doubt or held.sent:  # somebody may have it, or some of it
+        if held.row.out_tries or held.sent:  # somebody may have it, or some of it
             self._end(held, MessageState.UNKNOWN, MessageReason.VALIDITY_OVER)
         else:
             self._end(held, MessageState.EXPIRED, MessageReason.VALIDITY_OVER)
 
-    def _end(self, held: Held, state: MessageState, reason: MessageReason) -> None:
+    def _end(self, held: Held, state: MessageState, reason: MessageReason, error: str = "") -> None:
         before = held.row.state
-        held.finish(state, time.time(), reason)
+        held.finish(state, time.time(), reason, error)
         self._table.changed(held, before)
         held.busy = False
 
@@ -194,15 +221,88 @@ class Dispatcher:
             held.busy = False
             held.body = None
             return
-        timer: asyncio.TimerHandle
+        self._timers[held.key] = asyncio.get_running_loop().call_later(wait, self.hasten, held)
 
-        def again() -> None:
-            self._timers.discard(timer)
+    def hasten(self, held: Held) -> None:
+        """Go on with a message that waits, if it does: its time has come, or a late answer."""
+        timer = self._timers.pop(held.key, None)
+        if timer is not None:
+            timer.cancel()
             held.busy = False
+        if held.row.state is MessageState.QUEUED and not self._stopping:
             self.put(held)
 
-        timer = asyncio.get_running_loop().call_later(wait, again)
-        self._timers.add(timer)
+    def settle(self, link: str, pair: bytes | None, ref: str) -> tuple[Held, int] | None:
+        """A receipt names nobody's part but the numbers of one in doubt: that was taken."""
+        doubt = self.doubts.only(link, pair)
+        if doubt is None:
+            return None
+        self.doubts.counts["settled"] += 1
+        self._table.happened(doubt.held, taken(doubt, ref))
+        return doubt.held, doubt.part
+
+
+def taken(doubt: Doubt, ref: str) -> Fact:
+    """A peer has the part, and calls it ``ref``."""
+    row = doubt.held.row
+    return Fact(
+        FactKind.TAKEN,
+        row.code,
+        row.id,
+        time.time(),
+        part=doubt.part,
+        link=doubt.link,
+        ref=ref,
+        long=doubt.long,
+        total=doubt.total,
+    )
+
+
+@dataclass(slots=True)
+class _Flight:
+    """One part on its way out through one link."""
+
+    dispatcher: Dispatcher
+    held: Held
+    doubt: Doubt
+    tries: int  #: before this
+    left: bool = False
+
+    def leaving(self) -> None:
+        self.dispatcher._table.going_out(self.held, self._fact(FactKind.OUT, self.tries + 1))
+        self.left = True
+
+    def back(self) -> None:
+        if self.left:
+            self.dispatcher._table.happened(self.held, self._fact(FactKind.BACK, self.tries))
+
+    def taken(self, ref: str) -> Fact:
+        return taken(self.doubt, ref)
+
+    def late(self, answer: str | SubmitError) -> None:
+        """An answer has come after its time."""
+        table, held, part = self.dispatcher._table, self.held, self.doubt.part
+        if held.row.state.is_final or part in held.sent:
+            return
+        held = table.again(held)
+        if isinstance(answer, str):
+            self.dispatcher.doubts.counts["late"] += 1
+            table.happened(held, self.taken(answer))
+        else:  # of those that went out, this one was not taken
+            left = max(held.tries(part) - 1, 0)
+            if isinstance(answer, Rejected) and not left:
+                row = held.row
+                table.happened(
+                    held, Fact(FactKind.REFUSED, row.code, row.id, time.time(), error=answer.error)
+                )
+            else:
+                table.happened(held, self._fact(FactKind.BACK, left))
+        self.dispatcher.hasten(held)
+
+    def _fact(self, kind: FactKind, tries: int) -> Fact:
+        row, doubt = self.held.row, self.doubt
+        long = doubt.long if tries else ""
+        return Fact(kind, row.code, row.id, time.time(), part=doubt.part, long=long, tries=tries)
 
 
 def _utc(at: float) -> datetime:

@@ -14,6 +14,8 @@ MessageKey = tuple[int, int]  #: (code, id)
 
 class FactKind(StrEnum):
     TAKEN = "t"  #: a peer has taken a part
+    OUT = "o"  #: a part goes out for the ``tries``-th time; nothing is known of it until its answer
+    BACK = "b"  #: it was not taken after all: ``tries`` are left that may have been
     REFUSED = "x"  #: a peer refuses a part for good
     RECEIPT = "r"  #: what became of a part that a peer had taken
     REPORTED = "p"  #: the sender's peer knows what became of it
@@ -35,6 +37,8 @@ class Fact(msgspec.Struct, frozen=True, array_like=True):
     long: str = ""  #: how the message was split
     total: int = 1  #: into so many parts
     joined: list[int] = []  #: of one that is disowned: other parts that it had joined
+    tries: int = 0
+    stated_at: float | None = None  #: of a receipt: the date that the peer gives
 
     @property
     def key(self) -> MessageKey:

@@ -14,15 +14,14 @@ import structlog
 import uvloop
 
 from qibai.config import Config
-from qibai.core.errors import QibaiError, SealBroken
-from qibai.core.text import Concat, Part
+from qibai.core.errors import QibaiError
 from qibai.messaging import stats
 from qibai.messaging.clock import Clock
 from qibai.messaging.content import ContentRules
-from qibai.messaging.database import Connection, Database
+from qibai.messaging.database import Database
 from qibai.messaging.dispatch import Dispatcher
 from qibai.messaging.inbox import Gate
-from qibai.messaging.joiner import Joiner, LongKey, Waiting
+from qibai.messaging.joins import Joins
 from qibai.messaging.journal import Journal
 from qibai.messaging.links import FACTORIES, Factory, outlets
 from qibai.messaging.outlets import Outlets
@@ -34,7 +33,7 @@ from qibai.messaging.table import Table
 from qibai.store import dsn, messages, read_dsn
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
-from qibai.store.messages import CHANNEL, open_body, open_party
+from qibai.store.messages import CHANNEL
 from qibai.store.routes import RouteReader
 
 RETRY_S: Final = 0.5
@@ -58,6 +57,7 @@ class Gateway:
         self._looking = Database(dsn(config), "qibai gateway look-up", wait_s)
         self._taking = Database(dsn(config), "qibai gateway", wait_s)
         self._keeping = Database(dsn(config), "qibai gateway progress", wait_s)
+        self._joining = Database(dsn(config), "qibai gateway joins", wait_s)
         self._reader = RouteReader(
             read_dsn(config),
             Keyring.load(config.key_file),
@@ -66,17 +66,22 @@ class Gateway:
         )
         keep_text = messaging.content == "full"
         self._table = Table(
-            self._keeping, self._journal, receipt_wait_s=messaging.receipt_wait_s, keep_text=keep_text
+            self._keeping,
+            self._journal,
+            config.node,
+            receipt_wait_s=messaging.receipt_wait_s,
+            keep_text=keep_text,
         )
-        self._joiner = Joiner(messaging.parts_wait_s)
         self._content = ContentRules(self._looking, self._keyring, messaging)
         self._dispatcher = Dispatcher(self._table, self._outlets, self._keyring)
         self._reporter = Reporter(self._table, self._outlets, self._keyring, messaging.receipt_wait_s)
         self._table.on_end = self._reporter.put
+        rules = Rules(self._looking, self._keyring, self._reader, config.pilot.rules)
+        self._joins = Joins(self._joining, self._keyring, config.node, rules, self._dispatcher.put)
         self._gate = Gate(
             messaging,
             self._taking,
-            rules=Rules(self._looking, self._keyring, self._reader, config.pilot.rules),
+            rules=rules,
             content=self._content,
             rows=Rows(
                 self._keyring,
@@ -85,17 +90,20 @@ class Gateway:
                 messaging.parts_wait_s,
                 show=messaging.content != "none",
             ),
-            joiner=self._joiner,
+            keyring=self._keyring,
+            joins=self._joins,
             table=self._table,
             journal=self._journal,
             send=self._dispatcher.put,
+            settle=self._dispatcher.settle,
             in_flight=lambda name: self._dispatcher.in_flight.get(name, 0),
         )
         self._clock = Clock(
             config.node,
             self._keeping,
             table=self._table,
-            joiner=self._joiner,
+            keyring=self._keyring,
+            joins=self._joins,
             dispatcher=self._dispatcher,
             reporter=self._reporter,
         )
@@ -117,7 +125,7 @@ class Gateway:
             accepting=self._gate.under_way,
             queued=self._dispatcher.queued,
             held=len(self._table),
-            parts_waiting=len(self._joiner),
+            parts_waiting=self._joins.waiting,
             unstored=self._table.dirty,
             journal_bytes=self._journal.backlog(),
             journal_damaged=self._journal.damaged,
@@ -139,7 +147,7 @@ class Gateway:
             telling.cancel()
             stats.write(self._config.run_dir, self.stats())
             await self._content.close()
-            for database in (self._looking, self._taking, self._keeping):
+            for database in (self._looking, self._taking, self._keeping, self._joining):
                 await database.close()
             self._reader.close()
             self._journal.close()
@@ -172,7 +180,7 @@ class Gateway:
             try:
                 await self._table.replay(facts)
                 await self._table.flush()
-                await self._keeping.run(self._restore_parts)
+                await self._restore_parts()
             except QibaiError as exc:
                 _log.warning("messages wait for the database", error=exc.code)
                 with contextlib.suppress(TimeoutError):
@@ -181,18 +189,9 @@ class Gateway:
                 return True
         return False
 
-    async def _restore_parts(self, conn: Connection) -> None:
-        for row in await messages.waiting_parts(conn, self._config.node):
-            try:
-                body = open_body(self._keyring, row.code, row.id, row.body or b"")
-                sender = open_party(self._keyring, row.code, row.binding_id, row.id, row.sender or b"")
-            except SealBroken:
-                continue
-            if isinstance(body, Part) and isinstance(body.concat, Concat) and row.called is not None:
-                place = body.concat
-                called = f"700{row.code:08d}{row.called:04d}"
-                key = LongKey(row.in_link or "", sender.e164, called, place.ref, place.total, place.wide)
-                self._joiner.add(key, Waiting(row, body, stored=True))
+    async def _restore_parts(self) -> None:
+        for row in await self._keeping.run(lambda conn: messages.waiting_parts(conn, self._config.node)):
+            await self._joins.late(row)
 
     async def _listen(self) -> None:
         """Wake the clock when the API puts a message into the queue."""

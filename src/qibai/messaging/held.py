@@ -1,7 +1,9 @@
 """A message under way, in memory: what facts and time make of it. No I/O."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from qibai.core.messages import MessageReason, MessageState
 from qibai.messaging.facts import Fact, FactKind, MessageKey
@@ -21,7 +23,6 @@ class Held:
     body: Body | None = None
     busy: bool = False
     reporting: bool = False  #: its end is being reported
-    in_doubt: bool = False  #: a part went out and was not answered
     changes: int = 0
     stored_parts: bool = False  #: PostgreSQL has some of ``sent``
     retries: int = 0  #: of the report
@@ -40,6 +41,8 @@ class Held:
             return changed
         if row.state.is_final:
             return False
+        if fact.kind in (FactKind.OUT, FactKind.BACK):
+            return self._tried(fact)
         if fact.kind is FactKind.REFUSED:
             self.finish(MessageState.REJECTED, fact.at, MessageReason.PEER_REJECTED, fact.error)
             return True
@@ -59,6 +62,18 @@ class Held:
             row.due_at = at if wants_report(row) else None
         self.body = None
 
+    def tries(self, part: int) -> int:
+        """How often a part went out without an answer."""
+        return self.row.out_tries if self.row.out_part == part else 0
+
+    def _tried(self, fact: Fact) -> bool:
+        if fact.part in self.sent:
+            return False
+        self.row.out_part, self.row.out_tries = (fact.part if fact.tries else None), fact.tries
+        if fact.long:
+            self.row.out_long = fact.long  # whoever has this part has it of a message that was cut so
+        return True
+
     def _taken(self, fact: Fact, receipt_wait_s: float) -> bool:
         row = self.row
         if fact.part in self.sent:
@@ -73,6 +88,8 @@ class Held:
             sent_at=fact.at,
         )
         row.out_link, row.out_long, row.parts = fact.link, fact.long, fact.total
+        if row.out_part == fact.part:
+            row.out_part, row.out_tries = None, 0
         if len(self.sent) < fact.total:
             return True
         row.state, row.sent_at = MessageState.SENT, fact.at
@@ -86,6 +103,7 @@ class Held:
         if part is None or part.state.is_final or not fact.state.is_final:
             return False
         part.state, part.error = fact.state, fact.error or None
+        self.row.stated_at = fact.stated_at
         if fact.state is MessageState.DELIVERED:
             self._settle(fact.at)
         else:  # without one of its parts the whole is of no use
@@ -96,6 +114,22 @@ class Held:
         whole = len(self.sent) == self.row.parts
         if whole and all(part.state is MessageState.DELIVERED for part in self.sent.values()):
             self.finish(MessageState.DELIVERED, at)
+
+
+def receipt_fact(held: Held, part: int, state: MessageState, error: str, stated_at: datetime | None) -> Fact:
+    """What a peer says of a part, at our own time."""
+    row = held.row
+    stated = None if stated_at is None else stated_at.timestamp()
+    return Fact(
+        FactKind.RECEIPT,
+        row.code,
+        row.id,
+        time.time(),
+        part=part,
+        state=state,
+        error=error,
+        stated_at=stated,
+    )
 
 
 def wants_report(row: MessageRow) -> bool:

@@ -5,31 +5,33 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from qibai.config import MessagingConfig
 from qibai.core.errors import QibaiError, StoreUnavailable
 from qibai.core.messages import MessageReason, MessageState
-from qibai.core.text import BadText, Encoding, Part, decode, join
+from qibai.core.text import BadText, Encoding, Part, decode
 from qibai.messaging.batch import Batches
 from qibai.messaging.content import ContentRules
 from qibai.messaging.database import Connection, Database
-from qibai.messaging.facts import Fact, FactKind
-from qibai.messaging.held import Held
-from qibai.messaging.joiner import MAX_WAITING, Joiner, LongKey, Waiting
+from qibai.messaging.ends import pair_named, pair_of_row
+from qibai.messaging.held import Held, receipt_fact
+from qibai.messaging.joins import Joins
 from qibai.messaging.journal import Journal
 from qibai.messaging.limits import Limits
 from qibai.messaging.link import Receipt, Received, Refused, Taken
 from qibai.messaging.rows import Rows
 from qibai.messaging.rules import Rules, Verdict
-from qibai.messaging.table import Table
+from qibai.messaging.table import ELSEWHERE, Found, Table
 from qibai.store import messages
+from qibai.store.keys import Keyring
 from qibai.store.messages import Body, MessageRow
 
 MAX_UNDER_WAY: Final = 4_096  #: messages that are being accepted
 MAX_ANSWERS: Final = 50_000  #: that are remembered
+MAX_PARTS_WAITING: Final = 50_000  #: of long messages
 NOT_YET_S: Final = 5.0  #: how long a receipt waits for the answer to the submit that it belongs to
 
 #: Refusals that a sender can be told by a text of ours.
@@ -45,6 +47,17 @@ _LATER: Final = frozenset((MessageReason.PEER_REJECTED, MessageReason.PARTS_MISS
 
 _log = structlog.get_logger("gateway")
 Answer = Taken | Refused
+Settle = Callable[[str, bytes | None, str], tuple[Held, int] | None]
+
+
+class LongKey(NamedTuple):
+    """What parts of one long message have in common."""
+
+    sender: str
+    called: str
+    ref: int
+    total: int
+    wide: bool
 
 
 class Gate:
@@ -58,20 +71,23 @@ class Gate:
         rules: Rules,
         content: ContentRules,
         rows: Rows,
-        joiner: Joiner,
+        keyring: Keyring,
+        joins: Joins,
         table: Table,
         journal: Journal,
         send: Callable[[Held], None],
+        settle: Settle,
         in_flight: Callable[[str], int],
     ) -> None:
         """``send`` hands a message on to be sent; ``in_flight``: submits of a link without an answer."""
         self._config, self._database = config, database
         self._rules, self._content, self._limits = rules, content, Limits(config)
-        self._rows, self._joiner = rows, joiner
+        self._rows, self._keyring, self._joins, self._settle = rows, keyring, joins, settle
+        joins.body_of = self._text_of
+        self._begun: OrderedDict[LongKey, set[int]] = OrderedDict()  #: places of texts that have begun
         self._table, self._journal = table, journal
         self._send, self._in_flight = send, in_flight
         self._storing: Batches[MessageRow, messages.Known | None] = Batches(self._store)
-        self._stored: dict[int, asyncio.Future[messages.Known | None]] = {}
         self._answers: OrderedDict[tuple[str, str], Answer] = OrderedDict()
         self._pending: dict[tuple[str, str], asyncio.Task[Answer]] = {}
         self.accepted = 0
@@ -90,7 +106,7 @@ class Gate:
         pending = self._pending.get(key)
         if pending is not None:
             return await asyncio.shield(pending)
-        if len(self._pending) >= MAX_UNDER_WAY or len(self._joiner) >= MAX_WAITING:
+        if len(self._pending) >= MAX_UNDER_WAY or self._joins.waiting >= MAX_PARTS_WAITING:
             self.refused[MessageReason.OVERLOADED] += 1
             return Refused(MessageReason.OVERLOADED)
         pending = self._pending[key] = asyncio.create_task(self._answer(received))
@@ -119,24 +135,51 @@ class Gate:
     async def receipt(self, link: str, receipt: Receipt) -> bool:
         """See ``link.Inbox``."""
         deadline = time.monotonic() + NOT_YET_S
-        overtaken = self._in_flight(link) > 0  # asked before looking: the answer may come meanwhile
-        while (found := await self._table.find(link, receipt.ref)) is None:
-            if not overtaken or time.monotonic() > deadline:
-                return False
+        pair = pair_named(self._keyring, receipt.ends)
+        while True:
+            overtaken = self._in_flight(link) > 0  # asked before looking: the answer may come meanwhile
+            found = await self._whose(link, receipt, pair)
+            if found is not None or not overtaken or time.monotonic() > deadline:
+                break
             await asyncio.sleep(0.02)
-            overtaken = self._in_flight(link) > 0
+        if found is None and any(self._table.has_ended(link, ref) for ref in (receipt.ref, *receipt.others)):
+            return True  # it comes again
+        if found is None:
+            found = self._settle(link, pair, receipt.ref)
+        if found is None or found is ELSEWHERE:
+            await self._keep_receipt(link, receipt, pair)
+            return found is ELSEWHERE
         held, part = found
-        fact = Fact(
-            FactKind.RECEIPT,
-            held.row.code,
-            held.row.id,
-            receipt.at.timestamp(),
-            part=part,
-            state=receipt.state,
-            error=receipt.error,
-        )
+        fact = receipt_fact(held, part, receipt.state, receipt.error, receipt.stated_at)
         await self._journal.keep(fact, lambda: self._table.apply(self._table.again(held), fact))
         return True
+
+    async def _whose(self, link: str, receipt: Receipt, pair: bytes | None) -> Found:
+        """Its message. An id that only may be meant counts when the numbers are the message's, too."""
+        found = await self._table.find(link, receipt.ref)
+        for ref in receipt.others if found is None else ():
+            found = await self._table.find(link, ref)
+            if found is ELSEWHERE or (found is not None and self._fits(found[0], pair)):
+                return found
+            found = None
+        return found
+
+    def _fits(self, held: Held, pair: bytes | None) -> bool:
+        return pair is None or pair == pair_of_row(self._keyring, held.row)
+
+    async def _keep_receipt(self, link: str, receipt: Receipt, pair: bytes | None) -> None:
+        async def write(conn: Connection) -> None:
+            await messages.keep_receipt(
+                conn,
+                link,
+                [receipt.ref, *receipt.others],
+                receipt.state,
+                error=receipt.error,
+                stated_at=receipt.stated_at,
+                pair=pair,
+            )
+
+        await self._database.run(write)
 
     async def idle(self) -> None:
         """Wait until everything that was taken is answered."""
@@ -155,16 +198,26 @@ class Gate:
         key = _long_key(received, verdict)
         policy = await self._content.policy(record)
         joins = key is not None and (self._config.join or policy.reads_text)
-        if key is not None and joins:
-            again = self._joiner.known(key, received.part, now)
-            if again is not None:
-                return Taken(again)
-        if not (joins and key is not None and not self._joiner.is_new(key)) and not self._allow(verdict):
+        counts = key is None or not joins or self._begins(key, received.part)
+        if counts and not self._allow(verdict):
             return await self._refuse(received, verdict, MessageReason.RATE)
         row = self._rows.accepted(received, record, self._rows.id(), now)
         if key is not None and joins:
-            return await self._part(received, verdict, key, row)
+            return await self._part(received, verdict, row)
         return await self._whole(received, verdict, row, received.part, as_it_is=key is not None)
+
+    def _begins(self, key: LongKey, part: Part) -> bool:
+        """Whether it is the first that is seen of a text: for the limits, a long message is one."""
+        seq = part.concat.seq if part.concat else 0
+        seen = self._begun.setdefault(key, set())
+        begins = not seen or seq in seen
+        if begins:
+            seen.clear()
+        seen.add(seq)
+        self._begun.move_to_end(key)
+        if len(self._begun) > MAX_ANSWERS:
+            self._begun.popitem(last=False)
+        return begins
 
     def _allow(self, verdict: Verdict) -> bool:
         called, caller = verdict.called, verdict.caller
@@ -210,73 +263,19 @@ class Gate:
         self._send(Held(row, body=body))
         return Taken(row.id)
 
-    async def _part(self, received: Received, verdict: Verdict, key: LongKey, row: MessageRow) -> Answer:
+    async def _part(self, received: Received, verdict: Verdict, row: MessageRow) -> Answer:
         """A part of a long message that is put together first: whoever brings the last one joins them."""
-        self._joiner.add(key, Waiting(row, received.part))
-        if self._joiner.is_full(key):
-            others = [self._stored[w.row.id] for w in self._joiner.parts(key) if w.row.id in self._stored]
-            if others:
-                await asyncio.wait(others)
-            await asyncio.sleep(0)  # whoever waited for these marks them first
-            taken = self._joiner.take(key, row)
-            if taken is not None:
-                return await self._join(received, verdict, key, row, taken)
         self._rows.wait(row, received)
-        future = self._stored[row.id] = self._storing.submit(row)
-        try:
-            known = await future
-        except QibaiError:
-            self._joiner.drop(row)
-            raise
-        finally:
-            del self._stored[row.id]
-        if known is not None:
-            self._joiner.drop(row)
-            return _said(known)
-        for waiting in self._joiner.parts(key):
-            if waiting.row is row:
-                waiting.stored = True
-        return Taken(row.id)
-
-    async def _join(
-        self, received: Received, verdict: Verdict, key: LongKey, row: MessageRow, parts: Sequence[Waiting]
-    ) -> Answer:
-        others = [waiting.row for waiting in parts if waiting.row is not row]
-        row.joined = [other.id for other in others]
-        try:
-            try:
-                whole = join([waiting.part for waiting in parts])
-                answer = await self._whole_of(received, verdict, row, whole, others)
-            except BadText:
-                answer = await self._refuse(received, verdict, MessageReason.MALFORMED)
-        except QibaiError:
-            self._joiner.give_back(key)
-            self._joiner.drop(row)
-            raise
-        now = time.time()
-        self._joiner.done(key, now)
-        if isinstance(answer, Refused):
-            for other in others:
-                held = self._table.add(Held(other))
-                held.finish(MessageState.REJECTED, now, answer.reason)
-                self._table.changed(held, MessageState.QUEUED)
-        return answer
-
-    async def _whole_of(
-        self, received: Received, verdict: Verdict, row: MessageRow, whole: Part, others: list[MessageRow]
-    ) -> Answer:
-        body = await self._body(verdict, row, whole, as_it_is=False)
-        if body is None:
-            return await self._refuse(received, verdict, MessageReason.CONTENT)
         known = await self._storing.submit(row)
         if known is not None:
             return _said(known)
-        for other in others:
-            other.whole_id, other.due_at = row.id, None
-        if verdict.allowed.from_group:
-            await self._rules.touch(verdict.allowed)
-        self._send(Held(row, others, body=body))
-        return Taken(row.id)
+        answer, refused = await self._joins.arrived(row, verdict)
+        if refused and isinstance(answer, Refused):
+            await self._tell(verdict, answer.reason, time.time())
+        return answer
+
+    async def _text_of(self, verdict: Verdict, row: MessageRow, whole: Part) -> Body | None:
+        return await self._body(verdict, row, whole, as_it_is=False)
 
     async def _refuse(
         self, received: Received, verdict: Verdict, reason: MessageReason, rule: str | None = None
@@ -317,7 +316,7 @@ def _long_key(received: Received, verdict: Verdict) -> LongKey | None:
     if place is None or place.total < 2:
         return None
     caller = verdict.caller.e164 if verdict.caller else ""
-    return LongKey(received.link, caller, str(verdict.called), place.ref, place.total, place.wide)
+    return LongKey(caller, str(verdict.called), place.ref, place.total, place.wide)
 
 
 def _said(known: messages.Known) -> Answer:

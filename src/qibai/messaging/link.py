@@ -5,7 +5,8 @@ gateway decides, stores and retries, and knows no protocol.
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -56,6 +57,10 @@ class Outgoing:
     destination: str  #: the receiver, E.164 with ``+``
     part: Part
     valid_until: datetime
+    #: The link calls it before the part is written to a connection. StoreUnavailable: it must not go out.
+    leaving: Callable[[], None] = field(default=lambda: None, compare=False)
+    #: The link calls it with an answer that came after ``submit`` had raised InDoubt.
+    late: Callable[["str | SubmitError"], None] = field(default=lambda answer: None, compare=False)
 
     def __repr__(self) -> str:
         return f"<Outgoing {self.code:08d}/{self.id} {self.part!r}>"
@@ -112,7 +117,12 @@ class Rejected(SubmitError):
 
 
 class InDoubt(SubmitError):
-    """The connection broke after the part went out and before its answer: it may have been taken, or not."""
+    """The part went out and was not answered: it may have been taken, or not."""
+
+    def __init__(self, again_s: float | None = None) -> None:
+        """``again_s``: the connection lives, so an answer may still come; do not repeat the part before."""
+        super().__init__("in doubt")
+        self.again_s = again_s
 
 
 class LinkState(StrEnum):
@@ -139,6 +149,7 @@ class LinkStatus:
     sent: int
     refused: int  #: by the peer
     unread: int = 0  #: receipts that could not be read
+    late: int = 0  #: answers that came after their time
     error: str = ""  #: why it is down, in a few words; no number, no secret
 
 
@@ -149,8 +160,9 @@ class Inbox(Protocol):
         """Decide and keep a message. The same ``ref`` on the same link: the same answer, no second one."""
 
     async def receipt(self, link: str, receipt: Receipt) -> bool:
-        """Note what became of a part; False: not ours, or not known (yet). Raise StoreUnavailable: not kept,
-        so do not acknowledge."""
+        """Note what became of a part; False: nobody here knows it (yet), so it is kept for whoever will.
+
+        Raise StoreUnavailable: not kept, so do not acknowledge."""
 
 
 class Link(Protocol):

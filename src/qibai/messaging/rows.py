@@ -21,6 +21,7 @@ from qibai.store.messages import (
     starred,
 )
 
+_WIDE: Final = 1 << 16  #: a reference of 16 bits is not one of 8
 NO_CODE: Final = -1  #: of a message to what is no 700 number
 LEASE_S: Final = 30.0  #: what is in memory is not read again before
 
@@ -79,7 +80,8 @@ class Rows:
         place = received.part.concat
         if place is None:
             raise ValueError("not a part of a long message")
-        row.long_ref, row.long_total, row.long_seq = place.ref, place.total, place.seq
+        row.long_ref = place.ref | _WIDE * place.wide
+        row.long_total, row.long_seq = place.total, place.seq
         row.body = seal_body(self._keyring, row.code, row.id, received.part)
         row.due_at = row.created_at + self._parts_wait_s
 

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -42,6 +43,7 @@ from qibai.requests import TIMEOUT_S, Address, Reply, Requests, new_branch
 NAME: Final = "sip"
 HOST: Final = "127.0.0.1"
 WINDOW: Final = 64
+SILENCE_S: Final = 32.0  #: Kamailio may have passed it on: it is not repeated before
 _PROBE_S: Final = 5.0
 _PROBE_WAIT_S: Final = 2.0
 _SOON_S: Final = 0.5
@@ -231,9 +233,9 @@ class SipLink:
             destination=outgoing.destination,
             expires=max(int((outgoing.valid_until - now).total_seconds()), 1),
         )
-        reply = await self._send(badge, self._word("call", name), kind, body)
+        reply = await self._send(badge, self._word("call", name), kind, body, outgoing.leaving)
         if reply is None:
-            raise InDoubt
+            raise InDoubt(SILENCE_S)
         if reply.status >= 300:
             failure = failure_of(reply)
             self._refused += isinstance(failure, Rejected)
@@ -263,7 +265,14 @@ class SipLink:
         if reply.status >= 300:
             raise failure_of(reply)
 
-    async def _send(self, badge: Badge, call_id: str, kind: str, body: str) -> Reply | None:
+    async def _send(
+        self,
+        badge: Badge,
+        call_id: str,
+        kind: str,
+        body: str,
+        leaving: Callable[[], None] = lambda: None,
+    ) -> Reply | None:
         branch = new_branch()
         host, port = self._kamailio
         text = write_page(
@@ -284,6 +293,7 @@ class SipLink:
                 raise NotNow(link_down=True)
             self._in_flight += 1
             try:
+                leaving()
                 return await self._requests.ask(text.encode(), branch, self._kamailio)
             finally:
                 self._in_flight -= 1
@@ -295,8 +305,7 @@ class SipLink:
 
 
 async def _notice(inbox: Inbox, badge: Badge) -> int:
-    at = datetime.fromtimestamp(badge.at, UTC)
-    receipt = Receipt(badge.message_id, MessageState(badge.state), at)
+    receipt = Receipt(badge.message_id, MessageState(badge.state), datetime.now(UTC))
     for wait in _NOTICE_WAITS:
         await asyncio.sleep(wait)
         if await inbox.receipt(NAME, receipt):

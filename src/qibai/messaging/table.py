@@ -5,10 +5,10 @@ memory and waits for nothing but a receipt may be let go: a receipt brings it ba
 """
 
 import asyncio
-import contextlib
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from enum import Enum
+from typing import Final, Literal
 
 import structlog
 
@@ -30,21 +30,32 @@ _log = structlog.get_logger("gateway")
 Ref = tuple[str, str]  #: (link, the peer's id)
 
 
+class _Elsewhere(Enum):
+    ELSEWHERE = "elsewhere"
+
+
+ELSEWHERE: Final = _Elsewhere.ELSEWHERE  #: another node has the message
+Found = tuple[Held, int] | Literal[_Elsewhere.ELSEWHERE] | None
+
+
 class Table:
     """One per gateway. Only ``flush`` and ``find`` wait for PostgreSQL."""
 
     def __init__(
-        self, database: Database, journal: Journal, *, receipt_wait_s: float, keep_text: bool
+        self, database: Database, journal: Journal, node: str, *, receipt_wait_s: float, keep_text: bool
     ) -> None:
         """``keep_text``: a record keeps the text."""
-        self._database, self._journal = database, journal
+        self._database, self._journal, self._node = database, journal, node
         self._wait_s, self._keep_text = receipt_wait_s, keep_text
         self._held: OrderedDict[MessageKey, Held] = OrderedDict()
         self._refs: dict[Ref, tuple[MessageKey, int]] = {}
         self._dirty: dict[MessageKey, Held] = {}
         self._disowned: list[Fact] = []
+        self._out: dict[MessageKey, Held] = {}  #: with a part that went out and was not answered
+        self._past: OrderedDict[Ref, None] = OrderedDict()  #: of messages that have ended
+        self.unwritten = 0  #: facts that the journal could not take
         self._flushing = asyncio.Lock()
-        self._finder: Batches[Ref, tuple[Held, int] | None] = Batches(self._find)
+        self._finder: Batches[Ref, Found] = Batches(self._find)
         self.ended: Counter[MessageState] = Counter()
         self.on_end: Callable[[Held], None] = lambda held: None  #: a report is due
 
@@ -79,15 +90,25 @@ class Table:
 
     def happened(self, held: Held, fact: Fact) -> None:
         """Write down and apply what a peer has done already: on a full disk it is at least known here."""
-        with contextlib.suppress(StoreUnavailable):  # the journal has complained
+        try:
             self._journal.append(fact)
+        except StoreUnavailable:  # the journal has complained
+            self.unwritten += 1
         self.apply(held, fact)
+
+    def going_out(self, held: Held, fact: Fact) -> None:
+        """Write down that a part is about to go out. Raise StoreUnavailable: it must not."""
+        self._journal.append(fact)
+        held.apply(fact, self._wait_s)
+        self._out[held.key] = held
 
     def apply(self, held: Held, fact: Fact) -> bool:
         """Apply a fact that is written down."""
         before = held.row.state
         if not held.apply(fact, self._wait_s):
             return False
+        if not held.row.out_tries:
+            self._out.pop(held.key, None)
         if fact.kind is FactKind.TAKEN and fact.ref:
             self._refs[fact.link, fact.ref] = (held.key, fact.part)
         self.changed(held, before)
@@ -107,7 +128,7 @@ class Table:
                 self._dirty[other.key] = one
                 ended.append(one)
             for one in ended:
-                if one.row.due_at is not None:
+                if one.row.due_at is not None and one.row.node == self._node:
                     self.on_end(one)
 
     def disown(self, rows: Iterable[MessageRow], at: float) -> None:
@@ -116,7 +137,11 @@ class Table:
         self._disowned += facts
         self._journal.append(*facts)
 
-    async def find(self, link: str, ref: str) -> tuple[Held, int] | None:
+    def has_ended(self, link: str, ref: str) -> bool:
+        """Whether it named a part of a message that has ended, not long ago."""
+        return (link, ref) in self._past
+
+    async def find(self, link: str, ref: str) -> Found:
         """The message and part that a peer knows by ``ref``. Raise StoreUnavailable."""
         known = self._refs.get((link, ref))
         if known is not None:
@@ -164,6 +189,8 @@ class Table:
                 held = self._held.get(fact.key)
                 if held is not None:
                     self.apply(held, fact)
+                    if held.row.out_tries and not held.row.state.is_final:
+                        self._out[held.key] = held
             await self.flush()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -190,6 +217,9 @@ class Table:
             files = self._journal.turn()
             if self._disowned:
                 await self._database.run(self._disown)
+            for held in self._out.values() if files else ():  # the files may be all that tells of them
+                held.changes += 1
+                self._dirty[held.key] = held
             pending = list(self._dirty.values())
             for start in range(0, len(pending), FLUSH_MOST):
                 await self._store(pending[start : start + FLUSH_MOST])
@@ -206,7 +236,7 @@ class Table:
             held.stored_parts = not change.clear and (held.stored_parts or bool(change.sent))
             if held.changes == mark:
                 del self._dirty[held.key]
-                if held.row.state.is_final and held.row.due_at is None:
+                if held.row.state.is_final and (held.row.due_at is None or held.row.node != self._node):
                     self._forget(held)
 
     def _change(self, held: Held) -> Change:
@@ -217,8 +247,14 @@ class Table:
 
     def _forget(self, held: Held) -> None:
         self._held.pop(held.key, None)
+        self._out.pop(held.key, None)
+        ended = held.row.state.is_final
         for part in held.sent.values():
             self._refs.pop((part.link, part.ref), None)
+            if ended and part.ref:
+                self._past[part.link, part.ref] = None
+        while len(self._past) > KEEP:
+            self._past.popitem(last=False)
 
     def _let_go(self) -> None:
         """Of the oldest that wait for receipts alone, when there are too many."""
@@ -226,23 +262,30 @@ class Table:
         if excess <= 0:
             return
         for held in list(self._held.values())[: 2 * excess]:
-            if not held.busy and not held.reporting and held.key not in self._dirty:
+            if not (held.busy or held.reporting or held.key in self._dirty or held.row.out_tries):
                 self._forget(held)
 
-    async def _find(self, refs: Sequence[Ref]) -> list[tuple[Held, int] | None]:
+    async def _find(self, refs: Sequence[Ref]) -> list[Found]:
+        elsewhere: set[MessageKey] = set()
+        places: dict[Ref, tuple[MessageKey, int]] = {}
+
         async def read(conn: Connection) -> None:
             sent = await messages.find_sent(conn, refs)
             missing = {(part.code, part.id) for part in sent} - self._held.keys()
-            await self.fetch(await messages.load_rows(conn, missing), conn)
+            rows = await messages.load_rows(conn, missing)
+            elsewhere.update(row.key for row in rows if row.node != self._node)
+            await self.fetch([row for row in rows if row.node == self._node], conn)
             for part in sent:
-                self._refs[part.link, part.ref] = ((part.code, part.id), part.part)
+                places[part.link, part.ref] = ((part.code, part.id), part.part)
 
         await self._database.run(read)
-        found: list[tuple[Held, int] | None] = []
+        found: list[Found] = []
         for ref in refs:
-            key, part = self._refs.get(ref, (None, 0))
+            key, part = places.get(ref) or self._refs.get(ref) or (None, 0)
             held = self._held.get(key) if key is not None else None
-            found.append(None if held is None else (held, part))
+            if held is not None:
+                self._refs[ref] = (held.key, part)
+            found.append((held, part) if held is not None else ELSEWHERE if key in elsewhere else None)
         return found
 
     async def _disown(self, conn: Connection) -> None:

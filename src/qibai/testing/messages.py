@@ -165,6 +165,7 @@ class LoopLink:
                 raise NotNow(link_down=True)
             self._in_flight += 1
             try:
+                outgoing.leaving()
                 answer = await line.ask(
                     {
                         "op": "submit",

@@ -52,7 +52,7 @@ class PeerLink:
         self._state = LinkState.DOWN
         self._since = datetime.now(UTC)
         self._error = ""
-        self._in_flight = self._received = self._sent = self._refused = self._unread = 0
+        self._in_flight = self._received = self._sent = self._refused = self._unread = self._late = 0
 
     # -- messaging.link.Link -----------------------------------------------------------------
 
@@ -79,6 +79,7 @@ class PeerLink:
             sent=self._sent,
             refused=self._refused,
             unread=self._unread,
+            late=self._late,
             error=self._error,
         )
 
@@ -88,9 +89,11 @@ class PeerLink:
                 await self._pace.acquire()
             self._in_flight += 1
             try:
-                answer = await self._request(partial(self._write, outgoing))
+                answer = await self._request(
+                    partial(self._write, outgoing), outgoing.leaving, partial(self._answered_late, outgoing)
+                )
             except Lost as lost:
-                raise InDoubt from lost
+                raise InDoubt(lost.again_s) from lost
             finally:
                 self._in_flight -= 1
         try:
@@ -100,6 +103,17 @@ class PeerLink:
             raise
         self._sent += 1
         return ref
+
+    def _answered_late(self, outgoing: Outgoing, answer: bytes) -> None:
+        self._late += 1
+        try:
+            ref = self._read_answer(answer)
+        except SubmitError as problem:
+            self._refused += 1
+            outgoing.late(problem)
+        else:
+            self._sent += 1
+            outgoing.late(ref)
 
     async def report(self, report: Report) -> None:
         try:
@@ -140,12 +154,17 @@ class PeerLink:
         usable = [session for session in self.sessions if not session.closing and self._sends(session)]
         return min(usable, key=lambda session: session.in_flight, default=None)
 
-    async def _request(self, write: Callable[[Session], bytes]) -> bytes:
+    async def _request(
+        self,
+        write: Callable[[Session], bytes],
+        leaving: Callable[[], None] | None = None,
+        late: Callable[[bytes], None] | None = None,
+    ) -> bytes:
         session = self._pick()
         if session is None:
             raise NotNow(link_down=True)
         try:
-            return await session.request(write(session))
+            return await session.request(write(session), leaving, late)
         except NotSent:
             raise NotNow(link_down=not self.can_send) from None
 

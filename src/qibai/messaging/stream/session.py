@@ -5,7 +5,8 @@ connection, what is too much is refused or left in the peer's own buffers.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import ClassVar, Final, Protocol, cast
 
@@ -14,6 +15,8 @@ import structlog
 #: Requests of the peer that wait for us at a time, and their octets; more are answered "later".
 MAX_WAITING: Final = 1_000
 MAX_WAITING_OCTETS: Final = 4 << 20
+MAX_LATE: Final = 10_000  #: answers that are waited for on one connection after their time
+PATIENCE: Final = 5.0  #: times ``answer_s``: how long a late answer is waited for before anything is done
 _MAX_SEQUENCE: Final = 0x7FFF_FFFF
 _CLOSE_S: Final = 5.0  #: to take what was written, then the connection is cut
 
@@ -36,7 +39,14 @@ class NotSent(Exception):
 
 
 class Lost(Exception):
-    """The request went out, and no answer will come on this connection, or none came in time."""
+    """The request went out, and no answer will come on this connection, or none came in time.
+
+    ``again_s``: the connection lives, and an answer may come within so many more seconds, or later.
+    """
+
+    def __init__(self, reason: str, again_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.again_s = again_s
 
 
 class Owner(Protocol):
@@ -110,6 +120,9 @@ class Session(asyncio.Protocol):
         self._sequence = 0
         #: by sequence number: the command that was sent, and who waits
         self._answers: dict[int, tuple[int, asyncio.Future[bytes]]] = {}
+        #: by sequence number: requests whose answers are late, and who takes them
+        self._late: OrderedDict[int, tuple[int, Callable[[bytes], None]]] = OrderedDict()
+        self._answered = self._loop.time()  #: when the peer last answered anything but a probe
         self._tasks: set[asyncio.Task[None]] = set()
         self._octets = 0
         self._heard = self._loop.time()
@@ -176,6 +189,9 @@ class Session(asyncio.Protocol):
             asked, future = self._answers.get(sequence, (0, None))
             if future is not None and command in (asked | RESPONSE, RESPONSE) and not future.done():
                 future.set_result(frame)
+                self._answered = self._heard if asked != self._probe else self._answered
+            elif future is None and sequence in self._late:
+                self._take_late(command, sequence, frame)
         elif command == self._probe:
             self.write(self.wire.echo(frame))
         elif command == self._leave:
@@ -231,24 +247,45 @@ class Session(asyncio.Protocol):
         if out and self._transport is not None and not self._transport.is_closing():
             self._transport.write(out)
 
-    async def request(self, frame: bytes) -> bytes:
+    async def request(
+        self,
+        frame: bytes,
+        leaving: Callable[[], None] | None = None,
+        late: Callable[[bytes], None] | None = None,
+    ) -> bytes:
         """Send and return the answer. Raise NotSent or Lost.
 
-        Without an answer in time an impatient connection is left for a new one, once what else is out is
-        answered: what a peer may have taken or not is never more than what was out on one connection.
+        ``leaving`` is called before the request is written. ``late`` takes an answer that comes after Lost
+        was raised, for as long as the connection lives. An impatient connection is left for a new one when
+        its peer answers nothing at all for ``PATIENCE`` times as long as an answer may take.
         """
         await self._writable.wait()
         if self.closing:
             raise NotSent
+        if leaving is not None:
+            leaving()
+        sent = self._loop.time()
         try:
-            return await self._request(frame)
-        except Lost:
-            if not self.closing and not self.patient:
-                self.closing, self.reason = True, "no answer in time"
-                self._leaving = self._loop.create_task(self._leave_in_order())
+            return await self._request(frame, late)
+        except Lost as lost:
+            if not self.closing and lost.again_s is not None and not self.patient:
+                self._loop.call_later(lost.again_s, self._leave_the_mute, sent)
             raise
 
-    async def _request(self, frame: bytes) -> bytes:
+    def _leave_the_mute(self, since: float) -> None:
+        if not self.closing and self._answered < since:
+            self.closing, self.reason = True, "no answer in time"
+            self._leaving = self._loop.create_task(self._leave_in_order())
+
+    def _take_late(self, command: int, sequence: int, frame: bytes) -> None:
+        asked, late = self._late[sequence]
+        if command in (asked | RESPONSE, RESPONSE):
+            del self._late[sequence]
+            self._answered = self._heard
+            log.info("late_answer", link=self.name)
+            late(frame)
+
+    async def _request(self, frame: bytes, late: Callable[[bytes], None] | None = None) -> bytes:
         sequence = self._sequence = self._sequence % _MAX_SEQUENCE + 1
         future: asyncio.Future[bytes] = self._loop.create_future()
         self._answers[sequence] = (self.wire.head(frame)[0], future)
@@ -257,7 +294,12 @@ class Session(asyncio.Protocol):
             async with asyncio.timeout(self.answer_s):
                 return await future
         except TimeoutError:
-            raise Lost("no answer in time") from None
+            if late is None:
+                raise Lost("no answer in time") from None
+            self._late[sequence] = self.wire.head(frame)[0], late
+            if len(self._late) > MAX_LATE:
+                self._late.popitem(last=False)
+            raise Lost("no answer in time", PATIENCE * self.answer_s) from None
         finally:
             self._answers.pop(sequence, None)
 

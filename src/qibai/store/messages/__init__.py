@@ -7,6 +7,13 @@ and wakes the gateway, ``list_messages`` and ``get_message`` read records.
 from qibai.store.messages.accept import Known, accept
 from qibai.store.messages.body import Body, open_body, seal_body, starred
 from qibai.store.messages.enqueue import Enqueued, PlatformMessage, enqueue
+from qibai.store.messages.kept import (
+    KeptReceipt,
+    forget_receipts,
+    keep_receipt,
+    kept_receipts,
+    old_receipts,
+)
 from qibai.store.messages.model import (
     CHANNEL,
     HAS_NUMBER,
@@ -32,6 +39,7 @@ from qibai.store.messages.progress import (
     waiting_parts,
 )
 from qibai.store.messages.query import get_message, list_messages, order_of
+from qibai.store.messages.waiting import count_waiting, end_waiting, join_parts, places
 
 __all__ = [
     "CHANNEL",
@@ -41,6 +49,7 @@ __all__ = [
     "Body",
     "Change",
     "Enqueued",
+    "KeptReceipt",
     "Kind",
     "Known",
     "MessageRecord",
@@ -50,19 +59,27 @@ __all__ = [
     "SentPart",
     "accept",
     "adopt",
+    "count_waiting",
     "disown",
     "due",
+    "end_waiting",
     "enqueue",
     "find_pairs",
     "find_sent",
+    "forget_receipts",
     "get_message",
+    "join_parts",
+    "keep_receipt",
+    "kept_receipts",
     "list_messages",
     "load_rows",
+    "old_receipts",
     "open_body",
     "open_party",
     "order_of",
     "parts_of",
     "party_aad",
+    "places",
     "seal_body",
     "starred",
     "update",

@@ -70,6 +70,15 @@ class MessageRow(msgspec.Struct, kw_only=True):
     sent_at: float | None = None
     final_at: float | None = None
     due_at: float | None = None
+    out_part: int | None = None  #: the part that went out last and was not answered
+    out_tries: int = 0  #: how often it went out
+    stated_at: float | None = None  #: the date that a peer gave in its receipt; it decides nothing
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is a part that waits for the rest of its message."""
+        part = (self.long_total or 0) > 1 and self.whole_id is None and self.joined is None
+        return part and self.state is MessageState.QUEUED
 
     @property
     def key(self) -> tuple[int, int]:

@@ -109,7 +109,7 @@ async def _sent(conn: Connection, name: str, params: dict[str, Any]) -> list[Sen
 
 
 def _row(**columns: Any) -> MessageRow:
-    for name in ("created_at", "valid_until", "sent_at", "final_at", "due_at"):
+    for name in ("created_at", "valid_until", "sent_at", "final_at", "due_at", "stated_at"):
         if columns[name] is not None:
             columns[name] = columns[name].timestamp()
     columns["kind"] = Kind(columns["kind"])
@@ -136,9 +136,12 @@ def _columns(changes: Sequence[Change]) -> dict[str, PgArray]:
         "long": Texts.of_strings([row.out_long for row in rows]),
         "parts": Int2s.of_optional([row.parts for row in rows]),
         "attempts": Int2s.of([min(row.attempts, 32_767) for row in rows]),
+        "out_part": Int2s.of_optional([row.out_part for row in rows]),
+        "out_tries": Int2s.of([row.out_tries for row in rows]),
         "sent_at": instants([row.sent_at for row in rows]),
         "final_at": instants([row.final_at for row in rows]),
         "due_at": instants([row.due_at for row in rows]),
+        "stated_at": instants([row.stated_at for row in rows]),
         "keep": Bools.of_blobs([bytes([change.keep]) for change in changes]),
         "clear": Bools.of_blobs([bytes([change.clear]) for change in changes]),
         "s_code": Int4s.of([part.code for part in sent]),

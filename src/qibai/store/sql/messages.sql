@@ -39,7 +39,7 @@ JOIN message m ON m.code = w.code AND m.in_link = w.link AND m.in_ref = w.ref;
 
 -- name: update
 SELECT message_update(%(code)s, %(id)s, %(state)s, %(reason)s, %(error)s, %(link)s, %(long)s, %(parts)s, %(attempts)s,
-                      %(sent_at)s, %(final_at)s, %(due_at)s, %(keep)s, %(clear)s,
+                      %(out_part)s, %(out_tries)s, %(sent_at)s, %(final_at)s, %(due_at)s, %(stated_at)s, %(keep)s, %(clear)s,
                       %(s_code)s, %(s_id)s, %(s_part)s, %(s_link)s, %(s_ref)s, %(s_state)s, %(s_error)s, %(s_at)s);
 
 -- name: disown
@@ -55,7 +55,7 @@ WHERE m.code = w.code AND m.id = w.id;
 -- name: due
 SELECT code, id, kind, tenant_id, binding_id, called, shown, sender, receiver, body, content, flags, node, in_link, in_ref,
        long_ref, long_total, long_seq, whole_id, joined, state, reason, rule, error, out_link, out_long, parts, attempts,
-       created_at, valid_until, sent_at, final_at, due_at
+       created_at, valid_until, sent_at, final_at, due_at, out_part, out_tries, stated_at
 FROM message WHERE node = %(node)s AND due_at <= %(until)s
 ORDER BY due_at LIMIT %(limit)s;
 
@@ -67,19 +67,79 @@ WHERE m.code = w.code AND m.id = w.id
 RETURNING m.code, m.id, m.kind, m.tenant_id, m.binding_id, m.called, m.shown, m.sender, m.receiver, m.body, m.content,
           m.flags, m.node, m.in_link, m.in_ref, m.long_ref, m.long_total, m.long_seq, m.whole_id, m.joined, m.state,
           m.reason, m.rule, m.error, m.out_link, m.out_long, m.parts, m.attempts, m.created_at, m.valid_until,
-          m.sent_at, m.final_at, m.due_at;
+          m.sent_at, m.final_at, m.due_at, m.out_part, m.out_tries, m.stated_at;
 
 -- name: waiting_parts
 SELECT code, id, kind, tenant_id, binding_id, called, shown, sender, receiver, body, content, flags, node, in_link, in_ref,
        long_ref, long_total, long_seq, whole_id, joined, state, reason, rule, error, out_link, out_long, parts, attempts,
-       created_at, valid_until, sent_at, final_at, due_at
-FROM message WHERE node = %(node)s AND due_at IS NOT NULL AND long_total > 1 AND whole_id IS NULL AND state = 'queued';
+       created_at, valid_until, sent_at, final_at, due_at, out_part, out_tries, stated_at
+FROM message WHERE node = %(node)s AND due_at IS NOT NULL AND long_total > 1 AND whole_id IS NULL AND joined IS NULL
+  AND state = 'queued';
+
+-- name: places
+-- The parts that wait with one, whichever node has them.
+SELECT m.id, m.long_seq FROM message m
+WHERE m.code = %(code)s AND m.binding_id = %(binding_id)s AND m.long_ref = %(ref)s AND m.long_total = %(total)s
+  AND m.long_total > 1 AND m.whole_id IS NULL AND m.joined IS NULL AND m.state = 'queued';
+
+-- name: join_parts
+-- All of them still wait, or nothing is changed.
+WITH waiting AS (
+    SELECT m.id FROM message m
+    WHERE m.code = %(code)s AND m.id = ANY (%(ids)s) AND m.long_total > 1 AND m.whole_id IS NULL AND m.joined IS NULL
+      AND m.state = 'queued'
+    ORDER BY m.id FOR UPDATE
+), all_of_them AS (
+    SELECT count(*) = cardinality(%(ids)s) AS there FROM waiting
+), others AS (
+    UPDATE message m
+       SET whole_id = %(whole)s, state = %(state)s, reason = %(reason)s, final_at = %(final_at)s,
+           body = CASE WHEN %(final_at)s::timestamptz IS NULL THEN m.body END,
+           due_at = CASE WHEN m.in_ref IS NOT NULL AND m.flags & 3 <> 0 THEN %(final_at)s::timestamptz END
+     WHERE m.code = %(code)s AND m.id = ANY (%(ids)s) AND m.id <> %(whole)s AND (SELECT there FROM all_of_them)
+)
+UPDATE message m
+   SET joined = %(joined)s, body = %(body)s, content = %(content)s, flags = %(flags)s, node = %(node)s,
+       state = %(state)s, reason = %(reason)s, final_at = %(final_at)s, due_at = %(due_at)s
+ WHERE m.code = %(code)s AND m.id = %(whole)s AND (SELECT there FROM all_of_them)
+RETURNING m.id;
+
+-- name: end_waiting
+UPDATE message m
+   SET state = 'rejected', reason = 'parts_missing', final_at = now(), body = NULL,
+       due_at = CASE WHEN m.in_ref IS NOT NULL AND m.flags & 3 <> 0 THEN now() END
+ WHERE m.code = %(code)s AND m.id = %(id)s AND m.whole_id IS NULL AND m.joined IS NULL AND m.state = 'queued'
+RETURNING m.id;
+
+-- name: count_waiting
+SELECT count(*) FROM message WHERE node = %(node)s AND due_at IS NOT NULL AND long_total > 1 AND whole_id IS NULL
+  AND joined IS NULL AND state = 'queued';
+
+-- name: keep_receipt
+INSERT INTO message_receipt (link, refs, state, error, stated_at, pair)
+VALUES (%(link)s, %(refs)s, %(state)s, %(error)s, %(stated_at)s, %(pair)s) ON CONFLICT DO NOTHING;
+
+-- name: kept_receipts
+SELECT r.id, r.state, r.error, r.stated_at, r.pair, n.place, s.code, s.id, s.part
+FROM message_receipt r
+CROSS JOIN LATERAL unnest(r.refs) WITH ORDINALITY n (ref, place)
+JOIN message_sent s ON s.ref = n.ref AND s.link = r.link
+JOIN message m ON m.code = s.code AND m.id = s.id
+WHERE r.at > now() - make_interval(secs => %(since_s)s) AND m.node = %(node)s
+  AND m.created_at < r.at + interval '5 seconds'  -- peers use ids again, and clocks differ
+ORDER BY r.id, n.place LIMIT %(limit)s;
+
+-- name: forget_receipts
+DELETE FROM message_receipt WHERE id = ANY (%(ids)s);
+
+-- name: old_receipts
+DELETE FROM message_receipt WHERE at < now() - make_interval(secs => %(age_s)s);
 
 -- name: load
 SELECT m.code, m.id, m.kind, m.tenant_id, m.binding_id, m.called, m.shown, m.sender, m.receiver, m.body, m.content,
        m.flags, m.node, m.in_link, m.in_ref, m.long_ref, m.long_total, m.long_seq, m.whole_id, m.joined, m.state,
        m.reason, m.rule, m.error, m.out_link, m.out_long, m.parts, m.attempts, m.created_at, m.valid_until,
-       m.sent_at, m.final_at, m.due_at
+       m.sent_at, m.final_at, m.due_at, m.out_part, m.out_tries, m.stated_at
 FROM (SELECT unnest(%(code)s) AS code, unnest(%(id)s) AS id) w
 JOIN message m ON m.code = w.code AND m.id = w.id;
 
