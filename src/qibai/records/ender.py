@@ -30,7 +30,13 @@ MEDIA_PATIENCE_S: Final = 2.0
 MEDIA_AT_ONCE: Final = 16
 
 #: The Q.850 cause on record for an end that the platform brought about.
-_Q850: Final = {"max_duration": 102, "session_expired": 102, "media_timeout": 41, "terminated": 16}
+_Q850: Final = {
+    "max_duration": 102,
+    "session_expired": 102,
+    "media_timeout": 41,
+    "terminated": 16,
+    "media_unavailable": 41,
+}
 
 _Legs = TypeVar("_Legs")
 _log = structlog.get_logger("recorder")
@@ -153,6 +159,9 @@ class Ender:
         leg = self._open(event.code, event.call_id, event.legs, read_leg)
         if leg is not None and not await self._hangup.dismiss(leg):
             _log.error("nobody took the BYE of a late answer", code=event.code, call=event.call_id)
+        row = self._keeper.claim((event.code, event.call_id)) if event.reason else None
+        if row is not None:  # a change of the running call was answered in a way that nobody can use
+            self._end(row, event.reason or "")
 
     async def _end_with(self, key: CallKey, reason: str, legs: Legs | None) -> None:
         """Send the BYEs, and write an end of the time before: it wins over those that the BYEs bring about.

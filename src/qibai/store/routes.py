@@ -28,6 +28,8 @@ _REMAINDER: Final = b"""
 SELECT r FROM generate_series(0, 15) r
 WHERE satisfies_hash_partition('route'::regclass, 16, r, $1::integer)"""
 _ROTATION: Final = b"SELECT phase, current_id, coalesce(next_id, 0) FROM hash_rotation"
+_CALL_ENDED: Final = b"""
+SELECT 1 FROM call WHERE code = $1::integer AND id = $2::bigint AND ended_at IS NOT NULL"""
 _TOUCH: Final = b"""
 SELECT touch_group($1::integer, $2::bigint, $3::smallint, ARRAY[$4::bytea, $5::bytea],
                    $6::smallint, ARRAY[$7::bytea, $8::bytea], $9::bytea)"""
@@ -88,6 +90,11 @@ class RouteReader:
         name, statement = self._part(called.code.value).in_use
         instant = _ID.pack(round((now - _EPOCH_S) * 1_000_000))
         found = self._session.query(name, statement, [*_number(called), instant])
+        return found.ntuples > 0
+
+    def call_ended(self, code: int, call_id: int) -> bool:
+        """Returns True if the record of a call says that it is over. Raise StoreUnavailable."""
+        found = self._session.query(b"call_ended", _CALL_ENDED, [_CODE.pack(code), _ID.pack(call_id)])
         return found.ntuples > 0
 
     def touch_group(self, record: RouteRecord) -> None:

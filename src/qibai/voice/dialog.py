@@ -1,16 +1,28 @@
 """Requests within a call: opened by the token in their URI, written anew for the other side."""
 
+import time
+from ipaddress import ip_address
 from typing import Final
 
 import msgspec
 
-from qibai.core.errors import BadMessage, TokenBroken
-from qibai.core.sip import CleanSdp, Message, leg_of_request, next_hop, sdp_of, token_in, write_in_dialog
-from qibai.core.sip.address import read_uri
+from qibai.core.errors import BadMessage, StoreUnavailable, TokenBroken
+from qibai.core.sip import (
+    CleanSdp,
+    Message,
+    leg_of_request,
+    mapped,
+    next_hop,
+    sdp_of,
+    token_in,
+    write_in_dialog,
+)
+from qibai.core.sip.address import Uri, read_uri
 from qibai.core.sip.allow import IN_DIALOG
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.memory import source_of
-from qibai.voice.token import DialogState, seal_state
+from qibai.voice.peers import uri_of
+from qibai.voice.token import DialogState, dialog_of, is_of, seal_state
 from qibai.voice.worker import ALLOW, Worker
 
 REQUEST_STATE: Final = "$avp(qr)"  #: the token that a refreshing request came with
@@ -18,9 +30,21 @@ OTHER_STATE: Final = "$avp(qo)"  #: the token that the other side gets with it
 
 
 def state_of(worker: Worker, request: Message) -> DialogState | None:
-    """The state in the request URI's token; None when there is no token. Raise TokenBroken."""
+    """The state in the request URI's token; None when there is no token.
+
+    None too for an INVITE without a To tag, which never belongs to a dialog. Raise TokenBroken when the token
+    is of another dialog, or of a call long over.
+    """
     token = token_in(request.uri)
-    return None if token is None else worker.state(token)
+    if token is None or (request.method == "INVITE" and not request.to_tag):
+        return None
+    state = worker.state(token)
+    if not is_of(request, state):
+        raise TokenBroken
+    # A BYE is taken at any time: nobody is to keep a line open for want of it.
+    if request.method not in ("BYE", "ACK") and state.is_over(time.time(), worker.voice.ring_timeout_s):
+        raise TokenBroken
+    return state
 
 
 def on_request(worker: Worker, request: Message, state: DialogState) -> None:
@@ -30,17 +54,19 @@ def on_request(worker: Worker, request: Message, state: DialogState) -> None:
     if method not in IN_DIALOG:
         worker.refuse(405, "Method Not Allowed", header=ALLOW)
         return
+    if method in ("INVITE", "UPDATE") and _is_over(worker, state):
+        worker.refuse(481, "Call/Transaction Does Not Exist")
+        return
     if method == "INVITE":
         ksr.tm.t_reply(100, "Trying")
-    hop, transport = _destination(next_hop(state.leg))
+    hop, transport = _destination(worker, state)
     here = worker.here(transport)
     try:
         token = None
         if method in ("INVITE", "UPDATE"):
             token = seal_state(_turned(request, state), worker.keys)
-        text = write_in_dialog(
-            request, state.leg, here=here, token=token, sdp=_description(worker, request, state)
-        )
+        sdp = _description(worker, request, state)
+        text = write_in_dialog(request, state.leg, here=here, token=token, sdp=sdp)
     except BadMessage:
         if method != "ACK":
             worker.refuse(483 if request.max_forwards == 0 else 400, "Bad Request")
@@ -49,18 +75,19 @@ def on_request(worker: Worker, request: Message, state: DialogState) -> None:
         if method != "ACK":
             worker.refuse(488 if method == "UPDATE" else 503, "Service Unavailable")
         return
-    if method == "BYE":
-        worker.media.end(state.media_id)
-        by = "caller" if state.from_caller else "callee"
-        worker.ledger.ended(state, by=by, reason="answered", status=None, q850=16)
-    if method != "ACK":
+    if method == "ACK":
+        if sdp is None:  # the other side's offer, if it made any, is not answered
+            worker.media.take_back(state, from_caller=not state.from_caller)
+    else:
         worker.keep(request, state, source_of(ksr, request))
         if token is not None:
             ksr.pv.sets(REQUEST_STATE, token_in(request.uri))
             ksr.pv.sets(OTHER_STATE, token)
         ksr.tm.t_on_reply("ksr_reply_dialog")
+        ksr.tm.t_on_failure("ksr_failure_dialog")
     worker.send(text, here, hop)
     if ksr.tm.t_relay() < 0 and method != "ACK":
+        worker.media.take_back(state, from_caller=state.from_caller)
         worker.take_back(request.text)
         ksr.tm.t_reply(503, "Service Unavailable")
 
@@ -68,8 +95,15 @@ def on_request(worker: Worker, request: Message, state: DialogState) -> None:
 def _turned(request: Message, state: DialogState) -> DialogState:
     """What the other side's new token says: the way back to the sender, whose Contact may have changed."""
     leg = leg_of_request(request, routes=state.near_routes)
+    far = state.leg
+    ours = far.local_tag or mapped(request.call_id, request.from_tag)
     return msgspec.structs.replace(
-        state, from_caller=not state.from_caller, leg=leg, near_routes=state.leg.routes
+        state,
+        from_caller=not state.from_caller,
+        leg=leg,
+        near_routes=far.routes,
+        dialog=dialog_of(far.call_id, ours, far.remote_tag),
+        early=False,
     )
 
 
@@ -79,17 +113,42 @@ def _description(worker: Worker, request: Message, state: DialogState) -> CleanS
         return None
     if request.method == "ACK" or (request.method == "PRACK" and state.offer_in_reply):
         # the answer to an offer that the other side made in a reply
-        return worker.media.answer(
-            text, state.media_id, offered_by_caller=not state.from_caller, salt=request.call_id
-        )
-    return worker.media.offer(text, state.media_id, from_caller=state.from_caller, salt=request.call_id)
+        return worker.media.answer(text, state, offered_by_caller=not state.from_caller, salt=request.call_id)
+    return worker.media.offer(text, state, from_caller=state.from_caller, salt=request.call_id)
 
 
-def _destination(uri: str) -> tuple[str, str]:
-    """``$du`` for a URI, which is its host, port and transport alone, and that transport."""
-    parts = read_uri(uri)
+def _is_over(worker: Worker, state: DialogState) -> bool:
+    """Returns True if the call has ended, as far as this node or the store knows."""
+    if worker.memory.is_over(state.call_id):
+        return True
+    if state.early or worker.memory.answered_by(state.call_id) is not None:
+        return False
+    try:
+        return worker.routes.call_ended(state.code, state.call_id)
+    except StoreUnavailable:
+        return False
+
+
+def _destination(worker: Worker, state: DialogState) -> tuple[str, str]:
+    """``$du`` for a request to the other side, which is host, port and transport alone, and that transport.
+
+    Where the other side gave a place that we cannot reach, as a host by name, it is its peer's own address.
+    """
+    parts = read_uri(next_hop(state.leg))
+    peer = worker.peers.by_name.get(state.callee_peer if state.from_caller else state.caller_peer)
+    if peer is not None and (parts is None or not _reachable(worker, parts)):
+        return uri_of(peer), peer.transport
     if parts is None:
         raise TokenBroken
     transport = "tls" if parts.scheme == "sips" else parts.params.get("transport", "udp").lower()
     port = parts.port or (5061 if transport == "tls" else 5060)
     return f"sip:{parts.host}:{port}" + ("" if transport == "udp" else f";transport={transport}"), transport
+
+
+def _reachable(worker: Worker, uri: Uri) -> bool:
+    transport = "tls" if uri.scheme == "sips" else uri.params.get("transport", "udp").lower()
+    try:
+        ip_address(uri.host.strip("[]"))
+    except ValueError:
+        return False
+    return transport in worker.endpoints and uri.port <= 65_535

@@ -16,6 +16,7 @@ from qibai.core.sip import (
     callee_uri,
     caller_identity,
     leg_of_request,
+    mapped,
     new_call_id,
     sdp_of,
     shown_uri,
@@ -26,7 +27,7 @@ from qibai.core.sip import (
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.memory import source_of
 from qibai.voice.peers import uri_of
-from qibai.voice.token import DialogState, seal_state
+from qibai.voice.token import DialogState, dialog_of, seal_state
 from qibai.voice.worker import STATE, Worker, end_unanswered
 
 #: Only between ourselves: an INVITE that a peer failed, and the token that it went to that peer with.
@@ -189,6 +190,7 @@ def _write(worker: Worker, attempt: _Attempt, route: Route, target: Peer) -> tup
     """The INVITE for the callee's side, the callee's token, and what it says."""
     record, request = route.record, attempt.request
     code = record.code
+    call_id = new_call_id()
     callee = worker.routes.open_callee(record)
     media_id = format_id("c", code, attempt.call_id) if worker.media.anchored else ""
     state = DialogState(
@@ -205,12 +207,13 @@ def _write(worker: Worker, attempt: _Attempt, route: Route, target: Peer) -> tup
         media_id=media_id,
         caller_peer=attempt.peer.name,
         callee_peer=target.name,
+        dialog=dialog_of(call_id, mapped(request.call_id, request.from_tag)),
     )
     token = seal_state(state, worker.keys)
     description = sdp_of(request)
     sdp = None
     if description is not None:
-        sdp = worker.media.offer(description, media_id, from_caller=True, salt=request.call_id)
+        sdp = worker.media.offer(description, state, from_caller=True, salt=request.call_id)
     here, place = worker.here(target.transport), uri_host(target.host)
     text = write_invite(
         request,
@@ -218,7 +221,7 @@ def _write(worker: Worker, attempt: _Attempt, route: Route, target: Peer) -> tup
         target=callee_uri(callee, target.number_format, place, target.port, target.transport),
         to=callee_uri(callee, target.number_format, place),
         shown=shown_uri(record.shown, target.number_format, here.host),
-        call_id=new_call_id(),
+        call_id=call_id,
         token=token,
         sdp=sdp,
         session_expires=attempt.interval,

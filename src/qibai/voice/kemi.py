@@ -16,6 +16,7 @@ from qibai.core.errors import BadMessage, KeyFileError, TokenBroken
 from qibai.core.sip import Message
 from qibai.voice import dialog, messages, replies
 from qibai.voice.invite import RETRY_HEADER, on_invite
+from qibai.voice.media import MediaUnavailable
 from qibai.voice.peers import LOOPBACK
 from qibai.voice.worker import Worker, parse_request
 
@@ -141,28 +142,40 @@ class Router:
             on_invite(worker, request, near, state)
 
     def ksr_reply_retried(self, msg: Any) -> int:
-        """A reply to such an INVITE: written for the caller already."""
-        return _OK
+        """A reply to such an INVITE, written for the caller already; or a late one by the failed peer."""
+        if ip_address(KSR.pv.get("$si")) == self._host:
+            return _OK
+        return self._reply(replies.on_failed_peer_reply, replies.put_unusable)
 
     def ksr_reply_invite(self, msg: Any) -> int:
-        return self._reply(replies.on_invite_reply)
+        return self._reply(replies.on_invite_reply, replies.put_unusable)
 
     def ksr_reply_message(self, msg: Any) -> int:
         return self._reply(messages.on_reply)
 
     def ksr_reply_dialog(self, msg: Any) -> int:
-        return self._reply(replies.on_dialog_reply)
+        return self._reply(replies.on_dialog_reply, replies.put_unusable_in_dialog)
 
-    def _reply(self, handle: Any) -> int:
+    def _reply(self, handle: Any, give_up: Any = replies.put_bare) -> int:
         if self._worker is None:
             return -255
         try:
             handle(self._worker, KSR.pv.get("$mb"))
         except Exception as exc:  # whatever it was: as it came, the reply must not pass
-            if not isinstance(exc, BadMessage | TokenBroken | UnicodeError):
+            if not isinstance(exc, BadMessage | TokenBroken | UnicodeError | MediaUnavailable):
                 KSR.err(f"a reply was not written: {type(exc).__name__}\n")
-            replies.put_bare(self._worker)
+            self._give_up(give_up, exc)
         return _OK
+
+    def _give_up(self, give_up: Any, why: Exception) -> None:
+        worker = self._worker
+        if worker is None:
+            return
+        try:
+            give_up(worker, why)
+        except Exception as exc:
+            KSR.err(f"a reply was not replaced: {type(exc).__name__}\n")
+            replies.put_bare(worker)
 
     def ksr_failure_message(self, msg: Any) -> int:
         if self._worker is not None:
@@ -172,6 +185,11 @@ class Router:
     def ksr_failure_sent_message(self, msg: Any) -> int:
         if self._worker is not None:
             messages.on_sent_failure(self._worker)
+        return _OK
+
+    def ksr_failure_dialog(self, msg: Any) -> int:
+        if self._worker is not None:
+            replies.on_dialog_failure(self._worker)
         return _OK
 
     def ksr_failure_invite(self, msg: Any) -> int:

@@ -124,9 +124,9 @@ class Ledger:
             max_call_s=state.max_call_s,
         )
 
-    def late(self, state: DialogState, caller: Leg) -> None:
-        """The callee answered a call that has ended: it is to be acknowledged and hung up on."""
-        self._note(CallEventKind.LATE, state, legs=self._sealed(state, caller))
+    def late(self, state: DialogState, asker: Leg, reason: str | None = None) -> None:
+        """An answer was not passed on: acknowledge it and hang up on it; for ``reason`` end the call too."""
+        self._note(CallEventKind.LATE, state, legs=self._sealed(state, asker), reason=reason)
 
     def refreshed(self, state: DialogState, legs: Legs, session_expires: int | None) -> None:
         """The session goes on, and its parties may be reached elsewhere than before."""

@@ -27,7 +27,9 @@ def legs_of(
     asking, asked = state.caller_peer, state.callee_peer
     if not asked_by_caller:
         asking, asked = asked, asking
-    asker = msgspec.structs.replace(asker_leg(worker, request, response, asking, tokens[0]), cseq=_LAST_CSEQ)
+    to_tag = request.to_tag or mapped(response.call_id, response.to_tag)
+    leg = leg_of_asker(worker, request, to_tag, asking, tokens[0])
+    asker = msgspec.structs.replace(leg, cseq=_LAST_CSEQ)
     other = Leg(
         uri=_contact(worker, asked, tokens[1]),
         from_=f"<{response.to_uri}>;tag={response.to_tag}",
@@ -38,9 +40,8 @@ def legs_of(
     return Legs(asker, other) if asked_by_caller else Legs(other, asker)
 
 
-def asker_leg(worker: Worker, request: Message, response: Message, peer: str, token: str) -> Leg:
+def leg_of_asker(worker: Worker, request: Message, to_tag: str, peer: str, token: str) -> Leg:
     """For requests on behalf of the side that asked, by way of ``peer``; the CSeq is that of ``request``."""
-    to_tag = request.to_tag or mapped(response.call_id, response.to_tag)
     return Leg(
         uri=_contact(worker, peer, token),
         from_=f"<{request.from_uri}>;tag={request.from_tag}",

@@ -6,9 +6,15 @@ The two sides are ``a`` (the caller's) and ``b`` (the callee's): no tag of their
 from typing import Any, Final
 
 from qibai.core.sip import CleanSdp, clean_sdp
+from qibai.voice.shared import CallMemory
+from qibai.voice.token import DialogState
 
-#: ``asymmetric``: addresses come from descriptions alone and are not learnt from packets. See ``_pass``.
-_FLAGS: Final = "asymmetric replace-origin replace-session-connection ICE=remove trust-address"
+#: Under these names both sides' descriptions are noted: as agreed, and as offered and not answered yet.
+_NOTES: Final = ("a", "b", "a?", "b?")
+
+#: ``asymmetric``: addresses come from descriptions alone and are not learnt from packets (see ``_pass``);
+#: ``strict-source``: what comes from anywhere else is dropped.
+_FLAGS: Final = "asymmetric strict-source replace-origin replace-session-connection ICE=remove trust-address"
 
 
 class MediaUnavailable(Exception):
@@ -18,29 +24,61 @@ class MediaUnavailable(Exception):
 class Media:
     """One call's media, through Kamailio's rtpengine module; or, with media off, through no one."""
 
-    def __init__(self, ksr: Any, host: str, *, anchored: bool) -> None:
+    def __init__(self, ksr: Any, host: str, memory: CallMemory, *, anchored: bool) -> None:
         self._ksr = ksr
+        self._memory = memory
         self._host = host
         self.anchored = anchored
 
-    def offer(self, text: str, media_id: str, *, from_caller: bool, salt: str) -> CleanSdp:
+    def offer(self, text: str, state: DialogState, *, from_caller: bool, salt: str) -> CleanSdp:
         """Raise MediaUnavailable, or BadMessage for a description that is none."""
         side, other = ("a", "b") if from_caller else ("b", "a")
-        return self._pass("offer", text, f"call-id={media_id} from-tag={side} to-tag={other} {_FLAGS}", salt)
+        clean, seen = self._pass("offer", text, _who(state, side, other), salt)
+        if seen:
+            self._memory.note(state.call_id, f"{side}?", seen)
+        return clean
 
-    def answer(self, text: str, media_id: str, *, offered_by_caller: bool, salt: str) -> CleanSdp:
+    def answer(self, text: str, state: DialogState, *, offered_by_caller: bool, salt: str) -> CleanSdp:
         """Raise MediaUnavailable, or BadMessage for a description that is none."""
         side, other = ("a", "b") if offered_by_caller else ("b", "a")
-        return self._pass("answer", text, f"call-id={media_id} from-tag={side} to-tag={other} {_FLAGS}", salt)
+        clean, seen = self._pass("answer", text, _who(state, side, other), salt)
+        offered = self._memory.look(state.call_id, f"{side}?")
+        if seen and offered is not None:
+            self._memory.note(state.call_id, side, offered)
+            self._memory.note(state.call_id, other, seen)
+            self._memory.drop(state.call_id, f"{side}?")
+        return clean
 
-    def end(self, media_id: str) -> None:
+    def take_back(self, state: DialogState, *, from_caller: bool) -> None:
+        """Undo an offer that was not accepted: the session stays as it was agreed before (RFC 3264 §8).
+
+        rtpengine sends media to the offered address from the offer on, and knows no word for "refused": it is
+        offered what was agreed before. Does nothing when the offer was answered, or was the first.
+        """
+        side, other = ("a", "b") if from_caller else ("b", "a")
+        if not self.anchored or self._memory.look(state.call_id, f"{side}?") is None:
+            return
+        self._memory.drop(state.call_id, f"{side}?")
+        agreed, answer = (self._memory.look(state.call_id, name) for name in (side, other))
+        if agreed is None or answer is None:
+            return
+        flags, rtpengine = _who(state, side, other), self._ksr.rtpengine
+        self._ksr.pv.sets("$avp(sdp_in)", agreed)
+        rtpengine.rtpengine_offer(flags)
+        if self._memory.look(state.call_id, f"{other}?") is None:  # the other side does not change just now
+            self._ksr.pv.sets("$avp(sdp_in)", answer)
+            rtpengine.rtpengine_answer(flags)
+
+    def end(self, state: DialogState) -> None:
         """Let rtpengine forget the call; it forgets a silent one by itself."""
-        if self.anchored and media_id:
-            self._ksr.rtpengine.rtpengine_delete(f"call-id={media_id} from-tag=a")
+        self._memory.ended(state.call_id, *_NOTES)
+        if self.anchored and state.media_id:
+            self._ksr.rtpengine.rtpengine_delete(f"call-id={state.media_id} from-tag=a")
 
-    def _pass(self, command: str, text: str, flags: str, salt: str) -> CleanSdp:
+    def _pass(self, command: str, text: str, flags: str, salt: str) -> tuple[CleanSdp, str]:
+        """The description for the other side, and what rtpengine was shown of it, "" without rtpengine."""
         if not self.anchored:
-            return clean_sdp(text, self._host, salt=salt, pass_media_address=True)
+            return clean_sdp(text, self._host, salt=salt, pass_media_address=True), ""
         # Cleaned before as well: rtpengine then sees, keeps and logs nothing that a call does not need. Each
         # side's RTCP ends at our discard port: it carries its sender's name and address (SDES CNAME), and
         # rtpengine, told to make RTCP anew, still passes what comes without a report, such as a goodbye.
@@ -53,4 +91,8 @@ class Media:
         after = ksr.pv.get("$avp(sdp_out)")
         if not after:
             raise MediaUnavailable
-        return clean_sdp(after, self._host, salt=salt, pass_media_address=True)
+        return clean_sdp(after, self._host, salt=salt, pass_media_address=True), before
+
+
+def _who(state: DialogState, side: str, other: str) -> str:
+    return f"call-id={state.media_id} from-tag={side} to-tag={other} {_FLAGS}"

@@ -1,33 +1,44 @@
 """Replies: put back what the asking side knows, and note what they mean for the call."""
 
-from typing import Final
+import base64
+from typing import Any, Final
 
 import msgspec
 
 from qibai.core.errors import BadMessage
 from qibai.core.sip import (
     CleanSdp,
-    Endpoint,
+    Leg,
     Message,
     leg_of_response,
+    mapped,
     parse,
     sdp_of,
     write_bare_response,
     write_response,
 )
+from qibai.core.sip.salvage import salvaged_leg, status_of
 from qibai.voice.dialog import OTHER_STATE, REQUEST_STATE
 from qibai.voice.invite import hand_on
-from qibai.voice.legs import asker_leg, legs_of
+from qibai.voice.legs import leg_of_asker, legs_of
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.memory import ASKED, Asked, recalled
-from qibai.voice.token import DialogState, seal_state
+from qibai.voice.peers import uri_of
+from qibai.voice.token import DialogState, dialog_of, seal_state
 from qibai.voice.worker import STATE, Worker, end_unanswered, parse_request
 
 _BAD_GATEWAY: Final = 502
+_TIMED_OUT: Final = 408
+_CANCELLED: Final = 487
 _TOLD: Final = "$avp(qt)"  #: how we ended a call ourselves; a 2xx that comes now is too late
+_PASSED: Final = "$avp(q2)"  #: the To tag of the 2xx that the caller got
 _TRYING: Final = "SIP/2.0 100 "
 #: A peer that answers so cannot serve the call, but another may.
 _UNREACHABLE: Final = frozenset({500, 502, 503, 504})
+#: What a BYE may be answered with when its dialog is over all the same (RFC 3261 §15.1.1, RFC 5057 §5.1).
+_GONE: Final = frozenset({404, 408, 410, 416, 480, 481, 484, 485, 502, 604})
+_UNUSABLE: Final = "answer_unusable"
+_MEDIA_AWAY: Final = "media_unavailable"
 
 
 def on_invite_reply(worker: Worker, text: str) -> None:
@@ -43,12 +54,17 @@ def on_invite_reply(worker: Worker, text: str) -> None:
     near = worker.peers.by_name.get(state.caller_peer) if known.retry else None
     here = worker.here(near.transport if near else known.transport)
     token, sdp = None, None
-    if response.status < 300 and response.to_tag and response.first("contact") is not None:
-        token = _caller_token(worker, response, known)
-        told = ksr.pv.get(_TOLD) if response.status >= 200 else None
-        if told:
-            _dismiss(worker, response, known, here=here, token=token, told=int(told))
+    answered = 200 <= response.status < 300
+    if answered:
+        passed = ksr.pv.get(_PASSED)
+        if ksr.pv.get(_TOLD) or (passed and passed != response.to_tag):
+            _dismiss(worker, text, known)
             return
+        if not response.to_tag:
+            raise BadMessage("an answer without a To tag")
+    if response.status < 300 and response.to_tag:
+        if answered or response.first("contact") is not None:
+            token = _caller_token(worker, response, known)
         sdp = _answer(worker, response, known, asked_by_caller=True)
     ksr.textopsx.msg_set_buffer(
         write_response(response, request, here=here, token=token, sdp=sdp, source=known.source)
@@ -56,27 +72,104 @@ def on_invite_reply(worker: Worker, text: str) -> None:
     _note(worker, request, response, state, token)
 
 
+def on_failed_peer_reply(worker: Worker, text: str) -> None:
+    """A reply by a peer that did not answer in time, while the next one has the call: it comes too late."""
+    known = recalled(worker.ksr.pv.get(ASKED))
+    if 200 <= status_of(text) < 300:
+        _dismiss(worker, text, known)
+    else:
+        _put(worker, known, status_of(text) if status_of(text) < 200 else _TIMED_OUT)
+
+
 def _caller_token(worker: Worker, response: Message, known: Asked) -> str:
     """What the caller's requests of the call are to carry."""
-    state = msgspec.structs.replace(
+    callee = worker.peers.by_name.get(known.state.callee_peer)
+    if response.first("contact") is not None or callee is None:
+        leg = leg_of_response(response)
+    else:  # requests then go where the INVITE went
+        leg = salvaged_leg(response.text, uri_of(callee)) or leg_of_response(response)
+    state = _caller_state(known, leg, early=response.status < 200)
+    return seal_state(msgspec.structs.replace(state, offer_in_reply=not known.offer), worker.keys)
+
+
+def _caller_state(known: Asked, leg: Leg, *, early: bool = False, stray: bool = False) -> DialogState:
+    """What the caller's token for the callee's ``leg`` says."""
+    ours = known.to_tag or mapped(leg.call_id, leg.remote_tag)
+    return msgspec.structs.replace(
         known.state,
         from_caller=True,
-        leg=leg_of_response(response),
+        leg=leg,
         near_routes=known.state.leg.routes,
-        offer_in_reply=not known.offer,
+        dialog=dialog_of(known.call_id, ours, known.from_tag),
+        early=early,
+        stray=stray,
     )
-    return seal_state(state, worker.keys)
 
 
-def _dismiss(
-    worker: Worker, response: Message, known: Asked, *, here: Endpoint, token: str, told: int
-) -> None:
-    """An answer that crossed our own end of the call, of which the caller was ``told``: the caller hears
-    just that again, and the recorder hangs up on the callee."""
-    request, state = known.request(), known.state
-    worker.ledger.late(state, asker_leg(worker, request, response, state.caller_peer, token))
-    bare = write_bare_response(request, here=here, status=told, source=known.source)
+def _dismiss(worker: Worker, text: str, known: Asked, reason: str | None = None) -> None:
+    """An answer that the caller does not get: the recorder acknowledges it and hangs up on the callee.
+
+    The caller hears what it was told already, or nothing. ``reason``: the session that the answer was to
+    change has to end as well.
+    """
+    state = known.state
+    asked_by_caller = not known.to_tag or state.from_caller
+    peer = state.callee_peer if asked_by_caller else state.caller_peer
+    callee = worker.peers.by_name.get(peer)
+    leg = salvaged_leg(text, "" if callee is None else uri_of(callee))
+    if leg is None:
+        worker.ksr.err("an answer names no dialog: nobody can hang up on its sender\n")
+    else:
+        if known.to_tag:
+            stray = msgspec.structs.replace(state, stray=True)
+        else:
+            stray = _caller_state(known, leg, stray=True)
+        token = seal_state(stray, worker.keys)
+        near = state.caller_peer if asked_by_caller else state.callee_peer
+        to_tag = known.to_tag or mapped(leg.call_id, leg.remote_tag)
+        worker.ledger.late(state, leg_of_asker(worker, known.request(), to_tag, near, token), reason)
+    _put(worker, known, int(worker.ksr.pv.get(_TOLD) or _BAD_GATEWAY))
+
+
+def _put(worker: Worker, known: Asked, status: int) -> None:
+    """Put a response made of the request alone in the place of the reply at hand."""
+    near = worker.peers.by_name.get(known.state.caller_peer) if known.retry else None
+    here = worker.here(near.transport if near else known.transport)
+    bare = write_bare_response(known.request(), here=here, status=status, source=known.source)
     worker.ksr.textopsx.msg_set_buffer(bare)
+
+
+def put_unusable(worker: Worker, why: Exception) -> None:
+    """In the place of a reply to the first INVITE that cannot be passed on.
+
+    A callee who answered so has an open line: it is hung up on, and nobody else is called.
+    """
+    ksr = worker.ksr
+    text = raw_text(ksr)
+    if not 200 <= status_of(text) < 300:
+        put_bare(worker)
+        return
+    known = recalled(ksr.pv.get(ASKED))
+    if not ksr.pv.get(_TOLD) and not ksr.pv.get(_PASSED):
+        away = isinstance(why, MediaUnavailable)
+        status, reason, q850 = (503, _MEDIA_AWAY, 41) if away else (_BAD_GATEWAY, _UNUSABLE, 127)
+        ksr.pv.seti(_TOLD, status)
+        worker.media.end(known.state)
+        worker.ledger.ended(known.state, by="platform", reason=reason, status=status, q850=q850)
+    _dismiss(worker, text, known)
+
+
+def put_unusable_in_dialog(worker: Worker, why: Exception) -> None:
+    """The same within a call. An INVITE's 2xx leaves the sides with two sessions: the call has to end."""
+    ksr = worker.ksr
+    text = raw_text(ksr)
+    known = recalled(ksr.pv.get(ASKED))
+    if known.method == "BYE" and status_of(text) >= 200:
+        _bye_done(worker, known, status_of(text))
+    if known.method == "INVITE" and 200 <= status_of(text) < 300:
+        _dismiss(worker, text, known, _MEDIA_AWAY if isinstance(why, MediaUnavailable) else _UNUSABLE)
+    else:
+        put_bare(worker)
 
 
 def on_dialog_reply(worker: Worker, text: str) -> None:
@@ -92,22 +185,66 @@ def on_dialog_reply(worker: Worker, text: str) -> None:
     here = worker.here(known.transport)
     refreshing = response.status < 300 and request.method in ("INVITE", "UPDATE")
     token, sdp = None, None
-    if refreshing and response.first("contact"):
-        leg = leg_of_response(response, routes=state.leg.routes)
-        renewed = msgspec.structs.replace(state, leg=leg, offer_in_reply=not known.offer)
+    if refreshing and (response.first("contact") or response.status >= 200):
+        leg = state.leg
+        if response.first("contact"):
+            leg = leg_of_response(response, routes=state.leg.routes)
+        renewed = msgspec.structs.replace(state, leg=leg, offer_in_reply=not known.offer, early=False)
         token = seal_state(renewed, worker.keys)
     if response.status < 300 and request.method != "BYE":
         sdp = _answer(worker, response, known, asked_by_caller=state.from_caller)
     ksr.textopsx.msg_set_buffer(
         write_response(response, request, here=here, token=token, sdp=sdp, source=known.source)
     )
+    if 200 <= response.status < 300:
+        if request.method == "BYE":
+            _bye_done(worker, known, response.status)
+        else:
+            worker.media.take_back(state, from_caller=state.from_caller)  # if the offer was not answered
     if refreshing and response.status >= 200:
         tokens = (token or ksr.pv.get(REQUEST_STATE), ksr.pv.get(OTHER_STATE))
         legs = legs_of(worker, request, response, state, asked_by_caller=state.from_caller, tokens=tokens)
         worker.ledger.refreshed(state, legs, session_seconds(response))
 
 
-def put_bare(worker: Worker) -> None:
+def on_dialog_failure(worker: Worker) -> None:
+    """A request within the call was refused, or got no answer in time."""
+    ksr = worker.ksr
+    known = recalled(ksr.pv.get(ASKED))
+    if known.method == "BYE":
+        _bye_done(
+            worker, known, _TIMED_OUT if ksr.tm.t_branch_timeout() > 0 else int(ksr.pv.get("$T_reply_code"))
+        )
+    else:
+        worker.media.take_back(known.state, from_caller=known.state.from_caller)
+
+
+def _bye_done(worker: Worker, known: Asked, status: int) -> None:
+    """Note the end of the call when a BYE has brought it about.
+
+    Otherwise the call goes on: the BYE was refused, or ended one of several dialogs that a fork made.
+    """
+    state = known.state
+    if state.stray or not (200 <= status < 300 or status in _GONE):
+        return
+    answered_by = worker.memory.answered_by(state.call_id)
+    device = state.leg.remote_tag if state.from_caller else known.from_tag
+    if state.early if answered_by is None else device != answered_by:
+        return
+    worker.media.end(state)
+    by = "caller" if state.from_caller else "callee"
+    worker.ledger.ended(state, by=by, reason="answered", status=None, q850=16)
+
+
+def raw_text(ksr: Any) -> str:
+    """The message at hand, in whatever charset it is."""
+    try:
+        return str(ksr.pv.get("$mb"))
+    except UnicodeError:
+        return base64.b64decode(str(ksr.pv.get("$(mb{s.encode.base64})"))).decode("utf-8", "replace")
+
+
+def put_bare(worker: Worker, why: Exception | None = None) -> None:
     """In the place of a reply that could not be read or written anew: a failure, or that it is on its way.
 
     (Kamailio cannot be told to drop it: let be, it passes as it came.)
@@ -127,6 +264,8 @@ def put_bare(worker: Worker) -> None:
 def on_invite_failure(worker: Worker) -> None:
     """The first INVITE has come to its end without an answer: try the next peer, or note the end."""
     ksr, tm = worker.ksr, worker.ksr.tm
+    if ksr.pv.get(_TOLD):  # the callee answered, and nobody could use it: its end is noted already
+        return
     token = ksr.pv.get(STATE)
     if tm.t_is_canceled() > 0:
         ksr.pv.seti(_TOLD, 487)
@@ -148,7 +287,8 @@ def on_invite_failure(worker: Worker) -> None:
         ksr.hdr.append_to_reply("Reason: Q.850;cause=19\r\n")
         tm.t_reply(408, "Request Timeout")
     else:
-        end_unanswered(worker, token, status, by="callee")
+        # 487 without a CANCEL answers the caller's BYE in the early dialog (RFC 3261 §15.1.2).
+        end_unanswered(worker, token, status, by="caller" if status == _CANCELLED else "callee")
 
 
 def session_seconds(response: Message) -> int | None:
@@ -170,6 +310,8 @@ def _note(
     elif status < 300 and caller_token is not None:
         tokens = (caller_token, worker.ksr.pv.get(STATE))
         legs = legs_of(worker, request, response, state, asked_by_caller=True, tokens=tokens)
+        worker.ksr.pv.sets(_PASSED, response.to_tag)
+        worker.memory.answered(state.call_id, response.to_tag)
         worker.ledger.answered(state, legs, session_seconds(response))
 
 
@@ -177,17 +319,9 @@ def _answer(worker: Worker, response: Message, known: Asked, *, asked_by_caller:
     text, state = sdp_of(response), known.state
     if text is None:
         return None
-    try:
-        if not known.offer:  # the request made no offer: this is one
-            return worker.media.offer(
-                text, state.media_id, from_caller=not asked_by_caller, salt=response.call_id
-            )
-        return worker.media.answer(
-            text, state.media_id, offered_by_caller=asked_by_caller, salt=response.call_id
-        )
-    except MediaUnavailable:
-        # Nothing of the original may pass; without a description the asker ends the call by itself.
-        raise BadMessage("the answer could not be anchored") from None
+    if not known.offer:  # the request made no offer: this is one
+        return worker.media.offer(text, state, from_caller=not asked_by_caller, salt=response.call_id)
+    return worker.media.answer(text, state, offered_by_caller=asked_by_caller, salt=response.call_id)
 
 
 def _arrival(worker: Worker) -> str:

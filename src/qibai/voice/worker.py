@@ -16,6 +16,7 @@ from qibai.voice.media import Media
 from qibai.voice.memory import ASKED, asked
 from qibai.voice.peers import Peers, endpoints, uri_of
 from qibai.voice.place import take_place
+from qibai.voice.shared import CallMemory
 from qibai.voice.token import DialogState, open_state
 
 ALLOW: Final = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO\r\n"
@@ -45,7 +46,8 @@ class Worker:
         )
         self.policy = self.routes.policy(config.pilot.rules)
         self.ledger = Ledger(SpoolWriter(config.spool_dir, "voice"), self.keys, config.node)
-        self.media = Media(ksr, voice.host, anchored=voice.media)
+        self.memory = CallMemory(ksr)
+        self.media = Media(ksr, voice.host, self.memory, anchored=voice.media)
         self.peers = Peers(voice)
         self.endpoints = endpoints(voice)
         self._default = next(iter(self.endpoints.values()))
@@ -112,7 +114,7 @@ class Worker:
 
     def end(self, state: DialogState, *, by: str, status: int) -> None:
         """Note the end of a call that ``status`` ended before an answer."""
-        self.media.end(state.media_id)
+        self.media.end(state)
         reason, q850 = failure_of(status)
         self.ledger.ended(state, by=by, reason=reason, status=status, q850=q850)
 

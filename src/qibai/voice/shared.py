@@ -1,0 +1,48 @@
+"""What the workers of this node remember together of running calls, in Kamailio's shared memory.
+
+It only ever makes things more exact: another node, or this one after a restart, serves a call without it.
+"""
+
+from typing import Any, Final
+
+_TABLE: Final = "calls"
+_ENDED_S: Final = 600  #: so long it is known that a call has ended; by then its record says so
+
+
+class CallMemory:
+    """Short notes by call and name; each goes by itself after a day."""
+
+    def __init__(self, ksr: Any) -> None:
+        self._table = ksr.htable
+
+    def note(self, call_id: int, name: str, value: str) -> None:
+        """Remember ``value``, in the place of what was noted under ``name``."""
+        self._table.sht_sets(_TABLE, f"{call_id}{name}", value)
+
+    def look(self, call_id: int, name: str) -> str | None:
+        """What was noted; None when nothing was."""
+        found = self._table.sht_get(_TABLE, f"{call_id}{name}")
+        return None if found is None else str(found)
+
+    def drop(self, call_id: int, name: str) -> None:
+        """Forget one note."""
+        self._table.sht_rm(_TABLE, f"{call_id}{name}")
+
+    def answered(self, call_id: int, tag: str) -> None:
+        """The caller got the answer of the callee's device whose tag this is."""
+        self.note(call_id, "!", tag)
+
+    def answered_by(self, call_id: int) -> str | None:
+        """The tag of the callee's device whose answer the caller got; None when that is not known here."""
+        return self.look(call_id, "!")
+
+    def ended(self, call_id: int, *names: str) -> None:
+        """The call is over: forget it and ``names``, but for its end."""
+        for name in ("!", *names):
+            self.drop(call_id, name)
+        self.note(call_id, "x", "1")
+        self._table.sht_setex(_TABLE, f"{call_id}x", _ENDED_S)
+
+    def is_over(self, call_id: int) -> bool:
+        """Returns True if the call ended here a short while ago."""
+        return self.look(call_id, "x") is not None
