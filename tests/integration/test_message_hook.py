@@ -162,3 +162,33 @@ def test_a_network_of_the_operators_own_can_be_allowed() -> None:
     allowed = Allowed(["10.1.0.0/16"])
     assert allowed("10.1.2.3")
     assert not allowed("10.2.2.3")
+
+
+class _Mute(asyncio.DatagramProtocol):
+    """A name server that hears and says nothing."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        self.asked.set()
+
+
+async def test_a_mute_name_server_of_one_tenant_holds_nobody_up(service: Service) -> None:
+    loop = asyncio.get_running_loop()
+    transport, mute = await loop.create_datagram_endpoint(_Mute, local_addr=("127.0.0.1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    client = HookClient(networks=["127.0.0.0/8"], nameservers=[f"127.0.0.1:{port}"])
+    lost = service.policy("hook.mute.example", timeout_ms=10_000, on_timeout=OnTimeout.BLOCK)
+    waiting = [asyncio.create_task(client.ask(1, lost, SECRET, QUESTION)) for _ in range(150)]
+    try:
+        await asyncio.wait_for(mute.asked.wait(), 10)
+        assert await client.ask(2, service.policy(), SECRET, QUESTION)
+        assert await asyncio.to_thread(lambda: True)  # no thread waits for a name
+        assert not any(task.done() for task in waiting)
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await client.close()
+        transport.close()

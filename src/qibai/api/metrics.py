@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+
+from qibai.core.losses import LOSSES
 
 _BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
@@ -111,7 +113,7 @@ class _Gateway(Collector):
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         stats = _said(self._path)
         up = float(stats is not None)
         yield GaugeMetricFamily("qibai_gateway_told", "Whether the gateway has reported.", value=up)
@@ -120,6 +122,10 @@ class _Gateway(Collector):
                 yield GaugeMetricFamily(
                     f"qibai_gateway_{name}", f"{name} of the gateway.", value=float(value)
                 )
+            elif name == "losses" and isinstance(value, dict):
+                for loss, count in value.items():
+                    if loss in LOSSES:
+                        yield CounterMetricFamily(f"qibai_{loss}", LOSSES[loss].says, value=float(count))
             elif isinstance(value, dict):  # counts by reason or state
                 family = GaugeMetricFamily(f"qibai_gateway_{name}", f"{name}, by kind.", labels=["kind"])
                 for kind, count in value.items():

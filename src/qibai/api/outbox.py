@@ -7,6 +7,8 @@ from qibai.api.translate import Translator
 from qibai.config import MessagingConfig
 from qibai.core.content import ContentPolicy, Hook, Passed
 from qibai.core.errors import (
+    BadRequest,
+    BadText,
     BindingEnded,
     BindingNotFound,
     ContentBlocked,
@@ -18,6 +20,7 @@ from qibai.core.errors import (
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.pilot import Rule
 from qibai.core.routing import Refusal, RefusalReason
+from qibai.core.text import cleaned
 from qibai.store import bindings
 from qibai.store.bindings import Binding, Idempotency
 from qibai.store.keys import Keyring
@@ -62,7 +65,7 @@ class Outbox:
             raise BindingEnded
         if record.no_messages:
             raise DirectionForbidden(field="sender")
-        passed = _checked(text, (await get_policy(conn, tenant_id)).policy)
+        passed = _checked(_clean(text), (await get_policy(conn, tenant_id)).policy)
         now = datetime.now(UTC)
         longest = self._config.validity_s
         message = PlatformMessage(
@@ -82,6 +85,17 @@ def _dialled(binding: Binding, sender: Msisdn) -> Number700:
     if sender == parties.b:
         return binding.x if binding.y is None else binding.y
     raise NotAParty(field="sender")
+
+
+def _clean(text: str) -> str:
+    """Without control characters, as texts from carriers. Raise BadRequest where nothing else is left."""
+    try:
+        plain = cleaned(text)
+    except BadText:
+        plain = ""
+    if not plain:
+        raise BadRequest("the text holds nothing that can be sent", field="text")
+    return plain
 
 
 def _checked(text: str, policy: ContentPolicy) -> Passed:

@@ -129,7 +129,18 @@ class Gateway:
             unstored=self._table.dirty,
             journal_bytes=self._journal.backlog(),
             journal_damaged=self._journal.damaged,
-            links=[outlet.link.status() for outlet in self._outlets],
+            links=(links := [outlet.link.status() for outlet in self._outlets]),
+            losses={
+                "receipts_unread": sum(link.unread for link in links),
+                "receipts_unmatched": self._clock.unmatched,
+                "parts_in_doubt": self._dispatcher.in_doubt,
+                "messages_unanswered": self._dispatcher.doubts.counts["unknown"],
+                "parts_missing": self._joins.missing,
+                "reports_undelivered": self._reporter.given_up,
+                "messages_unopened": self._dispatcher.unopened,
+                "journal_unwritten": self._table.unwritten,
+                "journal_damaged": self._journal.damaged,
+            },
         )
 
     async def run(self, stop: asyncio.Event | None = None) -> None:

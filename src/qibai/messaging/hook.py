@@ -16,15 +16,16 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 import structlog
+from aiohttp.abc import AbstractResolver
 from aiohttp.helpers import is_ip_address
 from standardwebhooks import Webhook
 
 from qibai.core.content import ContentPolicy, OnTimeout
 from qibai.messaging.addresses import AddressRefused, Allowed, CheckedResolver
+from qibai.messaging.names import resolver
 
 EVENT_TYPE: Final = "cn.qibai.message.check"
 MAX_ANSWER: Final = 16_384  #: bytes
-CONNECTIONS: Final = 100
 PER_HOST: Final = 20
 
 _log = structlog.get_logger("hook")
@@ -75,17 +76,23 @@ _DECODER: Final = msgspec.json.Decoder(_Answer)
 class HookClient:
     """Asks many tenants' services at once, over connections that are kept. One per process."""
 
-    def __init__(self, *, networks: Sequence[str] = (), ca_file: str = "") -> None:
-        """``networks``: private CIDR blocks that may be asked; ``ca_file``: authorities to trust in the
-        system's place. Raise ValueError for a malformed block, OSError for an unreadable file."""
-        self._allowed = Allowed(networks)
+    def __init__(
+        self, *, networks: Sequence[str] = (), ca_file: str = "", nameservers: Sequence[str] = ()
+    ) -> None:
+        """``networks``: private CIDR blocks that may be asked; ``ca_file``: authorities to trust and
+        ``nameservers`` to ask, in the place of the system's. Raise ValueError for a malformed block, OSError
+        for an unreadable file."""
+        self._allowed, self._nameservers = Allowed(networks), nameservers
         self._tls = ssl.create_default_context(cafile=ca_file or None)
         self._session: aiohttp.ClientSession | None = None
+        self._names: AbstractResolver | None = None
 
     async def close(self) -> None:
         """Close connections."""
         if self._session is not None:
             await self._session.close()
+        if self._names is not None:
+            await self._names.close()
 
     async def ask(self, tenant_id: int, policy: ContentPolicy, secret: str, question: Question) -> bool:
         """Whether the text may go on; answers within the policy's time-out in any case.
@@ -136,10 +143,11 @@ class HookClient:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
+            self._names = resolver(self._nameservers)
             connector = aiohttp.TCPConnector(
-                limit=CONNECTIONS,
+                limit=0,  # no tenant waits for the connections of others
                 limit_per_host=PER_HOST,
-                resolver=CheckedResolver(aiohttp.ThreadedResolver(), self._allowed),
+                resolver=CheckedResolver(self._names, self._allowed),
                 ssl=self._tls,
                 ttl_dns_cache=30,
             )

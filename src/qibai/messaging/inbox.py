@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -12,7 +13,7 @@ import structlog
 from qibai.config import MessagingConfig
 from qibai.core.errors import QibaiError, StoreUnavailable
 from qibai.core.messages import MessageReason, MessageState
-from qibai.core.text import BadText, Encoding, Part, decode
+from qibai.core.text import BadText, Encoding, Part, cleaned, decode, encode
 from qibai.messaging.batch import Batches
 from qibai.messaging.content import ContentRules
 from qibai.messaging.database import Connection, Database
@@ -244,12 +245,15 @@ class Gate:
                 return None
             self._rows.fill(row, part)
             return part
-        text = decode(part)
+        written = decode(part)
+        text = cleaned(written)
         passed = await self._content.check(
             verdict.allowed, text, row.id, datetime.fromtimestamp(row.created_at, UTC)
         )
         if passed is None:
             return None
+        if as_it_is and text != written:
+            part = replace(part, data=encode(text, part.encoding))
         body: Body = part if as_it_is else passed.text
         self._rows.fill(row, body, has_number=passed.has_number)
         return body

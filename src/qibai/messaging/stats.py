@@ -36,6 +36,7 @@ class Stats(msgspec.Struct, frozen=True):
     journal_bytes: int
     journal_damaged: int  #: lines that could not be read
     links: list[LinkStatus]
+    losses: dict[str, int] = {}  #: by the names of core.losses
 
 
 def write(run_dir: Path, stats: Stats) -> None:

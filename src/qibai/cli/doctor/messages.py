@@ -5,6 +5,7 @@ import time
 from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
 from qibai.cli.links import STALE_S, read_stats
 from qibai.config import Config
+from qibai.core.losses import LOSSES
 from qibai.messaging.link import LinkState
 
 _MUCH_JOURNAL = 1 << 20
@@ -33,6 +34,16 @@ def check_messages(config: Config) -> list[Finding]:
         found = [warn("gateway", f"{said.journal_bytes} bytes of its journal wait", "see its log")]
     else:
         found = [ok("gateway", f"{said.held} messages under way, {len(said.links)} links")]
+    for name, count in said.losses.items():
+        if count and name in LOSSES and name != "journal_damaged":
+            loss = LOSSES[name]
+            found.append(warn("text messages", f"{count} since the gateway began: {loss.says}", loss.mend))
+    for made in config.messaging.links:
+        if not made.verify:
+            mend = "set verify = true as soon as the gateway fills AuthenticatorISMG"
+            found.append(
+                warn(f"link {made.name}", "its peer does not prove who it is (verify = false)", mend)
+            )
     for link in said.links:
         if link.state is LinkState.UP:
             found.append(

@@ -1,6 +1,7 @@
 """The text of short messages: encodings, parts, numbers written inside it. No I/O."""
 
 from qibai.core.errors import BadText
+from qibai.core.text.clean import cleaned
 from qibai.core.text.coding import decode, encode, fitting
 from qibai.core.text.gsm7 import pack7, unpack7
 from qibai.core.text.long import MAX_PARTS, is_whole, join, room, split
@@ -15,6 +16,7 @@ __all__ = [
     "Encoding",
     "Part",
     "Span",
+    "cleaned",
     "decode",
     "encode",
     "find_numbers",

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 import structlog
 
 from qibai.messaging.link import Inbox, LinkState, Rejected, Report
+from qibai.messaging.names import addresses_of
 from qibai.messaging.stream.link import PeerLink, read_password
 from qibai.messaging.stream.session import Lost, NotSent, Session
 
@@ -97,14 +98,22 @@ class ClientLink(PeerLink):
         except (OSError, ssl.SSLError):
             raise BindRefused("tls_ca cannot be read") from None
         async with asyncio.timeout(config.patience_s):
-            _transport, session = await loop.create_connection(
-                lambda: self.session(
-                    self, name=self.name, answer_s=config.patience_s, enquire_s=config.enquire_s
-                ),
-                config.host,
-                self._port(),
-                ssl=context,
-            )
+            *others, last = await addresses_of(config.host)
+            for address in (*others, last):
+                try:
+                    _transport, session = await loop.create_connection(
+                        lambda: self.session(
+                            self, name=self.name, answer_s=config.patience_s, enquire_s=config.enquire_s
+                        ),
+                        address,
+                        self._port(),
+                        ssl=context,
+                        server_hostname=config.host if context else None,
+                    )
+                    break
+                except OSError:
+                    if address is last:
+                        raise
         try:
             self._welcomed(session, hello, await session.request(hello), password)
         except BindRefused:

@@ -1,0 +1,51 @@
+"""What the gateway of text messages counts, since each is something that somebody may miss."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+
+class Loss(NamedTuple):
+    """``says``: of the counter ``qibai_<name>_total``; ``mend``: what an operator does about it."""
+
+    says: str
+    mend: str
+
+
+LOSSES: Final[Mapping[str, Loss]] = {
+    "receipts_unread": Loss(
+        "Receipts that were acknowledged and could not be read.",
+        "look for receipt_unread in the gateway's log; ask the peer how it writes receipts",
+    ),
+    "receipts_unmatched": Loss(
+        "Receipts that fitted no message of ours within a day.",
+        "set receipt_ids of the link, if the peer writes one id in two ways",
+    ),
+    "parts_in_doubt": Loss(
+        "Parts of messages that went out and were not answered in time.",
+        "see why the peer is slow; raise answer_s of its link if it has to be",
+    ),
+    "messages_unanswered": Loss(
+        "Messages that went out twice without an answer and ended as unknown.",
+        "see why the peer does not answer; its link may need another window or rate",
+    ),
+    "parts_missing": Loss(
+        "Parts of long messages that ended without the rest of their message.",
+        "raise messaging.parts_wait_s, if the rest comes later",
+    ),
+    "reports_undelivered": Loss(
+        "Senders' peers that never took the receipt of a message that had ended.",
+        "see that the peer binds, and takes deliver_sm or Deliver",
+    ),
+    "messages_unopened": Loss(
+        "Messages that ended since their text or number could not be decrypted.",
+        "give the gateway this database's key file",
+    ),
+    "journal_unwritten": Loss(
+        "Answers of peers that the journal could not take; after a crash they are not known.",
+        "free space on the disk of the spool",
+    ),
+    "journal_damaged": Loss(
+        "Lines of the journal that could not be read after a crash.",
+        "see the gateway's log; the messages they tell of end as unknown or go out once more",
+    ),
+}
