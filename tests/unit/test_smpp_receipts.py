@@ -48,7 +48,7 @@ def test_the_text_form(stat: str, state: MessageState) -> None:
         "text:id:9 stat:DELIVRD"
     )
     assert _read(_receipt(text.encode())) == Receipt(
-        "7F00-a",
+        "7f00-a",
         state,
         NOW,
         "012",

@@ -41,9 +41,8 @@ def check_messages(config: Config) -> list[Finding]:
     for made in config.messaging.links:
         if not made.verify:
             mend = "set verify = true as soon as the gateway fills AuthenticatorISMG"
-            found.append(
-                warn(f"link {made.name}", "its peer does not prove who it is (verify = false)", mend)
-            )
+            says = "its peer does not prove who it is (verify = false)"
+            found.append(warn(f"link {made.name}", says, mend))
     for link in said.links:
         if link.state is LinkState.UP:
             found.append(

@@ -7,21 +7,14 @@ ReceiptIds = Literal["auto", "same", "decimal", "hex"]
 
 MAX_ID: Final = 64
 _HEX: Final = re.compile(r"[0-9A-Fa-f]+")
-_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_DASHED: Final = re.compile(r"[0-9a-f]+(?:-[0-9a-f]+)*")  #: a number, or groups as of a UUID
 _LONGEST_NUMBER: Final = 39  #: digits of 128 bits
 
 
 def canonical(text: str) -> str:
-    """The id by which a part is found again: hexadecimal digits in lower case, without leading zeros.
-
-    An id with other letters or signs stays as it is, since it may be in an alphabet where case counts.
-    """
-    text = text.strip()
-    if _UUID.fullmatch(text):
-        return text.lower()
-    if _HEX.fullmatch(text):
-        return text.lower().lstrip("0") or "0"
-    return text
+    """The id by which a part is found again: in lower case, hexadecimal ones without leading zeros."""
+    text = text.strip().lower()
+    return (text.lstrip("0") or "0") if _DASHED.fullmatch(text) else text
 
 
 def as_answered(message_id: str, ids: ReceiptIds) -> str:

@@ -26,8 +26,18 @@ _WORDS: Final[Mapping[str, MessageState | None]] = {
     **dict.fromkeys(("UNKNOWN", "UNKNOW", "UNKN", "UNKNOWNSTATUS"), MessageState.UNKNOWN),
     **dict.fromkeys(
         (
-            *("ENROUTE", "ACCEPTD", "ACCEPTED", "ACCEPT", "SCHEDULED", "BUFFERED", "BUFFERD", "QUEUED"),
-            *("SENT", "SUBMITD", "SUBMITTED", "PENDING", "RETRY", "FORWARDED"),
+            *(
+                "ENROUTE",
+                "ACCEPTD",
+                "ACCEPTED",
+                "ACCEPT",
+                "SCHEDULED",
+                "BUFFERED",
+                "BUFFRED",
+                "ACKED",
+                "QUEUED",
+            ),
+            *("SENT", "QUEUED", "SUBMITD", "SUBMITTED", "PENDING", "RETRY", "FORWARDED"),
         )
     ),
 }
