@@ -24,6 +24,7 @@ from qibai.config import Config
 from qibai.core.binding import Mode, Status
 from qibai.core.errors import BadRequest, QibaiError, SchemaError
 from qibai.core.numbering import Msisdn, Number700
+from qibai.settings.live import LiveConfig
 from qibai.store import bindings, dsn
 from qibai.store.bindings import BindItem, Bound, Entitlement, Released
 from qibai.store.codes import codes_of_tenant
@@ -45,6 +46,8 @@ class Services:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self._live = LiveConfig(config, "api")
+        self._live.watch(self._change)
         self.dsn = dsn(config)
         self.keyring = Keyring.load(config.key_file)
         self.connections = Connections(
@@ -62,6 +65,10 @@ class Services:
         self._bulk_requests = 0
         self.watcher = Watcher(self.connections, config.pools)
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
+
+    def _change(self, config: Config) -> None:
+        self.config = config
+        self._quarantine = timedelta(seconds=config.binding.quarantine_s)
 
     async def close(self) -> None:
         """Answer what waits, then close connections."""

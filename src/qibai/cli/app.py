@@ -25,6 +25,7 @@ from qibai.cli import (
     pools,
     processes,
     release,
+    reload,
     resources,
     route,
     send,
@@ -67,7 +68,7 @@ def root(
 
 
 for _panel, _modules in {
-    "Start": (demo, init, platform, doctor),
+    "Start": (demo, init, platform, reload, doctor),
     "Work": (bind, show, release, route, calls, terminate, send, messages, links),
     "Administer": (migrate, settings, access, processes, version),
     "Resources": (pools,),

@@ -19,6 +19,7 @@ from qibai.config import UNRULED, Config
 from qibai.core.errors import QibaiError, Unavailable
 from qibai.core.sip import uri_host
 from qibai.settings.mistakes import refuse
+from qibai.settings.running import differences
 from qibai.supervise import preflight, state, supervisor
 from qibai.supervise.look import look
 from qibai.supervise.parts import parts
@@ -86,8 +87,9 @@ def status(ctx: typer.Context, json: JsonOut = False) -> None:
     """
     config = config_of(ctx)
     pid, found = state.supervisor_pid(config), look(config)
+    changed = differences(config) if pid is not None else {}
     if json:
-        as_json({"running": pid is not None, "pid": pid, "parts": found})
+        as_json({"running": pid is not None, "pid": pid, "parts": found, "changed": changed})
     elif pid is None:
         note(f"nothing runs in {config.home}; start it with `qibai up`")
     else:
@@ -95,6 +97,8 @@ def status(ctx: typer.Context, json: JsonOut = False) -> None:
             ("part", "state", "pid", "restarts", "says"),
             ((name, p["state"], p["pid"], p["restarts"], p["says"]) for name, p in found.items()),
         )
+    for part, keys in () if json else changed.items():
+        note(f"{part} runs with other values of {', '.join(keys)} than the configuration has: qibai reload")
     if not all_ready(found):
         raise typer.Exit(3)
 

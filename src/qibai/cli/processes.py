@@ -7,6 +7,7 @@ import typer
 from qibai import logs
 from qibai.cli.options import config_of
 from qibai.config import Config
+from qibai.settings.running import note_running
 from qibai.supervise import preflight
 from qibai.voice import engine, log
 
@@ -16,7 +17,7 @@ def api(ctx: typer.Context) -> None:
     from qibai.api import serve  # noqa: PLC0415  # slow to load, and of no use to other commands
 
     logs.configure()
-    serve.run(_alone(config_of(ctx), "api"))
+    serve.run(_begin(config_of(ctx), "api"))
 
 
 def recorder(ctx: typer.Context) -> None:
@@ -24,7 +25,7 @@ def recorder(ctx: typer.Context) -> None:
     from qibai.records import recorder as records  # noqa: PLC0415  # as above
 
     logs.configure()
-    records.run(config_of(ctx))
+    records.run(_begin(config_of(ctx), "recorder"))
 
 
 def gateway(ctx: typer.Context) -> None:
@@ -32,12 +33,12 @@ def gateway(ctx: typer.Context) -> None:
     from qibai.messaging import gateway as messaging  # noqa: PLC0415  # as above
 
     logs.configure()
-    messaging.run(_alone(config_of(ctx), "gateway"))
+    messaging.run(_begin(config_of(ctx), "gateway"))
 
 
 def kamailio(ctx: typer.Context) -> None:
     """Write Kamailio's configuration and become Kamailio (systemd does so)."""
-    config = _alone(config_of(ctx), "kamailio")
+    config = _begin(config_of(ctx), "kamailio")
     engine.render(config)
     command = engine.kamailio_command(config)
     log.filter_stderr()
@@ -46,16 +47,21 @@ def kamailio(ctx: typer.Context) -> None:
 
 def rtpengine(ctx: typer.Context) -> None:
     """Become rtpengine (systemd does so)."""
-    config = _alone(config_of(ctx), "rtpengine")
+    config = _begin(config_of(ctx), "rtpengine")
     config.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = engine.rtpengine_command(config)
     os.execv(command[0], command)  # noqa: S606
 
 
-def _alone(config: Config, part: str) -> Config:
-    """Without a supervisor a part looks itself whether it can have its ports. Raise ConfigMistakes."""
+def _begin(config: Config, part: str) -> Config:
+    """What a part does first: without a supervisor, look for its ports; then note what it runs with.
+
+    Raise ConfigMistakes.
+    """
     if "QIBAI_PART_OF" not in os.environ:
         preflight.check_part(config, part)
+    if part in ("recorder", "gateway", "api") or "QIBAI_PART_OF" not in os.environ:
+        note_running(config, part)
     return config
 
 

@@ -25,11 +25,13 @@ from qibai.messaging.joins import Joins
 from qibai.messaging.journal import Journal
 from qibai.messaging.links import FACTORIES, Factory, outlets
 from qibai.messaging.outlets import Outlets
+from qibai.messaging.relink import RunningLinks
 from qibai.messaging.reports import Reporter
 from qibai.messaging.rows import Rows
 from qibai.messaging.rules import Rules
 from qibai.messaging.stats import Stats
 from qibai.messaging.table import Table
+from qibai.settings.live import LiveConfig
 from qibai.store import dsn, messages, read_dsn
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
@@ -52,6 +54,7 @@ class Gateway:
         self._config = config
         self._keyring = Keyring.load(config.key_file)
         self._outlets = Outlets(outlets(config, self._keyring, factories))
+        self._links = RunningLinks(self._outlets, self._keyring, factories)
         self._journal = Journal(config.spool_dir / "messages")
         wait_s = config.store.connect_timeout_s
         self._looking = Database(dsn(config), "qibai gateway look-up", wait_s)
@@ -163,10 +166,22 @@ class Gateway:
             self._reader.close()
             self._journal.close()
 
+    def watch_configuration(self) -> None:
+        """From now on take over changed links and limits, once ``qibai reload`` says so."""
+        loop = asyncio.get_running_loop()
+        LiveConfig(self._config, "gateway").watch(
+            lambda new: asyncio.run_coroutine_threadsafe(self._change(new), loop).result()
+        )
+
+    async def _change(self, new: Config) -> None:
+        old, self._config = self._config, new
+        self._gate.limit(new.messaging)
+        await self._links.change(old, new)
+
     async def _work(self, stop: asyncio.Event) -> None:
         done = asyncio.Event()
         names = [outlet.link.name for outlet in self._outlets]
-        running = [asyncio.create_task(outlet.link.run(self._gate, stop)) for outlet in self._outlets]
+        running = [asyncio.create_task(self._links.run(self._gate, stop))]
         running.append(asyncio.create_task(self._clock.run(stop)))
         listening = asyncio.create_task(self._listen())
         flushing = asyncio.create_task(self._table.run(done))
@@ -238,4 +253,6 @@ def run(config: Config) -> None:
 
 
 async def _run(config: Config) -> None:
-    await Gateway(config).run()
+    gateway = Gateway(config)
+    gateway.watch_configuration()
+    await gateway.run()

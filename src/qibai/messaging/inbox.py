@@ -94,6 +94,10 @@ class Gate:
         self.accepted = 0
         self.refused: Counter[MessageReason] = Counter()
 
+    def limit(self, config: MessagingConfig) -> None:
+        """Count against the limits of ``config`` from now on."""
+        self._limits = Limits(config)
+
     @property
     def under_way(self) -> int:
         return len(self._pending)

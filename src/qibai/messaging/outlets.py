@@ -28,9 +28,13 @@ class Outlets:
     """All of a gateway's, the first choice first."""
 
     def __init__(self, outlets: Iterable[Outlet]) -> None:
+        self._turn = 0
+        self.put(outlets)
+
+    def put(self, outlets: Iterable[Outlet]) -> None:
+        """These instead of those that were there."""
         self._outlets = sorted(outlets, key=lambda outlet: -outlet.priority)
         self._by_name = {outlet.link.name: outlet for outlet in self._outlets}
-        self._turn = 0
 
     def __iter__(self) -> Iterator[Outlet]:
         return iter(self._outlets)

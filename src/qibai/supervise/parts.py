@@ -5,12 +5,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from qibai.config import Config
-from qibai.core.errors import StoreUnavailable
+from qibai.config import Config, load
+from qibai.core.errors import ConfigError, StoreUnavailable
 from qibai.core.masking import mask_numbers
 from qibai.settings.needed import NeededPort, needed_ports
+from qibai.settings.running import note_running, with_live
 from qibai.store.actors import operator_here
 from qibai.store.embedded import EmbeddedPostgres
 from qibai.store.upgrade import upgrade
@@ -80,7 +82,7 @@ def parts(config: Config) -> list[Part]:
                 lambda: engine.kamailio_command(config),
                 lambda pid: probes.voice_answers(config),
                 ports=_ports(config, "kamailio"),
-                prepare=lambda: engine.render(config),
+                prepare=lambda: _render(config),
                 needs=(*store, *media),
                 env=engine.kamailio_environment(config),
                 shown=LogFilter,
@@ -98,9 +100,18 @@ def _rtpengine(config: Config) -> Part:
         "rtpengine",
         lambda: engine.rtpengine_command(config),
         lambda pid: probes.media_answers(config),
+        prepare=lambda: note_running(config, "rtpengine"),
         on_stranger=lambda there: engine.allow_media(config, not there),
         ports=_ports(config, "rtpengine"),
     )
+
+
+def _render(config: Config) -> None:
+    """Kamailio's script reads the configuration as it is now: so its peers are those of now, too."""
+    with suppress(ConfigError):
+        config = with_live(config, "kamailio", load(config.home))
+    engine.render(config)
+    note_running(config, "kamailio")
 
 
 def _ports(config: Config, part: str) -> tuple[NeededPort, ...]:

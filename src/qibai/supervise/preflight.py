@@ -37,16 +37,18 @@ def _database(config: Config) -> Iterator[Mistake]:
         yield Mistake(str(config.pg_dir), "", exc.message)
 
 
-def port_mistakes(config: Config) -> list[Mistake]:
-    """Ports that somebody has, or that this machine cannot open."""
+def port_mistakes(config: Config, part: str = "") -> list[Mistake]:
+    """Ports that somebody has, or that this machine cannot open; those of ``part`` alone, if it is given."""
     found = []
     for port in needed_ports(config):
+        if part not in ("", port.part):
+            continue  # to try it would be in the way of the part that opens it
         says = portuse.refusal(port)
         if says:
             mend = "stop that, or choose another port" if " used " in says else ""
             found.append(Mistake(str(config.file), port.key, says, mend))
     media = media_range(config)
-    if media is not None and (says := portuse.media_refusal(media)):
+    if part in ("", "rtpengine") and media is not None and (says := portuse.media_refusal(media)):
         mend = "stop that, or choose ports that do not overlap"
         found.append(Mistake(str(config.file), "voice.media_port_min", says, mend))
     return found
@@ -54,10 +56,7 @@ def port_mistakes(config: Config) -> list[Mistake]:
 
 def check_part(config: Config, part: str) -> None:
     """Raise ConfigMistakes when this part cannot have its ports."""
-    keys = {port.key for port in needed_ports(config) if port.part == part}
-    if part == "rtpengine":
-        keys.add("voice.media_port_min")
-    refuse(one for one in port_mistakes(config) if one.key in keys)
+    refuse(port_mistakes(config, part))
 
 
 def claim(config: Config, claims: Claims) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import psutil
 
-from qibai.config import UNRULED, Config
+from qibai.config import UNRULED, Config, load
 from qibai.core.errors import KeyFileError, QibaiError, SchemaError, Unavailable
 from qibai.settings.mistakes import refuse
 from qibai.store.actors import operator_here
@@ -20,6 +20,7 @@ from qibai.store.upgrade import upgrade
 from qibai.supervise import child, control, portuse, preflight, state
 from qibai.supervise.claims import Claims
 from qibai.supervise.parts import Part, parts
+from qibai.supervise.reload import reload
 
 BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 STEADY_S: Final = 30.0  #: a part that ran so long starts with the first back-off again
@@ -70,6 +71,7 @@ class Supervisor:
         self._config = config
         self._show = say
         self._was_up = False
+        self._reloading: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._refused: QibaiError | None = None
         self._watched = {part.name: Watched(part) for part in parts(config)}
@@ -77,6 +79,21 @@ class Supervisor:
     def stop(self) -> None:
         """Begin the end."""
         self._stopping.set()
+
+    def reload(self) -> None:
+        """Take over a changed configuration, and say what needs a restart."""
+        self._reloading = asyncio.create_task(asyncio.to_thread(self._reload))
+
+    def _reload(self) -> None:
+        try:
+            found = reload(load(self._config.home))
+        except QibaiError as exc:
+            self._say("qibai", f"not reloaded: {exc.message}")
+            return
+        for part, keys in found.taken.items():
+            self._say("qibai", f"{part} runs with the new {', '.join(keys)}")
+        for part, keys in found.restart.items():
+            self._say("qibai", f"{part} needs a restart for {', '.join(keys)}")
 
     async def run(self) -> None:
         """Start everything, keep it running, and stop it in order once ``stop`` was called.
@@ -319,4 +336,5 @@ async def _main(config: Config, say: Say) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, supervisor.stop)
+    loop.add_signal_handler(signal.SIGHUP, supervisor.reload)
     await supervisor.run()

@@ -48,7 +48,7 @@ def render(config: Config) -> None:
     _write(script, _script(config))
     if voice.tls_port:
         _write(run / "tls.cfg", _template("tls.cfg.j2").render(voice=voice))
-    _write(run / "peers.list", _peers(voice))
+    write_peers(config)
     _write(
         run / "kamailio.cfg",
         _template("kamailio.cfg.j2").render(
@@ -70,6 +70,11 @@ def render(config: Config) -> None:
             version=kamailio_version(),
         ),
     )
+
+
+def write_peers(config: Config) -> None:
+    """Write the list of peers that Kamailio's dispatcher reads at its start, and when it is asked to."""
+    _write(config.run_dir / "peers.list", _peers(config.voice))
 
 
 def kamailio_command(config: Config) -> list[str]:

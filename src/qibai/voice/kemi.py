@@ -50,6 +50,7 @@ class Router:
         if worker is None:
             KSR.sl.send_reply(503, "Service Unavailable")
             return _OK
+        worker.renew()
         get = KSR.pv.get
         address = get("$si")
         peer = worker.peers.trusted(address)

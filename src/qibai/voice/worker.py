@@ -3,10 +3,11 @@
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
-from qibai.config import Config, Peer
+from qibai.config import Config, Peer, VoiceConfig
 from qibai.core.errors import TokenBroken
 from qibai.core.ids import DistinctIds
 from qibai.core.sip import Endpoint, Message, parse
+from qibai.settings.live import LiveConfig
 from qibai.store import dsn, read_dsn
 from qibai.store.keys import Keyring
 from qibai.store.routes import RouteReader
@@ -48,7 +49,7 @@ class Worker:
         self.ledger = Ledger(SpoolWriter(config.spool_dir, "voice"), self.keys, config.node)
         self.memory = CallMemory(ksr)
         self.media = Media(ksr, voice.host, self.memory, anchored=voice.media)
-        self.peers = Peers(voice)
+        self._live = LiveConfig(config, "kamailio")
         self.endpoints = endpoints(voice)
         self._default = next(iter(self.endpoints.values()))
         #: The transport of every request, where there is but one: then Kamailio need not be asked.
@@ -56,9 +57,18 @@ class Worker:
         here = self._default
         self.self_uri = f"sip:{here.host}:{here.port};transport={here.transport}"
         self._places = [f" {here.host}:{here.port};" for here in self.endpoints.values()]
+        self._take_peers(voice)
+        self._states = lru_cache(maxsize=1024)(lambda token: open_state(token, self.keys))
+
+    def renew(self) -> None:
+        """Take over changed peers, if ``qibai reload`` said so since the last message."""
+        if self._live.look():
+            self._take_peers(self._live.config.voice)
+
+    def _take_peers(self, voice: VoiceConfig) -> None:
+        self.peers = Peers(voice)
         callable_peers = [peer for peer in voice.peers if peer.priority >= 0]
         self._by_priority = sorted(callable_peers, key=lambda peer: -peer.priority)
-        self._states = lru_cache(maxsize=1024)(lambda token: open_state(token, self.keys))
 
     @cached_property
     def call_ids(self) -> DistinctIds:

@@ -18,6 +18,7 @@ from qibai.cli.doctor.node import check_node
 from qibai.cli.doctor.peers import check_peers
 from qibai.cli.doctor.pilot import check_pilot
 from qibai.cli.doctor.rights import check_rights
+from qibai.cli.doctor.running import check_running
 from qibai.cli.doctor.secrets import check_secrets
 from qibai.cli.doctor.spool import check_recorder
 from qibai.cli.doctor.watched import check_watched
@@ -44,6 +45,7 @@ def run_checks(config: Config) -> list[Finding]:
         _home(config),
         _key_file(config),
         check_secrets(config),
+        check_running(config),
         _disk(config),
         _supervisor(config),
     ]

@@ -1,0 +1,14 @@
+"""Whether the parts run with what the configuration says now."""
+
+from qibai.cli.doctor.finding import Finding, ok, warn
+from qibai.config import Config
+from qibai.settings.running import differences
+
+
+def check_running(config: Config) -> Finding:
+    """A changed file is taken over by ``qibai reload`` or a restart."""
+    found = differences(config)
+    if found:
+        said = "; ".join(f"{part}: {', '.join(keys)}" for part, keys in found.items())
+        return warn("configuration", f"changed since the start, not taken over by {said}", "qibai reload")
+    return ok("configuration", "what runs is what it says")
