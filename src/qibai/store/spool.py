@@ -3,8 +3,9 @@
 A writer has a file of its own and adds one line an event, in one write: a line is there whole or, after a
 crash in mid-write, torn at the end of its file. Lines outlive the death of the process at once (page cache);
 a power cut may cost the last second, as the recorder calls ``fdatasync`` once a second: a sync for each event
-would put a disk's latency into every call. When the disk is full, calls go on and events are lost, counted
-and told on stderr once a second.
+would put a disk's latency into every call. Before the disk is full, ``has_room`` is False and new calls
+are refused, and what is left of it takes the ends of calls that stand. An event that is lost all the
+same is counted, and said on stderr once a second.
 """
 
 import os
@@ -20,6 +21,14 @@ SUFFIX: Final = ".events"
 MAX_BYTES: Final = 8 << 20
 MAX_AGE_S: Final = 60.0
 COMPLAIN_S: Final = 1.0
+LOOK_S: Final = 1.0
+RESERVE: Final = 64 << 20  #: bytes kept for the ends of calls, or a tenth of the file system if that is less
+
+
+def free_room(folder: Path) -> tuple[int, int]:
+    """(free bytes, bytes to keep free) of the file system that ``folder`` is on. Raise OSError."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize, min(RESERVE, found.f_blocks * found.f_frsize // 10)
 
 
 def line_of(event: CallEvent) -> bytes:
@@ -39,6 +48,8 @@ class SpoolWriter:
         self._size = 0
         self._opened_at = 0.0
         self._complained_at = float("-inf")
+        self._looked_at = float("-inf")
+        self._has_room = True
         self.lost = 0  #: events that could not be written, as on a full disk
 
     def append(self, event: CallEvent) -> bool:
@@ -59,6 +70,22 @@ class SpoolWriter:
         self.lost += 1
         self._complain()
         return False
+
+    def has_room(self) -> bool:
+        """Returns True if new calls may be taken. After a refusal, twice the reserve has to be free."""
+        now = time.monotonic()
+        if now - self._looked_at >= LOOK_S:
+            self._looked_at = now
+            try:
+                free, reserve = free_room(self._folder if self._folder.exists() else self._folder.parent)
+                room = free >= (reserve if self._has_room else 2 * reserve)
+            except OSError:
+                room = False
+            if room != self._has_room:
+                says = "has room again: calls are taken" if room else "is nearly full: new calls are refused"
+                print(f"spool: the disk {says}", file=sys.stderr, flush=True)
+            self._has_room = room
+        return self._has_room
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -73,6 +73,10 @@ def on_invite(worker: Worker, request: Message, peer: Peer, retry: DialogState |
         ksr.tm.t_reply(422, "Session Interval Too Small")
         return
     ksr.tm.t_reply(100, "Trying")
+    if retry is None and worker.voice.refuse_when_full and not worker.ledger.has_room():
+        ksr.hdr.append_to_reply(f"{RETRY_AFTER}Reason: Q.850;cause=41\r\n")
+        ksr.tm.t_reply(503, "Service Unavailable")
+        return
     called = called_number(request)
     caller = caller_identity(request, trust_asserted=True)
     if retry is None:

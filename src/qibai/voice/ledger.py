@@ -49,6 +49,10 @@ class Ledger:
         self._keyring = keyring
         self._node = node
 
+    def has_room(self) -> bool:
+        """Returns True if the records of new calls can be kept."""
+        return self._spool.has_room()
+
     def decided(self, call_id: int, at: float, route: Route) -> None:
         """A call was let through."""
         record = route.record

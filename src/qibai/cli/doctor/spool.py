@@ -1,11 +1,13 @@
 """How the recorder is doing, as it says itself each second."""
 
+import contextlib
 import time
 
 import msgspec
 
 from qibai.cli.doctor.finding import Finding, fail, ok, skip
 from qibai.config import Config
+from qibai.store.spool import free_room
 
 _STALE_S = 10.0
 _MUCH = 1 << 20
@@ -20,6 +22,10 @@ class _Said(msgspec.Struct):
 
 def check_recorder(config: Config) -> Finding:
     """Whether the recorder runs and keeps up with the spool."""
+    with contextlib.suppress(OSError):
+        free, reserve = free_room(config.spool_dir)
+        if free < reserve:
+            return fail("spool", f"{free} bytes are free: no room for call records", "make room on its disk")
     mend = "qibai up, or systemctl start qibai-recorder"
     try:
         said = msgspec.json.decode((config.run_dir / "recorder.json").read_bytes(), type=_Said)
