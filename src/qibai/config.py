@@ -267,6 +267,14 @@ class DualConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     valid_s: Annotated[int, msgspec.Meta(ge=60)] = 86_400  #: how long a request can be approved and used
 
 
+class BackupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Backups that `qibai backup` makes."""
+
+    folder: str = ""  #: where they go; empty: backups in the home
+    keep: Annotated[int, msgspec.Meta(ge=0)] = 7  #: so many stay in that folder; 0: all
+    max_age_h: Annotated[int, msgspec.Meta(ge=0)] = 26  #: an older last backup is a finding; 0: never
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything; ``home`` is the folder that holds keys, data, spool, sockets and logs."""
 
@@ -282,6 +290,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pilot: PilotConfig = PilotConfig()
     dual: DualConfig = DualConfig()
     pools: PoolsConfig = PoolsConfig()
+    backup: BackupConfig = BackupConfig()
 
     @property
     def node_number(self) -> int:

@@ -33,6 +33,8 @@ TABLE = {
     "paper.revoke": "O----",
     "schema.migrate": "O----",
     "keys.rotate": "O----",
+    "backup.make": "O----",
+    "backup.restore": "O----",
     "audit.read": "O--A-",
     "trace": "O--A-",
     "trace.reveal": "O--A-",

@@ -70,6 +70,8 @@ STATUS: Final[dict[str, int]] = {
     "config_invalid": 500,
     "audit_broken": 500,
     "key_file": 500,
+    "backup_broken": 500,
+    "backup_failed": 500,
     "seal_broken": 500,
     "unavailable": 503,
     "store_unavailable": 503,

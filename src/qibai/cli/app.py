@@ -9,6 +9,7 @@ from qibai.cli import (
     access,
     api_keys,
     audit,
+    backup,
     bind,
     calls,
     code,
@@ -70,7 +71,7 @@ def root(
 for _panel, _modules in {
     "Start": (demo, init, platform, reload, doctor),
     "Work": (bind, show, release, route, calls, terminate, send, messages, links),
-    "Administer": (migrate, settings, access, processes, version),
+    "Administer": (backup, migrate, settings, access, processes, version),
     "Resources": (pools,),
     "Answer for": (trace,),
 }.items():

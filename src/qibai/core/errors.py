@@ -361,6 +361,18 @@ class ConfigError(QibaiError):
     code = "config_invalid"
 
 
+class BackupBroken(QibaiError):
+    """The backup is not whole, or was changed."""
+
+    code = "backup_broken"
+
+
+class BackupFailed(QibaiError):
+    """The backup could not be made or put back."""
+
+    code = "backup_failed"
+
+
 class KeyFileError(QibaiError):
     """The key file is missing, unreadable or open to others."""
 

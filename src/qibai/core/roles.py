@@ -60,6 +60,8 @@ class Action(StrEnum):
 
     SCHEMA_MIGRATE = "schema.migrate"
     KEYS_ROTATE = "keys.rotate"
+    BACKUP_MAKE = "backup.make"
+    BACKUP_RESTORE = "backup.restore"
 
     AUDIT_READ = "audit.read"
     TRACE = "trace"
@@ -99,6 +101,8 @@ PERMITTED: Final[dict[Action, frozenset[Role]]] = {
     Action.PAPER_REVOKE: frozenset({_O}),
     Action.SCHEMA_MIGRATE: frozenset({_O}),
     Action.KEYS_ROTATE: frozenset({_O}),
+    Action.BACKUP_MAKE: frozenset({_O}),
+    Action.BACKUP_RESTORE: frozenset({_O}),
     Action.AUDIT_READ: frozenset({_O, _A}),
     Action.TRACE: frozenset({_O, _A}),
     Action.TRACE_REVEAL: frozenset({_O, _A}),

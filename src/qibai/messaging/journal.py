@@ -16,6 +16,7 @@ import structlog
 
 from qibai.core.errors import ConfigError, StoreUnavailable
 from qibai.messaging.facts import Fact, facts_of, line_of
+from qibai.store.hold import removing
 
 SUFFIX: Final = ".facts"
 MAX_BYTES: Final = 1 << 20
@@ -99,10 +100,13 @@ class Journal:
         return list(self._old)
 
     def release(self, files: Sequence[Path]) -> None:
-        """PostgreSQL has all that these say."""
-        for path in files:
-            path.unlink(missing_ok=True)
-            self._old.remove(path)
+        """PostgreSQL has all that these say. While a backup holds the folder they stay, for the next call."""
+        with removing(self._folder) as free:
+            if not free:
+                return
+            for path in files:
+                path.unlink(missing_ok=True)
+                self._old.remove(path)
         if not self._old and self._next_sync is None and not self._syncing.locked():
             self._drop_unsynced()  # they are gone, and nobody waits for them
 

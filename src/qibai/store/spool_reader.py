@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from qibai.core.events import DECODER, CallEvent
+from qibai.store.hold import removing
 from qibai.store.spool import MAX_AGE_S, SUFFIX
 
 Positions = dict[str, int]  #: file name → offset of the first line not yet read
@@ -78,7 +79,14 @@ class SpoolReader:
         return total
 
     def remove_done(self, keep_s: float, done: Mapping[str, int]) -> list[str]:
-        """Remove the files that ended ``keep_s`` seconds ago and were read whole, as ``done`` says."""
+        """Remove the files that ended ``keep_s`` seconds ago and were read whole, as ``done`` says.
+
+        While a backup holds the folder nothing is removed; the next call does it.
+        """
+        with removing(self._folder) as free:
+            return self._remove_done(keep_s, done) if free else []
+
+    def _remove_done(self, keep_s: float, done: Mapping[str, int]) -> list[str]:
         names = self.files()
         removed = []
         now = time.time()
