@@ -150,13 +150,11 @@ class Services:
         if life:
             end = convert.end_of(request, self.config.binding, now)
             async with self.connections.get() as conn:
-                return convert.binding(
-                    await self._editor(conn, tenant_id, now).extend(code, row_id, end), now
-                )
+                return convert.binding(await self._editor(conn, tenant_id).extend(code, row_id, end), now)
         a = None if request.a is None else Msisdn.parse(request.a, field="a")
         b = None if request.b is None else Msisdn.parse(request.b, field="b")
         async with self.connections.get() as conn:
-            changed = await self._editor(conn, tenant_id, now).change_party(code, row_id, a=a, b=b)
+            changed = await self._editor(conn, tenant_id).change_party(code, row_id, a=a, b=b)
         return convert.binding(changed, now)
 
     async def change_members(
@@ -167,7 +165,7 @@ class Services:
         code, row_id = convert.binding_id(id)
         members = [Msisdn.parse(member, field="members") for member in request.members]
         async with self.connections.get() as conn:
-            editor = self._editor(conn, tenant_id, now)
+            editor = self._editor(conn, tenant_id)
             change = editor.add_members if add else editor.remove_members
             return convert.binding(await change(code, row_id, members), now)
 
@@ -175,8 +173,8 @@ class Services:
         """One binding. Raise BindingNotFound."""
         code, row_id = convert.binding_id(id)
         async with self.connections.get() as conn:
-            row = await bindings.get(conn, self.keyring, reach.tenant_id, code, row_id)
-        return convert.binding(row, datetime.now(UTC), reach.shown)
+            row, now = await bindings.read(conn, self.keyring, reach.tenant_id, code, row_id)
+        return convert.binding(row, now, reach.shown)
 
     async def codes(self, tenant_id: int) -> models.CodeList:
         """The tenant's codes."""
@@ -204,8 +202,8 @@ class Services:
         limit: int = 100,
     ) -> models.BindingPage:
         """A page of bindings, newest first."""
-        now = datetime.now(UTC)
         async with self.connections.get() as conn:
+            now = await bindings.database_time(conn)
             page = await bindings.list_bindings(
                 conn,
                 self.keyring,
@@ -237,12 +235,11 @@ class Services:
         if not 1 <= count <= self.config.api.max_bulk:
             raise BadRequest(f"give 1 to {self.config.api.max_bulk} {field}", field=field)
 
-    def _editor(self, conn: Connection, tenant_id: int, now: datetime) -> bindings.BindingEditor:
+    def _editor(self, conn: Connection, tenant_id: int) -> bindings.BindingEditor:
         return bindings.BindingEditor(
             conn,
             self.keyring,
             tenant_id,
-            now=now,
             quarantine=self._quarantine,
             entitlement=self._entitlement(tenant_id),
         )
@@ -257,7 +254,6 @@ class Services:
                 tenant_id,
                 self._entitlement(tenant_id),
                 items,
-                now=datetime.now(UTC),
                 quarantine=self._quarantine,
             )
 
@@ -266,7 +262,7 @@ class Services:
     ) -> Sequence[Released | QibaiError]:
         async with self.connections.get(timeout_s=BULK_TIMEOUT_S if len(ids) > 256 else 10.0) as conn:
             return await bindings.release_many(
-                conn, self.keyring, tenant_id, ids, now=datetime.now(UTC), quarantine=self._quarantine
+                conn, self.keyring, tenant_id, ids, quarantine=self._quarantine
             )
 
     def _entitlement(self, tenant_id: int) -> Entitlement:

@@ -12,8 +12,9 @@ from qibai.store.bindings.model import (
     Page,
     Released,
 )
-from qibai.store.bindings.query import bindings_of_number, explain_number, get, get_many, list_bindings
+from qibai.store.bindings.query import bindings_of_number, explain_number, get, get_many, list_bindings, read
 from qibai.store.bindings.release import release, release_many
+from qibai.store.bindings.session import database_time
 
 __all__ = [
     "BindItem",
@@ -27,11 +28,13 @@ __all__ = [
     "Released",
     "bind_many",
     "bindings_of_number",
+    "database_time",
     "explain_number",
     "get",
     "get_many",
     "list_bindings",
     "policy_refused",
+    "read",
     "release",
     "release_many",
 ]

@@ -22,7 +22,7 @@ from qibai.store.bindings.session import Connection, Epoch
 from qibai.store.keys import Keyring, binding_aad
 
 _SAMPLE: Final = 256  # serials tried before all of a code's are
-_FREE: Final = "SELECT free_serials(%s, %s::integer, %s, %s)"
+_FREE: Final = "SELECT free_serials(%s::timestamptz, %s::integer, %s, %s)"
 
 
 class Draft:
@@ -150,7 +150,7 @@ class Pool:
             )
         draft.draws += 1
 
-    async def search(self, conn: Connection, draft: Draft, now: datetime) -> QibaiError | None:
+    async def search(self, conn: Connection, draft: Draft, now: datetime | None) -> QibaiError | None:
         """Choose numbers that are free just now; return the error when there are none."""
         item, sequence = draft.item, draft.sequence
         has_y = item.parties.mode.has_y
@@ -184,7 +184,9 @@ class Pool:
             return None
         return PoolExhausted()
 
-    async def _all_free(self, conn: Connection, code: int, keys: Sequence[bytes], now: datetime) -> list[int]:
+    async def _all_free(
+        self, conn: Connection, code: int, keys: Sequence[bytes], now: datetime | None
+    ) -> list[int]:
         """All serials of ``code`` that are free for ``keys``; the first key's are kept for its next item."""
         first, *others = keys
         found = self._free_for.get((code, first))
@@ -197,7 +199,7 @@ class Pool:
         """Forget what searches have found: time has passed."""
         self._free_for.clear()
 
-    async def after_conflict(self, conn: Connection, draft: Draft, now: datetime) -> QibaiError | None:
+    async def after_conflict(self, conn: Connection, draft: Draft, now: datetime | None) -> QibaiError | None:
         """Whether the item may be tried again: None, or the error that is its answer."""
         if draft.item.expected is not None and not draft.item.parties.mode.has_y:
             return NumberTaken(field="expected")
@@ -207,7 +209,7 @@ class Pool:
 
 
 async def _free(
-    conn: Connection, code: int, keys: Sequence[bytes], serials: Sequence[int], now: datetime
+    conn: Connection, code: int, keys: Sequence[bytes], serials: Sequence[int], now: datetime | None
 ) -> list[int]:
     params = [now, code, Blobs.of_blobs(keys), Int2s.of(serials)]
     cur = await conn.execute(_FREE, params, prepare=True, binary=True)

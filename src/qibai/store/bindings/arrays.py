@@ -123,6 +123,11 @@ class Texts(PgArray):
         return cls.of_blobs([None if text is None else text.encode() for text in strings])
 
 
+def literal(blobs: Sequence[bytes]) -> str:
+    """Return a bytea[] as text: arrays of arrays of several lengths do not exist in binary."""
+    return "{" + ",".join(f'"\\\\x{blob.hex()}"' for blob in blobs) + "}"
+
+
 def _register() -> None:
     for kind in (Int2s, Int4s, Int8s, Instants, Bools, Blobs, Texts):
 

@@ -38,8 +38,9 @@ CHUNK: Final = 1_000  # items in one commit
 _BREATH: Final = 64  # items prepared before others on the event loop have their turn
 
 _FULL: Final = "QB003"
+_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SQL: Final = load("bindings")
-_RELOAD, _CONFLICT, _REPLAY, _MISMATCH = range(4)
+_RELOAD, _CONFLICT, _REPLAY, _MISMATCH, _DONE = range(5)
 Result = Bound | QibaiError
 
 
@@ -50,13 +51,14 @@ async def bind_many(
     codes: Sequence[TenantCode] | Entitlement,
     items: Sequence[BindItem],
     *,
-    now: datetime,
+    now: datetime | None = None,
     quarantine: timedelta,
 ) -> list[Result]:
     """Bind each item and return its ``Bound``, or its error, at its place; what is returned is committed.
 
     ``conn`` is in autocommit mode, no transaction open. ``codes`` are the tenant's, or, in production, its
-    entitlement: then nothing is bound that rules or quotas forbid at the moment of the commit. An item's
+    entitlement: then nothing is bound that rules or quotas forbid at the moment of the commit. The database's
+    clock decides; ``now`` stands in for that clock in tests. An item's
     error is PolicyRefused, QuotaExceeded, NoCodes, NoCodeForProvince, NumberNotOwned, NumberTaken,
     PoolExhausted, MiddleNumberAsParty or
     IdempotencyMismatch. Raise StoreUnavailable when the database did not answer (each item
@@ -76,7 +78,7 @@ class Binder:
         tenant_id: int,
         codes: Sequence[TenantCode] | Entitlement,
         *,
-        now: datetime,
+        now: datetime | None,
         quarantine: timedelta,
     ) -> None:
         if not conn.autocommit:
@@ -205,7 +207,10 @@ class Binder:
             else:
                 raise
         else:
-            self._answer(batch, rows)
+            made = _UNIX_EPOCH  # of nothing: no item is bound unless the last row says when
+            if rows[-1][0] == _DONE:
+                made += timedelta(microseconds=rows.pop()[3])
+            self._answer(batch, rows, made)
             if batch.counted and rows:
                 await self._give_back(batch, rows)
 
@@ -240,7 +245,7 @@ class Binder:
             draft.id = 0
         self._again += batch.drafts
 
-    def _answer(self, batch: Batch, rows: list[Any]) -> None:
+    def _answer(self, batch: Batch, rows: list[Any], made: datetime) -> None:
         if rows and rows[0][0] == _RELOAD:
             self._epoch = learn_epoch(self._keyring, Epoch(rows[0][2], rows[0][3]))
             self._try_again(batch)
@@ -249,7 +254,7 @@ class Binder:
         for draft in batch.drafts:
             row = failed.get(draft.id)
             if row is None:
-                self._results[draft.place] = Bound(self._binding(draft))
+                self._results[draft.place] = Bound(self._binding(draft, made))
             elif row[0] == _CONFLICT:
                 self._conflicts.append(draft)
             elif row[0] == _REPLAY:
@@ -279,7 +284,7 @@ class Binder:
             binding = found.get(id)
             self._results[place] = BindingNotFound() if binding is None else Bound(binding, replayed=True)
 
-    def _binding(self, draft: Draft) -> Binding:
+    def _binding(self, draft: Draft, made: datetime) -> Binding:
         item = draft.item
         code = Code(draft.code)
         return Binding(
@@ -295,7 +300,7 @@ class Binder:
             y=None if draft.y is None else Number700(code, draft.y),
             max_call_s=item.max_call_s,
             messages=item.messages,
-            created_at=self._now.astimezone(UTC),
+            created_at=made.astimezone(UTC),
             expires_at=item.expires_at.astimezone(UTC),
             released_at=None,
             source=item.parties,

@@ -17,6 +17,7 @@ from qibai.core.errors import (
     BindingEnded,
     BindingNotFound,
     GroupSizeWrong,
+    LifetimeWrong,
     MiddleNumberAsParty,
     ModeMismatch,
     NumberTaken,
@@ -42,10 +43,11 @@ _ARBITER: Final = {
 
 
 class BindingEditor:
-    """Changes to bindings of one tenant at the instant ``now``.
+    """Changes to bindings of one tenant, each at the instant when it holds the binding and its pairs.
 
     Every method returns the binding as it is afterwards, committed, and raises BindingNotFound, BindingEnded
-    or StoreUnavailable; ``conn`` is in autocommit mode.
+    or StoreUnavailable; ``conn`` is in autocommit mode. The instant is by the database's clock; ``now``
+    stands in for that clock in tests.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class BindingEditor:
         keyring: Keyring,
         tenant_id: int,
         *,
-        now: datetime,
+        now: datetime | None = None,
         quarantine: timedelta,
         entitlement: Entitlement | None = None,
     ) -> None:
@@ -65,7 +67,7 @@ class BindingEditor:
         self._stale: int | None = None
 
     async def extend(self, code: int, id: int, expires_at: datetime) -> Binding:
-        """Let the binding end at ``expires_at`` (later or earlier than it would have)."""
+        """Let the binding end at ``expires_at``, later or earlier than it would have. Raise LifetimeWrong."""
         return await persist(self._extend, code, id, expires_at)
 
     async def change_party(
@@ -96,6 +98,8 @@ class BindingEditor:
         async with self._locked(code, id) as (row, refusal):
             if refusal is not None and expires_at > row.binding.expires_at:
                 raise refusal
+            if expires_at <= row.moment:
+                raise LifetimeWrong("the end must lie in the future", field="expires_at")
             await row.run("set_expiry", expires_at=expires_at)
             await row.run("move_quota", **row.counted, expires_at=expires_at)
             for number, parties in row.callers():
@@ -153,12 +157,16 @@ class BindingEditor:
             if found is None:
                 raise BindingNotFound
             binding = from_row(found, self._keyring)
-            if binding.status(self._now) is not Status.ACTIVE:
+            if binding.released_at is not None:
                 raise BindingEnded
             common = {**key, "now": self._now, "quarantine": self._quarantine}
+            row = _Row(self._conn, self._keyring, epoch, binding, common, by_next=by_next)
+            await row.hold()
+            if binding.status(row.moment) is not Status.ACTIVE:
+                raise BindingEnded
             serials = {binding.x.serial, binding.far.serial}
             refusal = None if codes is None else codes.refused_change(code, serials)
-            yield _Row(self._conn, self._keyring, epoch, binding, common, by_next=by_next), refusal
+            yield row, refusal
 
     async def _is_current(self, version: int | None) -> bool:
         """Whether the rights are of this version, which they remain until the transaction ends."""
@@ -190,6 +198,31 @@ class _Row:
         self._conn, self._keyring, self._epoch, self._by_next = conn, keyring, epoch, by_next
         self._common = common
         self._aad = binding_aad(binding.code, binding.id)
+
+    @property
+    def moment(self) -> datetime:
+        """The time that decides, once ``hold`` has set it."""
+        at: datetime = self._common["now"]
+        return at
+
+    async def hold(self) -> None:
+        """Hold the pairs too, then read the clock. Raise StoreUnavailable when pairs are missing."""
+        binding = self.binding
+        parties, x, far = binding.parties, binding.x.serial, binding.far.serial
+        pairs = sorted([(x, self.key(party)) for party in parties.near] + [(far, self.key(parties.b))])
+        params = {
+            "serials": Int2s.of([serial for serial, _ in pairs]),
+            "keys": Blobs.of_blobs([key for _, key in pairs]),
+            "by_next": self._by_next,
+        }
+        cur = await self._conn.execute(_SQL["moment"], self._common | params, binary=True)
+        found = await cur.fetchone()
+        if found is None:
+            raise StoreUnavailable
+        self._common["now"] = found[1].astimezone(UTC)
+        # Whose time is over may have lost pairs to others already.
+        if found[0] < len(pairs) and binding.status(self.moment) is Status.ACTIVE:
+            raise StoreUnavailable("the binding's routes are incomplete")
 
     async def run(self, name: str, **params: Any) -> tuple[int, Any]:
         """Run a statement; how many rows it touched, and the first value that it returned."""

@@ -1,17 +1,18 @@
 """The codes that a tenant's numbers may be drawn from just now, and why others may not."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from qibai.core.errors import NoCodeForProvince, NoCodes, NumberNotOwned, PolicyRefused, QibaiError
 from qibai.core.numbering import Code
 from qibai.core.pilot import CodeRights, Rule, Rules, pilot_time
 from qibai.store.bindings.model import BindItem
-from qibai.store.bindings.session import Connection
+from qibai.store.bindings.session import Connection, database_time
 from qibai.store.codes import TenantCode
 from qibai.store.standing import TenantCodes, read_tenant
 
+_FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 _NOTHING: Final[Container[int]] = frozenset()
 
 
@@ -19,6 +20,7 @@ class CodeSet:
     """Open codes by province. ``version`` None: nobody keeps watch over changes, as in tests of the store."""
 
     version: int | None = None
+    until: datetime | None = None  #: when rules say something else by themselves; None: never
     quotas = False
     existing = False  #: old middle numbers serve: no party may be one
 
@@ -73,6 +75,8 @@ class RuledCodes(CodeSet):
         self.version, self.quotas, self.existing = known.version, known.quotas, known.existing
         began = pilot_time(now)
         self._span = began, rules.same_until((rights.standing for rights in _distinct(known.rights)), now)
+        if self._span[1] < _FOREVER:
+            self.until = datetime.fromtimestamp(now + self._span[1] - began, UTC)
 
     def _where(self, code: int, rights: CodeRights) -> Iterable[str]:
         """Where the carrier has opened it; without the pilot's calendar also where the operator says."""
@@ -138,13 +142,20 @@ class Entitlement:
         self._tenant_id, self._rules = tenant_id, rules
         self._known: TenantCodes | None = None
         self._codes: RuledCodes | None = None
+        self._ahead = timedelta()  # the database's clock against this machine's
 
-    async def codes(self, conn: Connection, now: datetime, *, not_version: int | None = None) -> RuledCodes:
-        """The codes at ``now``; read anew if they are of ``not_version``. Raise StoreUnavailable."""
-        at = now.timestamp()
+    async def codes(
+        self, conn: Connection, now: datetime | None = None, *, not_version: int | None = None
+    ) -> RuledCodes:
+        """The codes at ``now`` (None: by the database's clock); read anew if they are of ``not_version``.
+
+        Raise StoreUnavailable.
+        """
         if self._known is None or self._known.version == not_version:
             self._known = await read_tenant(conn, self._tenant_id)
+            self._ahead = await database_time(conn) - datetime.now(UTC)
             self._codes = None
+        at = (now or datetime.now(UTC) + self._ahead).timestamp()
         if self._codes is None or not self._codes.holds(at):
             self._codes = RuledCodes(self._known, self._rules, at)
         return self._codes

@@ -68,6 +68,13 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The real numbers. Raise SealBroken when the key file is not this database's."""
         return self.source if isinstance(self.source, Parties) else self._opened
 
+    @property
+    def sealed(self) -> Sealed:
+        """The real numbers as the row that was read has them. Raise ValueError for one that was not read."""
+        if isinstance(self.source, Parties):
+            raise ValueError("this binding does not come from a row")
+        return self.source
+
     @cached_property
     def _opened(self) -> Parties:
         source = self.source

@@ -1,7 +1,7 @@
 """Reading bindings: one, many, a page, all of a number."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from qibai.core.binding import Messages, Mode, Scene, Status
@@ -10,7 +10,7 @@ from qibai.core.ids import format_id, parse_id
 from qibai.core.numbering import Code, Msisdn, Number700
 from qibai.store.bindings.arrays import Int4s, Int8s
 from qibai.store.bindings.model import Binding, NumberPair, Page, Sealed
-from qibai.store.bindings.session import Connection
+from qibai.store.bindings.session import Connection, database_time
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.routes import TO_GROUP
@@ -18,6 +18,7 @@ from qibai.store.statements import load
 
 _SQL: Final = load("bindings")
 MAX_PAGE: Final = 1_000
+_CHANGE_LASTS: Final = timedelta(minutes=2)  #: longer than any transaction of ours
 
 
 def from_row(row: Sequence[Any], keyring: Keyring) -> Binding:
@@ -65,6 +66,23 @@ async def get(conn: Connection, keyring: Keyring, tenant_id: int, code: int, id:
     if not found:
         raise BindingNotFound
     return found[code, id]
+
+
+async def read(
+    conn: Connection, keyring: Keyring, tenant_id: int, code: int, id: int
+) -> tuple[Binding, datetime]:
+    """One binding, and the time by the database's clock at which it is so. Raise as ``get``.
+
+    A binding that has only just expired may be held by somebody who prolongs it and has not committed: this
+    waits for them, so that whoever reads "expired" never reads "active" later.
+    """
+    binding = await get(conn, keyring, tenant_id, code, id)
+    now = await database_time(conn)
+    if binding.released_at is None and now - _CHANGE_LASTS < binding.expires_at <= now:
+        with own_errors():
+            await conn.execute(_SQL["settle"], {"code": code, "id": id})
+        binding = await get(conn, keyring, tenant_id, code, id)
+    return binding, now
 
 
 async def list_bindings(

@@ -1,14 +1,14 @@
 """Ending bindings: two round trips for any number of them, all alike, however often they are asked for."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import psycopg
 
 from qibai.core.binding import Status
 from qibai.core.errors import BindingNotFound, QibaiError, StoreUnavailable
-from qibai.store.bindings.arrays import Blobs, Int2s, Int4s, Int8s
+from qibai.store.bindings.arrays import Blobs, Int2s, Int4s, Int8s, Texts, literal
 from qibai.store.bindings.model import Binding, Released
 from qibai.store.bindings.query import get_many
 from qibai.store.bindings.session import ATTEMPTS, Connection, Epoch, fetch_epoch, likely_epoch, persist
@@ -17,6 +17,8 @@ from qibai.store.statements import load
 
 _SQL: Final = load("bindings")
 _CHANGED: Final = "QB001"
+_RELOAD: Final = 0  # outcomes of the database's release_many
+_EXPIRED: Final = 3
 CHUNK: Final = 1_000
 
 BindingId = tuple[int, int]  #: code, id
@@ -28,12 +30,13 @@ async def release_many(
     tenant_id: int,
     ids: Sequence[BindingId],
     *,
-    now: datetime,
+    now: datetime | None = None,
     quarantine: timedelta,
 ) -> list[Released | QibaiError]:
-    """End each binding at ``now``; its pairs go into quarantine. Per item: when it ended, or BindingNotFound.
+    """End each binding now; its pairs go into quarantine. Per item: when it ended, or BindingNotFound.
 
-    A binding that was released before keeps the time of then, an expired one its expiry. What is returned is
+    "Now" is the database's clock once the bindings are held; ``now`` stands in for that clock in tests. A
+    binding that was released before keeps the time of then, an expired one its expiry. What is returned is
     committed; ``conn`` is in autocommit mode. Raise StoreUnavailable.
     """
     results: list[Released | QibaiError] = []
@@ -51,7 +54,7 @@ async def release(
     code: int,
     id: int,
     *,
-    now: datetime,
+    now: datetime | None = None,
     quarantine: timedelta,
 ) -> Released:
     """End one binding, see ``release_many``. Raise BindingNotFound, StoreUnavailable."""
@@ -67,54 +70,57 @@ async def _release(
     tenant_id: int,
     ids: Sequence[BindingId],
     *,
-    now: datetime,
+    now: datetime | None,
     quarantine: timedelta,
 ) -> list[Released | QibaiError]:
     for _ in range(ATTEMPTS):
         found = await get_many(conn, keyring, tenant_id, sorted(set(ids)))
-        active = {id: row for id, row in found.items() if row.status(now) is Status.ACTIVE}
-        if not active or await persist(
-            end_active, conn, keyring, tenant_id, active, now=now, quarantine=quarantine
-        ):
-            return [_result(found.get(id), now, id in active) for id in ids]
+        answers = {
+            id: Released(*id, Status.RELEASED, row.released_at)
+            for id, row in found.items()
+            if row.released_at is not None
+        }
+        left = {id: row for id, row in found.items() if row.released_at is None}
+        ended = (
+            await persist(end_many, conn, keyring, tenant_id, left, now=now, quarantine=quarantine)
+            if left
+            else {}
+        )
+        if ended is not None:
+            answers |= ended
+            return [answers.get(id) or BindingNotFound() for id in ids]
     raise StoreUnavailable("these bindings keep changing; try again")
 
 
-def _result(binding: Binding | None, now: datetime, ended: bool) -> Released | QibaiError:
-    if binding is None:
-        return BindingNotFound()
-    if ended:
-        return Released(binding.code, binding.id, Status.RELEASED, now)
-    if binding.released_at is not None:
-        return Released(binding.code, binding.id, Status.RELEASED, binding.released_at)
-    return Released(binding.code, binding.id, Status.EXPIRED, binding.expires_at)
-
-
-async def end_active(
+async def end_many(
     conn: Connection,
     keyring: Keyring,
     tenant_id: int,
-    active: dict[BindingId, Binding],
+    bindings: dict[BindingId, Binding],
     *,
-    now: datetime,
+    now: datetime | None,
     quarantine: timedelta,
-) -> bool:
-    """End bindings that were read as active; False when they must be read again."""
+) -> dict[BindingId, Released] | None:
+    """End those that are live once all are held; None when they must be read again."""
     epoch = likely_epoch(keyring)
-    params = _parameters(keyring, epoch, active)
+    params = _parameters(keyring, epoch, bindings)
     params |= {"now": now, "quarantine": quarantine, "tenant": tenant_id}
     params |= {"write": epoch.write, "extra": epoch.extra}
     try:
         cur = await conn.execute(_SQL["release_many"], params, prepare=True, binary=True)
-        row = await cur.fetchone()
+        (outcome, _, _, at), *over = await cur.fetchall()
     except psycopg.Error as exc:
         if exc.sqlstate == _CHANGED:
-            return False
+            return None
         raise
-    if row is not None and row[0]:
-        return True
-    await fetch_epoch(conn, keyring)
-    return False
+    if outcome == _RELOAD:
+        await fetch_epoch(conn, keyring)
+        return None
+    answers = {id: Released(*id, Status.RELEASED, at.astimezone(UTC)) for id in bindings}
+    for outcome, code, id, at in over:
+        status = Status.EXPIRED if outcome == _EXPIRED else Status.RELEASED
+        answers[code, id] = Released(code, id, status, at.astimezone(UTC))
+    return answers
 
 
 def _parameters(keyring: Keyring, epoch: Epoch, active: dict[BindingId, Binding]) -> dict[str, Any]:
@@ -128,10 +134,14 @@ def _parameters(keyring: Keyring, epoch: Epoch, active: dict[BindingId, Binding]
         routes += [(code, x, epoch.keys(keyring, party)[0], id) for party in parties.near]
         routes.append((code, binding.far.serial, epoch.keys(keyring, parties.b)[0], id))
     routes.sort()
+    sealed = [binding.sealed for binding in bindings]
     return {
         "codes": Int4s.of([binding.code for binding in bindings]),
         "ids": Int8s.of([binding.id for binding in bindings]),
         "near": Int4s.of(near),
+        "a": Blobs.of_blobs([one.a for one in sealed]),
+        "b": Blobs.of_blobs([one.b for one in sealed]),
+        "members": Texts.of_strings([literal(one.members) if one.members else None for one in sealed]),
         "route_codes": Int4s.of([row[0] for row in routes]),
         "route_serials": Int2s.of([row[1] for row in routes]),
         "route_keys": Blobs.of_blobs([row[2] for row in routes]),

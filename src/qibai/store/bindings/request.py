@@ -8,7 +8,7 @@ from typing import Any, Final
 from qibai.core.binding import Messages, Scene
 from qibai.core.entropy import Entropy
 from qibai.store.bindings.allocate import Draft, Pool
-from qibai.store.bindings.arrays import Blobs, Instants, Int2s, Int4s, Int8s, PgArray, Texts
+from qibai.store.bindings.arrays import Blobs, Instants, Int2s, Int4s, Int8s, PgArray, Texts, literal
 from qibai.store.bindings.session import Epoch
 from qibai.store.keys import Keyring
 from qibai.store.routes import FROM_GROUP, NO_MESSAGES, TO_GROUP
@@ -19,14 +19,14 @@ _ARRAYS: Final = 34
 
 def _statement(tenant: str) -> str:
     return f"""SELECT outcome, id, other_code, other_id
-FROM bind_many(%s, %s, {tenant}, %s::integer, %s::integer, {", ".join(["%s"] * _ARRAYS)})"""  # noqa: S608
+FROM bind_many(%s::timestamptz, %s, {tenant}, %s::integer, %s::integer, {", ".join(["%s"] * _ARRAYS)})"""  # noqa: S608
 
 
-_GATE: Final = "standing_gate(%s::integer, %s::bigint)"
+_GATE: Final = "standing_gate(%s::integer, %s::bigint, %s::timestamptz)"
 STATEMENT: Final = _statement("%s::integer")
 #: The same, if no right has changed since it was read; and for tenants with quotas.
 GATED: Final = _statement(_GATE)
-COUNTED: Final = _statement(f"quota_take({_GATE}, %s, %s, %s, %s)")
+COUNTED: Final = _statement(f"quota_take({_GATE}, %s::timestamptz, %s, %s, %s)")
 GIVE: Final = "SELECT quota_give(%s::integer, %s, %s, %s)"
 _SCENES: Final = {scene: scene.value for scene in Scene}
 _MESSAGES: Final = {messages: messages.value for messages in Messages}
@@ -103,13 +103,13 @@ class Batch:
         """Whether quotas count these."""
         return self._pool.codes.quotas
 
-    def query(self, tenant_id: int, now: datetime, quarantine: timedelta) -> tuple[str, list[Any]]:
+    def query(self, tenant_id: int, now: datetime | None, quarantine: timedelta) -> tuple[str, list[Any]]:
         """The statement that binds, and what it takes."""
         codes = self._pool.codes
         statement = STATEMENT
         tenant: list[Any] = [tenant_id]
         if codes.version is not None:
-            statement, tenant = GATED, [tenant_id, codes.version]
+            statement, tenant = GATED, [tenant_id, codes.version, codes.until]
         if codes.quotas:
             statement, tenant = COUNTED, [*tenant, now, *counted(self.drafts)]
         return statement, [
@@ -153,17 +153,12 @@ def _bindings(drafts: Sequence[Draft]) -> list[PgArray]:
         ),
         Blobs.of_blobs([draft.b_blob for draft in drafts]),
         Texts.of_strings(
-            [_literal(draft.near_blobs) if many else None for draft, many in zip(drafts, group, strict=True)]
+            [literal(draft.near_blobs) if many else None for draft, many in zip(drafts, group, strict=True)]
         ),
         Int4s.of([item.max_call_s for item in items]),
         Texts.of_strings([_MESSAGES[item.messages] for item in items]),
         Instants.of_times([item.expires_at for item in items]),
     ]
-
-
-def _literal(blobs: Sequence[bytes]) -> str:
-    """A bytea[] as text: arrays of arrays of several lengths do not exist in binary."""
-    return "{" + ",".join(f'"\\\\x{blob.hex()}"' for blob in blobs) + "}"
 
 
 def _routes(drafts: Sequence[Draft]) -> list[PgArray]:

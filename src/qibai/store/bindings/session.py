@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -11,6 +12,7 @@ from psycopg import errors
 
 from qibai.core.errors import StoreUnavailable
 from qibai.core.numbering import Msisdn
+from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 
 Connection = psycopg.AsyncConnection[Any]
@@ -58,6 +60,15 @@ async def fetch_epoch(conn: Connection, keyring: Keyring) -> tuple[Epoch, bool]:
     row = await cur.fetchone()
     assert row is not None  # noqa: S101  # a function that returns one row
     return learn_epoch(keyring, Epoch(row[0], row[1])), row[2]
+
+
+async def database_time(conn: Connection) -> datetime:
+    """Return what the database's clock says. Raise StoreUnavailable."""
+    with own_errors():
+        row = await (await conn.execute("SELECT clock_timestamp()", binary=True)).fetchone()
+    assert row is not None  # noqa: S101  # a statement that returns one row
+    at: datetime = row[0]
+    return at.astimezone(UTC)
 
 
 async def persist(attempt: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -6,7 +6,7 @@ now: nobody is to be reached whose order is over, or who left it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from qibai.core.binding import Status
@@ -14,8 +14,8 @@ from qibai.core.errors import StoreUnavailable
 from qibai.core.existing import OldParties
 from qibai.store.bindings import Binding
 from qibai.store.bindings.query import get_many
-from qibai.store.bindings.release import end_active
-from qibai.store.bindings.session import Connection, Epoch, fetch_epoch, persist
+from qibai.store.bindings.release import end_many
+from qibai.store.bindings.session import Connection, Epoch, database_time, fetch_epoch, persist
 from qibai.store.existing.keys import pair_key
 from qibai.store.existing.model import BATCH
 from qibai.store.existing.run import Step
@@ -57,7 +57,7 @@ class RollBack:
             step("rolled back", self.result.gone_on + self.result.ended, None)
 
     async def _batch(self, after: int) -> tuple[int | None, int, int]:
-        conn, now = self._conn, datetime.now(UTC)
+        conn = self._conn
         async with conn.transaction():
             await conn.execute(_SQL["pin_plans"])
             epoch, _ = await fetch_epoch(conn, self._keyring)
@@ -69,6 +69,7 @@ class RollBack:
             await conn.execute(
                 _SQL["lock_new"], {"codes": [id[0] for id in ids], "ids": [id[1] for id in ids]}
             )
+            now = await database_time(conn)  # the 700 bindings are held
             found = await get_many(conn, self._keyring, self._tenant_id, ids)
             live = {id: one for id, one in found.items() if one.status(now) is Status.ACTIVE}
             parties = [self._parties(row) for row in rows]
@@ -77,10 +78,10 @@ class RollBack:
             ]
             if live:
                 quarantine = self._quarantine
-                done = await end_active(
+                done = await end_many(
                     conn, self._keyring, self._tenant_id, live, now=now, quarantine=quarantine
                 )
-                if not done:  # cannot be: they are locked, and the hash keys stay until the commit
+                if done is None:  # cannot be: they are locked, and the hash keys stay until the commit
                     raise StoreUnavailable("these bindings keep changing; try again")
             await self._write(rows, parties, ended, epoch)
         gone_on = sum(end is None for end in ended)

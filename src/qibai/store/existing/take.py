@@ -5,7 +5,7 @@ Stopped anywhere, a batch is done whole or not at all; what was taken over befor
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from psycopg.errors import UniqueViolation
@@ -26,7 +26,7 @@ from qibai.store.bindings import BindItem, Bound, Entitlement
 from qibai.store.bindings.allocate import Draft
 from qibai.store.bindings.arrays import Blobs, Int2s, Int4s, Int8s
 from qibai.store.bindings.bind import Binder
-from qibai.store.bindings.session import Connection, fetch_epoch, persist
+from qibai.store.bindings.session import Connection, database_time, fetch_epoch, persist
 from qibai.store.existing.draft import OldDraft, draft
 from qibai.store.existing.known import Known, Moment, forget_free, known_pairs, with_middle_party
 from qibai.store.existing.model import Counts, Migration, Terms
@@ -102,14 +102,14 @@ class Taker:
 
     async def _batch(self, conn: Connection, number: int, lines: Sequence[OldLine | BadOldLine]) -> Taken:
         taken = Taken()
-        now = datetime.now(UTC)
         async with conn.transaction():
             epoch, by_next = await fetch_epoch(conn, self._keyring)
+            now = await database_time(conn)
             lines = await self._unchecked(conn, lines, taken)
             moment = Moment(now, epoch, by_next)
             drafts = self._drafts(lines, moment, taken)
             drafts = await self._sort_out(conn, drafts, moment, taken)
-            await self._bind(conn, drafts, now)
+            await self._bind(conn, drafts)
             await self._write(conn, drafts, moment)
             self._count(drafts, taken)
             await self._note(conn, number, taken)
@@ -195,7 +195,7 @@ class Taker:
             return None
         return first
 
-    async def _bind(self, conn: Connection, drafts: Sequence[OldDraft], now: datetime) -> None:
+    async def _bind(self, conn: Connection, drafts: Sequence[OldDraft]) -> None:
         if self._terms.old_only:
             return
         wanted = [one for one in drafts if one.movable]
@@ -206,7 +206,7 @@ class Taker:
             self._keyring,
             self._migration.tenant_id,
             self._entitlement,
-            now=now,
+            now=None,
             quarantine=self._terms.quarantine,
         )
         items: list[BindItem] = [one.item(self._terms) for one in wanted]

@@ -58,6 +58,13 @@ SELECT callee FROM route
 WHERE code = %(code)s AND serial = %(serial)s AND caller_key = %(key)s AND binding_id = %(id)s AND ends_at > %(now)s
 FOR UPDATE;
 
+-- name: moment
+SELECT pairs, moment
+FROM binding_moment(%(now)s::timestamptz, %(code)s, %(id)s, %(serials)s, %(keys)s, %(by_next)s);
+
+-- name: settle
+SELECT FROM binding WHERE code = %(code)s AND id = %(id)s FOR SHARE;
+
 -- name: set_expiry
 UPDATE binding SET expires_at = %(expires_at)s WHERE code = %(code)s AND id = %(id)s;
 
@@ -97,9 +104,10 @@ SET caller_key = excluded.caller_key, next_key = excluded.next_key, binding_id =
 WHERE r.free_at <= %(now)s OR r.binding_id = excluded.binding_id;
 
 -- name: release_many
-SELECT quota_released(%(tenant)s::integer, %(codes)s, %(ids)s,
-    release_many(%(now)s, %(quarantine)s, release_gate(%(tenant)s::integer), %(write)s::integer, %(extra)s::integer,
-                 %(codes)s, %(ids)s, %(near)s, %(route_codes)s, %(route_serials)s, %(route_keys)s, %(route_ids)s));
+SELECT outcome, code_, id_, at
+FROM release_many(%(now)s::timestamptz, %(quarantine)s, release_gate(%(tenant)s::integer), %(write)s::integer,
+                  %(extra)s::integer, %(codes)s, %(ids)s, %(near)s, %(a)s, %(b)s, %(members)s,
+                  %(route_codes)s, %(route_serials)s, %(route_keys)s, %(route_ids)s);
 
 -- name: replays
 SELECT key, request, code, binding_id FROM idempotency WHERE tenant_id = %(tenant)s AND key = ANY(%(keys)s);
