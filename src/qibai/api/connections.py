@@ -9,6 +9,7 @@ from typing import Any, Final
 import psycopg
 
 from qibai.core.errors import StoreUnavailable
+from qibai.store.failures import UNAVAILABLE
 
 BACK_OFF_S: Final = 0.25
 Connection = psycopg.AsyncConnection[Any]
@@ -50,6 +51,14 @@ class Connections:
             if conn is not None:
                 await conn.close()
             raise StoreUnavailable from None
+        except UNAVAILABLE:
+            if conn is not None:
+                await conn.close()
+            raise StoreUnavailable from None
+        except StoreUnavailable:  # the server is no longer what it was when the connection was made
+            if conn is not None:
+                await conn.close()
+            raise
         finally:
             if conn is not None and conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                 await conn.close()

@@ -2,10 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import psycopg
+from psycopg import errors
 
 from qibai.core.errors import SchemaError, StoreUnavailable
+
+#: No answer: the server is away, starts, stops, or is a standby now (SQLSTATE 25006). Whoever meets it drops
+#: the connection and asks again: the data is not to blame. Deadlocks and serialization failures are among
+#: these errors. Whoever can try those again at once catches them first.
+UNAVAILABLE: Final = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    errors.ReadOnlySqlTransaction,
+    errors.IdleInTransactionSessionTimeout,
+)
 
 
 @contextmanager
@@ -18,5 +30,5 @@ def own_errors() -> Iterator[None]:
         yield
     except psycopg.errors.UndefinedTable:
         raise SchemaError from None
-    except (psycopg.OperationalError, psycopg.InterfaceError):
+    except UNAVAILABLE:
         raise StoreUnavailable from None

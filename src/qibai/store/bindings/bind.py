@@ -29,7 +29,7 @@ from qibai.store.bindings.request import GIVE, Batch, counted
 from qibai.store.bindings.session import ATTEMPTS, Connection, Epoch, learn_epoch, likely_epoch
 from qibai.store.codes import TenantCode
 from qibai.store.existing.numbers import middle_numbers
-from qibai.store.failures import own_errors
+from qibai.store.failures import UNAVAILABLE, own_errors
 from qibai.store.keys import Keyring
 from qibai.store.standing import STALE, read_version
 from qibai.store.statements import load
@@ -193,7 +193,7 @@ class Binder:
             if self._failures > ATTEMPTS:
                 raise
             self._try_again(batch)
-        except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+        except UNAVAILABLE as exc:
             if not any(isinstance(result, Bound) for result in self._results.values()):
                 raise StoreUnavailable from exc
             for draft in batch.drafts:

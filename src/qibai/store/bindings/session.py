@@ -12,7 +12,7 @@ from psycopg import errors
 
 from qibai.core.errors import StoreUnavailable
 from qibai.core.numbering import Msisdn
-from qibai.store.failures import own_errors
+from qibai.store.failures import UNAVAILABLE, own_errors
 from qibai.store.keys import Keyring
 
 Connection = psycopg.AsyncConnection[Any]
@@ -80,6 +80,6 @@ async def persist(attempt: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P
             if not left:
                 raise
             await asyncio.sleep(random.random() / 50)  # noqa: S311  # lets the other one finish
-        except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+        except UNAVAILABLE as exc:
             raise StoreUnavailable from exc
     raise AssertionError
