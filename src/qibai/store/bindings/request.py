@@ -109,7 +109,7 @@ class Batch:
         statement = STATEMENT
         tenant: list[Any] = [tenant_id]
         if codes.version is not None:
-            statement, tenant = GATED, [tenant_id, codes.version, codes.until]
+            statement, tenant = GATED, [tenant_id, codes.version, codes.until if now is None else None]
         if codes.quotas:
             statement, tenant = COUNTED, [*tenant, now, *counted(self.drafts)]
         return statement, [
