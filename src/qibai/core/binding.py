@@ -68,11 +68,8 @@ class Status(StrEnum):
 
 
 def status_at(now: datetime, *, expires_at: datetime, released_at: datetime | None) -> Status:
-    """The status at ``now``: expiry takes effect at the instant it is due, without any job.
-
-    What was released is released, whatever the reader's clock says: another clock gave that time.
-    """
-    if released_at is not None:
+    """The status at ``now``: expiry takes effect at the instant it is due, without any job."""
+    if released_at is not None and released_at <= now:
         return Status.RELEASED
     return Status.EXPIRED if expires_at <= now else Status.ACTIVE
 

@@ -104,6 +104,9 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return self.x if self.y is None else self.y
 
     def status(self, now: datetime) -> Status:
+        """Return the status at ``now``; what was released is released, whatever that clock says."""
+        if self.released_at is not None:
+            return Status.RELEASED
         return status_at(now, expires_at=self.expires_at, released_at=self.released_at)
 
     def __repr__(self) -> str:
