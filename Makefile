@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help setup setup-tests demo test check bench fuzz lock clean
+.PHONY: help setup setup-tests demo test test-later check bench fuzz lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,15 @@ demo: setup  ## start the platform, place a call through a 700 number, show both
 
 test: setup-tests  ## run every test, TEST_WORKERS files at once (default 2)
 	@$(PY) -m pytest -n $${TEST_WORKERS:-2} --dist loadfile
+
+# What asks the date: rules and units, bindings, papers, messages, calls, the pages of the docs.
+LATER_FILES ?= tests/unit tests/property/test_pilot_life.py tests/integration/test_api_bindings.py \
+	tests/integration/test_cli_resources.py tests/integration/test_code_files.py tests/integration/test_standing.py \
+	tests/integration/test_cmpp_server.py tests/integration/test_smpp_node_centre.py tests/e2e/test_smpp.py \
+	tests/e2e/test_cmpp_smpp.py tests/e2e/test_trace_call.py
+
+test-later: setup-tests  ## run every test with the clock 400 days ahead (LATER=+40d: by so much; LATER_PART=1: a part)
+	@scripts/later $(PY) -m pytest -n $${TEST_WORKERS:-2} --dist loadfile $(if $(LATER_PART),$(LATER_FILES))
 
 check: setup-tests  ## lint, format, types, import rules
 	@$(PY) -m ruff check .

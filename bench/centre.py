@@ -35,6 +35,7 @@ class Centre(asyncio.Protocol):
         self._done = asyncio.Event()
         self._receipts: set[int] = set()
         self.refused = 0
+        self._today = time.strftime("%y%m%d%H%M")
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -76,7 +77,8 @@ class Centre(asyncio.Protocol):
             id = f"{self._ids:x}"
             self._write(command | _RESPONSE, sequence, id.encode() + b"\0")
             text = (
-                f"id:{id} sub:001 dlvrd:001 submit date:2611240000 done date:2611240000 stat:DELIVRD err:000"
+                f"id:{id} sub:001 dlvrd:001 submit date:{self._today} done date:{self._today} "
+                "stat:DELIVRD err:000"
             )
             self._receipts.add(self._sequence + 1)
             self._deliver("13900000000", "700100000000000", 4, text.encode(), 0)

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,17 +17,17 @@ from typing import IO, Any
 
 import psycopg
 
-from qibai.config import Config, VoiceConfig, load
+from qibai.config import Config, load
 from qibai.core.ids import new_id
 from qibai.core.numbering import Code, Msisdn, Number700
 from qibai.store import tenants
 from qibai.store.embedded import EmbeddedPostgres
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.upgrade import upgrade
+from qibai.testing.ports import free_port
 
 FIRST_CODE = 10_000_000
 DEADLINE_S = 30.0
-MEDIA_PORTS = VoiceConfig().media_ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,20 +198,8 @@ FROM generate_series(%(first)s::bigint, %(last)s::bigint) i, generate_series(0, 
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free for UDP and TCP just now, and none of those for media."""
-    with contextlib.ExitStack() as stack:
-        ports = []
-        while len(ports) < count:
-            tcp = stack.enter_context(socket.socket())
-            tcp.bind(("127.0.0.1", 0))
-            port = tcp.getsockname()[1]
-            if port in MEDIA_PORTS:
-                continue
-            udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            with contextlib.suppress(OSError):
-                udp.bind(("127.0.0.1", port))
-                ports.append(port)
-        return ports
+    """Ports of 127.0.0.1 that this process alone uses."""
+    return [free_port("127.0.0.1") for _ in range(count)]
 
 
 @contextlib.contextmanager

@@ -26,15 +26,10 @@ from qibai.core.roles import Role
 from qibai.store import codes, resources, tenants
 from qibai.store.keys import Keyring
 from qibai.testing.clock import follow
+from qibai.testing.ports import free_port
 
 A, B, C = "+8613800138001", "+8613900139002", "+8613700137003"
 BIND = {"mode": "AXYB", "a": A, "b": B, "order_id": "order-1", "scene": "food"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(fact: Callable[[], object], seconds: float = 20.0) -> None:
@@ -74,7 +69,7 @@ class Api:
             home=home,
             node="test",
             store=StoreConfig(dsn=as_platform(dsn)),
-            api=ApiConfig(port=free_port(), workers=workers, **api),
+            api=ApiConfig(port=free_port("127.0.0.1", socket.SOCK_STREAM), workers=workers, **api),
             binding=BindingConfig(),
         )
         self.config.run_dir.mkdir(parents=True, exist_ok=True)

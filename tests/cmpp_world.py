@@ -30,12 +30,12 @@ from qibai.config import Config, MessageLink, MessagingConfig, StoreConfig
 from qibai.core.numbering import Code, Msisdn
 from qibai.messaging.gateway import Gateway
 from qibai.store.keys import Keyring
-from qibai.testing.platform import free_port
+from qibai.testing.ports import free_port, own_network
 from smpp_tools import password
 
 A, B, STRANGER = Msisdn("+8615273940618"), Msisdn("+8618640927351"), Msisdn("+8617391058264")
 X = Code(12345678).number(42)
-NORTH_AT, SOUTH_AT = "127.44.0.2", "127.44.0.3"
+NORTH_AT, SOUTH_AT = f"{own_network()}.44.2", f"{own_network()}.44.3"
 LONG = "订单已送达，请到门口取件。" * 25
 BOTH = pytest.mark.parametrize("version", [2, 3])
 _IDS = itertools.count(1)

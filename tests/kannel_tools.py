@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes, urlencode
 import aiohttp
 from aiohttp import web
 
+from qibai.testing.ports import free_port
 from smpp_tools import SECRET, eventually
 
 _CONFIG = """\
@@ -105,11 +106,7 @@ async def kannel(
     folder: Path, port: int, *, account: str = "peer", tls: bool = False
 ) -> AsyncIterator[Kannel]:
     """Kannel bound to our server on ``port``."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(4)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        admin, box, send, http = (one.getsockname()[1] for one in sockets)
+    admin, box, send, http = (free_port("127.0.0.1", socket.SOCK_STREAM) for _ in range(4))
     made = Kannel(folder, send, http)
 
     async def message(request: web.Request) -> web.Response:

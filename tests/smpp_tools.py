@@ -23,6 +23,12 @@ SECRET = "secret"
 _IDS = itertools.count(1)
 
 
+def receipt_dates() -> str:
+    """The dates in a receipt that a peer writes just now, in UTC."""
+    now = datetime.now(UTC)
+    return f"submit date:{now - timedelta(minutes=1):%y%m%d%H%M} done date:{now:%y%m%d%H%M}"
+
+
 async def eventually(holds: Callable[[], Any], what: str = "") -> Any:
     """Wait until ``holds`` gives something true, and return it."""
     async with asyncio.timeout(WAIT_S):

@@ -1,6 +1,5 @@
 """Calls through a platform of the test's own: numbers, routes in the store, agents, the check for leaks."""
 
-import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -24,10 +23,11 @@ from qibai.records.hangup import Hangup
 from qibai.store.keys import Keyring, binding_aad
 from qibai.testing.leaks import LeakChecker
 from qibai.testing.platform import Platform, free_port, listening, wait_for
+from qibai.testing.ports import media_ports, own_network
 from qibai.testing.sipp import Agent, Scenario, run
 
 #: Tests that run at once have addresses of their own, so that none sees another's packets.
-_NET = f"127.{os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw')}"
+_NET = own_network()
 HERE = f"{_NET}.0.10"
 CALLER_AT = f"{_NET}.21.1"
 CALLEE_AT = f"{_NET}.31.1"
@@ -50,7 +50,7 @@ def peers(callee_port: int) -> list[Peer]:
 def voice_config(home: Path, dsn: str, peers: list[Peer], **changes: Any) -> Config:
     """A platform on free ports of loopback."""
     host = changes.get("host", HERE)
-    port = free_port(host)
+    port, media = free_port(host), media_ports()
     wanted: dict[str, Any] = {
         "host": host,
         "udp_port": port,
@@ -58,6 +58,8 @@ def voice_config(home: Path, dsn: str, peers: list[Peer], **changes: Any) -> Con
         "ring_timeout_s": 2,
         "probe_interval_s": 0,
         "media_ng_port": free_port("127.0.0.1"),
+        "media_port_min": media[0],
+        "media_port_max": media[-1],
         "peers": peers,
     }
     return Config(

@@ -16,6 +16,7 @@ from qibai.core.numbering import Msisdn
 from qibai.testing.capture import Capture
 from qibai.testing.leaks import LeakChecker
 from qibai.testing.platform import free_port, listening, wait_for
+from qibai.testing.ports import own_network
 from qibai.testing.sipp import Scenario, run
 from smpp_tools import password
 from voice_tools import CALLEE_AT, CALLER_AT
@@ -23,7 +24,7 @@ from voice_tools import CALLEE_AT, CALLER_AT
 pytestmark = pytest.mark.voice
 
 A, B = Msisdn("+8615273940618"), Msisdn("+8618640927351")
-SOUTH_AT = "127.44.0.4"
+SOUTH_AT = f"{own_network()}.44.4"
 
 
 @pytest.fixture

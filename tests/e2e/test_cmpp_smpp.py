@@ -13,7 +13,7 @@ from cmpp_octets import (
 from cmpp_world import NORTH_AT, SOUTH_AT, A, B, X, deliver, reports, submit, texts, told, up, world
 from gateway_tools import until
 from qibai.store.keys import Keyring
-from smpp_tools import esme, smsc
+from smpp_tools import esme, receipt_dates, smsc
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,7 @@ async def test_from_cmpp_to_smpp_and_back(home: Path, dsn: str, keyring: Keyring
         assert (out["source_addr"], out["destination_addr"]) == (str(X), B.national)
         assert out["short_message"]["message"] == "到楼下了 12"
         addresses = {"source_addr": B.national, "destination_addr": str(X)}
-        receipt = (
-            "id:a0 sub:001 dlvrd:001 submit date:2611241600 done date:2611241601 stat:DELIVRD err:000 text:"
-        )
+        receipt = f"id:a0 sub:001 dlvrd:001 {receipt_dates()} stat:DELIVRD err:000 text:"
         north.send("deliver_sm", **addresses, esm_class=4, short_message={"message": receipt})
         await until(lambda: reports(south))
         assert (reports(south)[0]["about"], reports(south)[0]["stat"]) == (answer[:8], "DELIVRD")

@@ -20,7 +20,7 @@ from qibai.client import BindRequest, Client
 from qibai.store import dsn
 from qibai.store.keys import Keyring, binding_aad
 from qibai.testing.platform import free_port, listening, wait_for
-from voice_tools import CALLEE_AT, CALLER_AT
+from voice_tools import CALLEE_AT, CALLER_AT, HERE
 
 pytestmark = pytest.mark.voice
 
@@ -32,8 +32,14 @@ KILLED = ("recorder", "api", "kamailio", "rtpengine", "postgres")
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Iterator[Cli]:
-    times = {"QIBAI_VOICE_RING_TIMEOUT_S": "5", "QIBAI_VOICE_MEDIA_TIMEOUT_S": "8"}
-    with platform_with_peers(tmp_path, **times) as made:
+    settings = {
+        "QIBAI_VOICE_RING_TIMEOUT_S": "5",
+        "QIBAI_VOICE_MEDIA_TIMEOUT_S": "8",
+        "QIBAI_VOICE_HOST": HERE,  # an address of its own, all of whose ports are for media
+        "QIBAI_VOICE_MEDIA_PORT_MIN": "30000",
+        "QIBAI_VOICE_MEDIA_PORT_MAX": "39999",
+    }
+    with platform_with_peers(tmp_path, **settings) as made:
         yield made
 
 

@@ -19,13 +19,13 @@ from qibai.messaging.gateway import Gateway
 from qibai.store.keys import Keyring
 from qibai.testing.capture import Capture, Packet
 from qibai.testing.leaks import LeakChecker
-from qibai.testing.platform import free_port
-from smpp_tools import SECRET, Peer, esme, password, smsc
+from qibai.testing.ports import free_port, own_network
+from smpp_tools import SECRET, Peer, esme, password, receipt_dates, smsc
 from tls_tools import make_certificate
 
 A, B, STRANGER = Msisdn("+8615273940618"), Msisdn("+8618640927351"), Msisdn("+8617391058264")
 X = Code(12345678).number(42)
-NORTH_AT, SOUTH_AT = "127.43.0.2", "127.43.0.3"
+NORTH_AT, SOUTH_AT = f"{own_network()}.43.2", f"{own_network()}.43.3"
 LONG = "订单已送达，请到门口取件。" * 25
 
 
@@ -122,8 +122,7 @@ def write(peer: Peer, text: Any, **more: Any) -> None:
 
 def receipt(peer: Peer, ref: str, stat: str = "DELIVRD", error: str = "000") -> None:
     """B's carrier says what became of a part."""
-    dates = "submit date:2611241600 done date:2611241601"
-    text = f"id:{ref} sub:001 dlvrd:001 {dates} stat:{stat} err:{error} text:"
+    text = f"id:{ref} sub:001 dlvrd:001 {receipt_dates()} stat:{stat} err:{error} text:"
     addresses = {"source_addr": B.national, "destination_addr": str(X)}
     peer.send("deliver_sm", **addresses, esm_class=4, short_message={"message": text})
 

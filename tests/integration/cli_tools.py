@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from socket import SOCK_DGRAM, SOCK_STREAM
 from typing import Any
@@ -16,15 +15,7 @@ from typing import Any
 from qibai.config import Config, load
 from qibai.supervise import state
 from qibai.testing.platform import free_port, wait_for
-
-_BLOCKS = count()
-
-
-def _media_ports() -> dict[str, str]:
-    """Ports for media that no other platform of the tests has."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    least = 30_000 + 1_000 * worker + 100 * (next(_BLOCKS) % 10)
-    return {"QIBAI_VOICE_MEDIA_PORT_MIN": str(least), "QIBAI_VOICE_MEDIA_PORT_MAX": str(least + 99)}
+from qibai.testing.ports import media_ports
 
 
 class Cli:
@@ -32,6 +23,7 @@ class Cli:
 
     def __init__(self, home: Path, **variables: str) -> None:
         self.home = home
+        media = media_ports(400)
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("QIBAI_")},
             "QIBAI_HOME": str(home),
@@ -39,7 +31,8 @@ class Cli:
             "QIBAI_VOICE_UDP_PORT": str(free_port("127.0.0.1", SOCK_DGRAM)),
             "QIBAI_VOICE_TCP_PORT": "0",
             "QIBAI_VOICE_MEDIA_NG_PORT": str(free_port("127.0.0.1", SOCK_DGRAM)),
-            **_media_ports(),
+            "QIBAI_VOICE_MEDIA_PORT_MIN": str(media[0]),
+            "QIBAI_VOICE_MEDIA_PORT_MAX": str(media[-1]),
             "QIBAI_MESSAGING_SIP_PORT": str(free_port("127.0.0.1", SOCK_DGRAM)),
             **variables,
         }

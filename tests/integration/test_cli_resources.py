@@ -139,10 +139,10 @@ def test_a_grant_enters_what_came_of_it_or_nothing(cli: Cli) -> None:
 def test_a_bad_calendar_and_an_unknown_province_are_named(cli: Cli) -> None:
     bad = cli.run("status", status=1, QIBAI_PILOT_NOTICE="15.7.2025")
     assert "config_invalid" in bad.stderr and "pilot" in bad.stderr and "YYYY-MM-DD" in bad.stderr
-    days = ["--from", "2026-01-01", "--to", "2026-12-31"]
+    days = ["--from", str(TODAY), "--to", str(TODAY + timedelta(days=30))]
     cli.run("platform", "add", "east")
     elsewhere = cli.run("approval", "add", "east", "P", *days, "--province", "Yunnan", status=1)
     assert "province_unknown" in elsewhere.stderr
-    backwards = ["--from", "2026-12-31", "--to", "2026-01-01", "--province", "44"]
+    backwards = ["--from", str(TODAY), "--to", str(TODAY - timedelta(days=1)), "--province", "44"]
     assert "request_invalid" in cli.run("approval", "add", "east", "P", *backwards, status=1).stderr
     assert cli.json("approval", "list") == []

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from api_tools import A, Api, B, C, Tenant, free_port
+from api_tools import A, Api, B, C, Tenant
 from qibai.client import (
     AsyncClient,
     BindingEnded,
@@ -29,6 +29,7 @@ from qibai.client import (
     NotFound,
     Unauthenticated,
 )
+from qibai.testing.ports import free_port
 
 ITEM = BindRequest(mode="AXYB", a=A, b=B, order_id="order-1", scene="ride")
 
@@ -88,7 +89,8 @@ def test_errors_by_code(api: Api, tenant: Tenant) -> None:
             client.bind(BindRequest(mode="AXB", a=A, b=C, order_id="x"), idempotency_key="mine")
     with Client(api.url, tenant.key.bearer + "x") as client, pytest.raises(Unauthenticated):
         client.codes()
-    nobody = Client(f"http://127.0.0.1:{free_port()}", tenant.key.bearer, retries=1)
+    port = free_port("127.0.0.1", socket.SOCK_STREAM)
+    nobody = Client(f"http://127.0.0.1:{port}", tenant.key.bearer, retries=1)
     with nobody as client, pytest.raises(NoAnswer):
         client.codes()
 

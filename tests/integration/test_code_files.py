@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from pathlib import Path
 
 import psycopg
@@ -16,7 +17,16 @@ from qibai.store.resources import bulk
 from qibai.testing.platform import wait_for
 
 FIRST = 70010000000
-DAYS = ["--from", "2026-01-01", "--to", "2027-12-31", "--province", "all"]
+TODAY = date.today()  # noqa: DTZ011  # the papers have to be in force by the real calendar
+YESTERDAY, LATER = TODAY - timedelta(days=1), TODAY + timedelta(days=30)
+DAYS = [
+    "--from",
+    str(YESTERDAY),
+    "--to",
+    str(LATER),
+    "--province",
+    "all",
+]
 
 
 @pytest.fixture

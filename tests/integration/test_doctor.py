@@ -15,11 +15,12 @@ from cli_tools import Cli, cli_in
 from qibai.core.ids import DistinctIds
 from qibai.store import dsn, owner_dsn
 from qibai.testing.platform import free_port, wait_for
+from qibai.testing.ports import own_network
 from voice_tools import UdpPeer
 
 pytestmark = pytest.mark.voice
 
-WEST, EAST = "127.0.51.1", "127.0.52.1"
+WEST, EAST = f"{own_network()}.51.1", f"{own_network()}.52.1"
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from qibai.config import Config, VoiceConfig
 from qibai.records.ng import decode, encode
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.spool import SpoolWriter
+from qibai.testing.ports import free_port, media_ports
 from qibai.voice.engine import rtpengine_command
 from recorder_tools import CODE, RecorderProcess, answered_call, wait_for
 
@@ -54,16 +55,12 @@ def peer() -> Iterator[_Peer]:
     server.server_close()
 
 
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def ng_port(tmp_path: Path) -> Iterator[int]:
     """A real rtpengine."""
-    voice = VoiceConfig(media_ng_port=_free_port(), media_port_min=36_000, media_port_max=36_199)
+    media = media_ports()
+    ng_port = free_port("127.0.0.1")
+    voice = VoiceConfig(media_ng_port=ng_port, media_port_min=media[0], media_port_max=media[-1])
     config = Config(home=tmp_path, voice=voice)
     config.run_dir.mkdir()
     with (tmp_path / "rtpengine.log").open("wb") as log:

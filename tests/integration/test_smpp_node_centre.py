@@ -11,7 +11,7 @@ from qibai.core.errors import StoreUnavailable
 from qibai.core.messages import MessageReason, MessageState
 from qibai.core.text import Concat, Encoding, Part, split
 from qibai.messaging.link import InDoubt, LinkState, NotNow, Rejected, SubmitError
-from smpp_tools import A, B, Inbox, X, client, eventually, outgoing, running, smsc
+from smpp_tools import A, B, Inbox, X, client, eventually, outgoing, receipt_dates, running, smsc
 from tls_tools import make_certificate
 
 MO = {"source_addr": "13800138000", "destination_addr": X}
@@ -35,8 +35,7 @@ async def test_a_text_reaches_the_centre_and_its_receipt_comes_back(tmp_path: Pa
                 destination_addr=X,
                 esm_class=4,
                 short_message={
-                    "message": f"id:{ref} sub:001 dlvrd:001 submit date:2611241600 done date:2611241601 "
-                    "stat:DELIVRD err:000 text:Hello"
+                    "message": f"id:{ref} sub:001 dlvrd:001 {receipt_dates()} stat:DELIVRD err:000 text:Hello"
                 },
             )
             await peer.expect("deliver_sm_resp", command_status=0)

@@ -14,7 +14,8 @@ from typing import Any, Final, Self
 
 from qibai.core.errors import Unavailable
 from qibai.core.numbering import Msisdn
-from qibai.testing.platform import free_port, wait_for
+from qibai.testing.platform import wait_for
+from qibai.testing.ports import free_port, media_ports
 
 _RATE: Final = 8_000
 _MODULES: Final = Path("/usr/lib/baresip/modules")
@@ -50,7 +51,8 @@ class Baresip:
         self, folder: Path, number: Msisdn, at: tuple[str, int], *, proxy: tuple[str, int], tone: float
     ) -> None:
         self.address, self.port = address, port = at
-        self.media = (base := 20_000 + 100 * secrets.randbelow(90), base + 99)  #: UDP ports, on any address
+        ports = media_ports(100)
+        self.media = (ports[0], ports[-1])  #: UDP ports, on any address
         self._folder = folder
         self._control = free_port("127.0.0.1", socket.SOCK_STREAM)
         self._process: subprocess.Popen[bytes] | None = None

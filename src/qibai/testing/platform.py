@@ -12,30 +12,20 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import msgspec
 
-from qibai.config import Config, VoiceConfig
+from qibai.config import Config
 from qibai.core.errors import Unavailable
 from qibai.supervise import probes
 from qibai.testing.clock import into_kamailio
+from qibai.testing.ports import free_port
 from qibai.voice import engine
 
+__all__ = ["Platform", "answers", "free_port", "listening", "wait_for", "write_config"]
+
 START_S = 15.0
-
-
-_MEDIA: Final = VoiceConfig().media_ports
-
-
-def free_port(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port that is free just now, and none of those for media."""
-    while True:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
-            probe.bind((host, 0))
-            port = int(probe.getsockname()[1])
-        if port not in _MEDIA:
-            return port
 
 
 def listening(at: tuple[str, int], transport: str = "u1") -> bool:

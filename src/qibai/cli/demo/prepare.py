@@ -19,6 +19,7 @@ from qibai.core.roles import Action, Role
 from qibai.store import codes, tenants
 from qibai.store.audit import Actor
 from qibai.store.keys import Keyring
+from qibai.testing.ports import free_port, media_ports
 
 CALLER: Final = "+8613800138000"
 CALLEE: Final = "+8613900139000"
@@ -91,13 +92,20 @@ def _toml() -> str:
     api = _free(defaults.api.port, socket.SOCK_STREAM)
     sip = _free(defaults.voice.udp_port, socket.SOCK_DGRAM)
     ng = _free(defaults.voice.media_ng_port, socket.SOCK_DGRAM)
+    texts = _free(defaults.messaging.sip_port, socket.SOCK_DGRAM)
     callee = _free(5070, socket.SOCK_DGRAM)
+    alone = ng == defaults.voice.media_ng_port
+    # Two rtpengines open the same port for media; then each hears the other's calls.
+    media = defaults.voice.media_ports if alone else media_ports(1_000)
     text = sample()
     for old, new in (
         (f"# port = {defaults.api.port}", f"port = {api}"),
         (f"# udp_port = {defaults.voice.udp_port}", f"udp_port = {sip}"),
         (f"# tcp_port = {defaults.voice.tcp_port}", "tcp_port = 0"),
         (f"# media_ng_port = {defaults.voice.media_ng_port}", f"media_ng_port = {ng}"),
+        (f"# media_port_min = {defaults.voice.media_port_min}", f"media_port_min = {media[0]}"),
+        (f"# media_port_max = {defaults.voice.media_port_max}", f"media_port_max = {media[-1]}"),
+        (f"# sip_port = {defaults.messaging.sip_port}", f"sip_port = {texts}"),
         (
             f"# probe_interval_s = {defaults.voice.probe_interval_s}",
             "probe_interval_s = 0  # the demo's callee is there only during its call",
@@ -110,12 +118,10 @@ def _toml() -> str:
 
 
 def _free(wanted: int, kind: socket.SocketKind) -> int:
-    """``wanted`` if it is free on loopback, else any that is."""
-    for port in (wanted, 0):
-        with socket.socket(socket.AF_INET, kind) as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(sock.getsockname()[1])
-    raise Conflict("no port is free on 127.0.0.1")
+    """``wanted`` if it is free on loopback, else another that is, and that the configuration allows."""
+    with socket.socket(socket.AF_INET, kind) as sock:
+        try:
+            sock.bind(("127.0.0.1", wanted))
+        except OSError:
+            return free_port("127.0.0.1", kind)
+    return wanted
