@@ -23,6 +23,7 @@ PortOrOff = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 AtLeastZero = Annotated[int, msgspec.Meta(ge=0)]
 NumberFormat = Literal["e164", "national", "tel"]
+MediaFrom = Literal["described", "first"]
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,7 +61,14 @@ def _check_address(text: str, key: str) -> None:
 
 
 class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A carrier's SIP element: trusted by its source address, and a place to send calls to."""
+    """A carrier's SIP element: trusted by its source address, and a place to send calls to.
+
+    Media is taken from one address alone, and sent there. With `media_from = "described"` that is the
+    address in the session description. Where the peer's telephones are behind NAT, their descriptions name
+    an address that their packets do not come from, and nobody hears them: give such a peer `"first"`. The
+    address of the first packet is then learnt and kept. A stranger who sends to the port before the
+    telephone does is heard in its place, so give `"first"` to no peer that does not need it.
+    """
 
     name: str  #: how logs and doctor call it
     host: str  #: its address, of the family of voice.host
@@ -69,6 +77,7 @@ class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     number_format: NumberFormat = "e164"  #: how it writes real numbers: +86138…, 138…, or tel:+86138…
     priority: int = 10  #: the highest that answers OPTIONS gets the calls; negative: trusted, never called
     sources: list[str] = []  #: more addresses or CIDR blocks that it may call from
+    media_from: MediaFrom = "described"  #: which address its media has: as described, or the first packet's
 
     def __post_init__(self) -> None:
         _check_address(self.host, f"host of peer {self.name}")

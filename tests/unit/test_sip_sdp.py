@@ -134,3 +134,17 @@ def test_rtcp_goes_to_nobody() -> None:
             *("m=video 4002 RTP/AVPF 96", "a=rtpmap:96 H264/90000", f"a=rtcp:9 IN {place}"),
             *("m=audio 0 RTP/AVP 0", "m=image 4006 udptl t38"),
         ]
+
+
+def test_media_without_any_address() -> None:
+    """RFC 8866 §5.7: each media has an address, its own or the session's; refused media needs none."""
+    head = "v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nt=0 0\r\n"
+    audio = "m=audio 4000 RTP/AVP 8\r\nc=IN IP4 192.0.2.7\r\n"
+    for refused in ("m=video 0 RTP/AVPF 96\r\n", "m=video 0 TCP/XYZ 96\r\n"):
+        written = clean_sdp(head + audio + refused, "198.51.100.1", salt="s", pass_media_address=True)
+        assert written.count("c=IN IP4 192.0.2.7\r\n") == 1
+        assert written.split("m=video 0 ")[1].count("c=IN IP4 198.51.100.1\r\n") == 1
+    with pytest.raises(BadMessage):
+        clean_sdp(head + audio + "m=video 4002 RTP/AVP 31\r\n", "198.51.100.1", salt="s")
+    with pytest.raises(BadMessage):
+        clean_sdp(head + "m=audio 4000 RTP/AVP 8\r\n", "198.51.100.1", salt="s")

@@ -50,6 +50,7 @@ PEER_SAMPLE: Final = """\
 # number_format = "e164"      # e164, national or tel
 # priority = 10               # the highest that answers OPTIONS gets the calls; negative: never called
 # sources = ["192.0.2.0/28"]  # more addresses that it may call from
+# media_from = "described"    # described, or first: telephones behind NAT; their address is learnt
 """
 
 

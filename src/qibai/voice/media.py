@@ -12,9 +12,13 @@ from qibai.voice.token import DialogState
 #: Under these names both sides' descriptions are noted: as agreed, and as offered and not answered yet.
 _NOTES: Final = ("a", "b", "a?", "b?")
 
-#: ``asymmetric``: addresses come from descriptions alone and are not learnt from packets (see ``_pass``);
-#: ``strict-source``: what comes from anywhere else is dropped.
-_FLAGS: Final = "asymmetric strict-source replace-origin replace-session-connection ICE=remove trust-address"
+#: ``strict-source``: what comes from any address but a side's own is dropped.
+_FLAGS: Final = "strict-source replace-origin replace-session-connection ICE=remove trust-address"
+#: Which address is a side's own. rtpengine applies these flags to the side whose description it is shown.
+_DESCRIBED: Final = "asymmetric"
+_FIRST: Final = "endpoint-learning-immediate"
+#: Where both sides' addresses are learnt, an address for RTCP is as well: then no report passes as it came.
+_OWN_RTCP: Final = "generate-RTCP"
 
 
 class MediaUnavailable(Exception):
@@ -29,11 +33,13 @@ class Media:
         self._memory = memory
         self._host = host
         self.anchored = anchored
+        #: Names of the peers whose media address is that of their first packet, not the described address.
+        self.learnt_peers: frozenset[str] = frozenset()
 
     def offer(self, text: str, state: DialogState, *, from_caller: bool, salt: str) -> CleanSdp:
         """Raise MediaUnavailable, or BadMessage for a description that is none."""
         side, other = ("a", "b") if from_caller else ("b", "a")
-        clean, seen = self._pass("offer", text, _who(state, side, other), salt)
+        clean, seen = self._pass("offer", text, self._flags(state, side, other), salt)
         if seen:
             self._memory.note(state.call_id, f"{side}?", seen)
         return clean
@@ -41,7 +47,7 @@ class Media:
     def answer(self, text: str, state: DialogState, *, offered_by_caller: bool, salt: str) -> CleanSdp:
         """Raise MediaUnavailable, or BadMessage for a description that is none."""
         side, other = ("a", "b") if offered_by_caller else ("b", "a")
-        clean, seen = self._pass("answer", text, _who(state, side, other), salt)
+        clean, seen = self._pass("answer", text, self._flags(state, side, other, answer=True), salt)
         offered = self._memory.look(state.call_id, f"{side}?")
         if seen and offered is not None:
             self._memory.note(state.call_id, side, offered)
@@ -62,12 +68,12 @@ class Media:
         agreed, answer = (self._memory.look(state.call_id, name) for name in (side, other))
         if agreed is None or answer is None:
             return
-        flags, rtpengine = _who(state, side, other), self._ksr.rtpengine
+        rtpengine = self._ksr.rtpengine
         self._ksr.pv.sets("$avp(sdp_in)", agreed)
-        rtpengine.rtpengine_offer(flags)
+        rtpengine.rtpengine_offer(self._flags(state, side, other))
         if self._memory.look(state.call_id, f"{other}?") is None:  # the other side does not change just now
             self._ksr.pv.sets("$avp(sdp_in)", answer)
-            rtpengine.rtpengine_answer(flags)
+            rtpengine.rtpengine_answer(self._flags(state, side, other, answer=True))
 
     def end(self, state: DialogState) -> None:
         """Let rtpengine forget the call; it forgets a silent one by itself."""
@@ -82,6 +88,8 @@ class Media:
         # Cleaned before as well: rtpengine then sees, keeps and logs nothing that a call does not need. Each
         # side's RTCP ends at our discard port: it carries its sender's name and address (SDES CNAME), and
         # rtpengine, told to make RTCP anew, still passes what comes without a report, such as a goodbye.
+        # Where both sides' addresses are learnt, those for RTCP are too and take the discard port's place:
+        # then each side is asked to send RTCP to the discard port, and reports are made anew.
         before = clean_sdp(text, self._host, salt=salt, pass_media_address=True, without_rtcp=True)
         ksr = self._ksr
         ksr.pv.sets("$avp(sdp_in)", before)
@@ -91,8 +99,14 @@ class Media:
         after = ksr.pv.get("$avp(sdp_out)")
         if not after:
             raise MediaUnavailable
-        return clean_sdp(after, self._host, salt=salt, pass_media_address=True), before
+        learnt = _OWN_RTCP in flags
+        return clean_sdp(after, self._host, salt=salt, pass_media_address=True, without_rtcp=learnt), before
 
-
-def _who(state: DialogState, side: str, other: str) -> str:
-    return f"call-id={state.media_id} from-tag={side} to-tag={other} {_FLAGS}"
+    def _flags(self, state: DialogState, side: str, other: str, *, answer: bool = False) -> str:
+        """What rtpengine is told of an offer by ``side``, or of the answer to it by ``other``."""
+        describes = other if answer else side
+        peer = state.caller_peer if describes == "a" else state.callee_peer
+        source = _FIRST if peer in self.learnt_peers else _DESCRIBED
+        if {state.caller_peer, state.callee_peer} <= self.learnt_peers:
+            source = f"{source} {_OWN_RTCP}"
+        return f"call-id={state.media_id} from-tag={side} to-tag={other} {source} {_FLAGS}"

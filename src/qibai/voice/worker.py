@@ -67,6 +67,7 @@ class Worker:
 
     def _take_peers(self, voice: VoiceConfig) -> None:
         self.peers = Peers(voice)
+        self.media.learnt_peers = frozenset(p.name for p in voice.peers if p.media_from == "first")
         callable_peers = [peer for peer in voice.peers if peer.priority >= 0]
         self._by_priority = sorted(callable_peers, key=lambda peer: -peer.priority)
 

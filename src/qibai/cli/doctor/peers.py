@@ -27,7 +27,7 @@ def check_peers(config: Config) -> Finding:
         return warn("peers", "no call can go anywhere: none takes calls", mend)
     names = f"{len(peers)} ({', '.join(peer.name for peer in peers)})"
     if not config.voice.probe_interval_s:
-        return ok("peers", f"{names}, not probed")
+        return _learnt(config) or ok("peers", f"{names}, not probed")
     states = _states(config)
     if states is None:
         return skip("peers", f"{names}; Kamailio does not run")
@@ -40,7 +40,16 @@ def check_peers(config: Config) -> Finding:
         return warn("peers", f"no answer from {', '.join(dead)}: calls go to the others", mend)
     if unknown:
         return warn("peers", f"not probed yet: {', '.join(unknown)}", "look again in a moment")
-    return ok("peers", names)
+    return _learnt(config) or ok("peers", names)
+
+
+def _learnt(config: Config) -> Finding | None:
+    """A warning where media is taken from whoever sends first."""
+    learnt = [peer.name for peer in config.voice.peers if peer.media_from == "first"]
+    if not learnt or not config.voice.media:
+        return None
+    mend = 'where they are not behind NAT, set their media_from to "described"'
+    return warn("peers", f"media of {', '.join(learnt)} is taken from the address that sends first", mend)
 
 
 def _states(config: Config) -> dict[str, str] | None:

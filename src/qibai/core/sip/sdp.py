@@ -77,6 +77,7 @@ def clean_sdp(
     origin = ""
     timed = False
     media = 0
+    placed = False  # an address stands above all media
     known: frozenset[str] | None = None  # payload types of the media at hand; None above all media
     refused = False  # the media at hand is refused, so nothing is said of it
     ending: list[str] = []  # what is still to be said of the media at hand
@@ -98,7 +99,13 @@ def clean_sdp(
             refused = known is None
             ending = [] if refused or " udptl " in written else discard
             out.append(written)
+            if not placed and (refused or not _is_placed(lines, index)):
+                # RFC 8866 §5.7 wants an address for each media, and rtpengine insists on it.
+                if written.split(" ")[1] != "0":
+                    raise BadMessage("the session description is malformed")
+                out.append(f"c={ours}")
         elif kind == "c=":
+            placed = placed or not media
             if not refused:
                 out.append(f"c={_connection(line[2:], ours, pass_media_address)}")
         elif kind == "b=":
@@ -158,6 +165,14 @@ def _media(value: str, lines: list[str], index: int) -> tuple[str, frozenset[str
     if not types:
         return f"m={name} 0 {protocol} 0", None
     return f"m={name} {port} {protocol} {' '.join(types)}", frozenset(types)
+
+
+def _is_placed(lines: list[str], index: int) -> bool:
+    """Returns True if the media that begins at ``index`` has an address of its own."""
+    for line in lines[index + 1 :]:
+        if line[:2] in ("m=", "c="):
+            return line[:2] == "c="
+    return False
 
 
 def _codecs(lines: list[str], index: int) -> dict[str, str]:
