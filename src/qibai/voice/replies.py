@@ -30,6 +30,7 @@ from qibai.voice.worker import STATE, Worker, end_unanswered, parse_request
 _BAD_GATEWAY: Final = 502
 _TIMED_OUT: Final = 408
 _CANCELLED: Final = 487
+_AWAY: Final = 503
 _TOLD: Final = "$avp(qt)"  #: how we ended a call ourselves; a 2xx that comes now is too late
 _PASSED: Final = "$avp(q2)"  #: the To tag of the 2xx that the caller got
 _TRYING: Final = "SIP/2.0 100 "
@@ -264,7 +265,11 @@ def put_bare(worker: Worker, why: Exception | None = None) -> None:
 def on_invite_failure(worker: Worker) -> None:
     """The first INVITE has come to its end without an answer: try the next peer, or note the end."""
     ksr, tm = worker.ksr, worker.ksr.tm
-    if ksr.pv.get(_TOLD):  # the callee answered, and nobody could use it: its end is noted already
+    told = ksr.pv.get(_TOLD)
+    if told:  # the callee answered, and nobody could use it: its end is noted already
+        if int(told) == _AWAY:  # tm would make 500 of it
+            ksr.hdr.append_to_reply("Retry-After: 5\r\nReason: Q.850;cause=41\r\n")
+            tm.t_reply(_AWAY, "Service Unavailable")
         return
     token = ksr.pv.get(STATE)
     if tm.t_is_canceled() > 0:
@@ -289,6 +294,11 @@ def on_invite_failure(worker: Worker) -> None:
     else:
         # 487 without a CANCEL answers the caller's BYE in the early dialog (RFC 3261 §15.1.2).
         end_unanswered(worker, token, status, by="caller" if status == _CANCELLED else "callee")
+        if status == _AWAY:
+            # Relayed, it would become 500 (RFC 3261 §16.7). No Retry-After: the fault is the callee's side's,
+            # and the caller's carrier must not hold back other calls (§21.5.4).
+            ksr.hdr.append_to_reply("Reason: Q.850;cause=41\r\n")
+            tm.t_reply(_AWAY, "Service Unavailable")
 
 
 def session_seconds(response: Message) -> int | None:
