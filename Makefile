@@ -36,12 +36,14 @@ check: setup-tests  ## lint, format, types, import rules
 bench: setup-tests  ## measure, each figure beside its reference
 	@$(PY) -m bench
 
-fuzz: setup-tests  ## coverage-guided fuzzing of what comes from the network (FUZZ_SECONDS each, default 60)
+fuzz: setup-tests  ## fuzzing of what comes from the network (FUZZ_SECONDS each) and of whole calls (FUZZ_CALLS)
 	@$(PY) -m pip install -q --require-hashes -r requirements-fuzz.lock
 	@$(PY) tests/fuzz/fuzz_cmpp.py -max_total_time=$${FUZZ_SECONDS:-60}
 	@$(PY) tests/fuzz/fuzz_sip.py -max_total_time=$${FUZZ_SECONDS:-60}
 	@$(PY) tests/fuzz/fuzz_smpp.py -max_total_time=$${FUZZ_SECONDS:-60}
 	@$(PY) tests/fuzz/fuzz_text.py -max_total_time=$${FUZZ_SECONDS:-60}
+	@TEST_WHOLE_CALLS=$${FUZZ_CALLS:-1000} TEST_WHOLE_CALLS_SEED=$$(date +%s) \
+		$(PY) -m pytest -q tests/integration/test_voice_whole_calls.py
 
 lock:  ## write requirements.lock anew
 	@scripts/lock

@@ -2,6 +2,7 @@
 
 import random
 
+import msgspec
 import psycopg
 import pytest
 
@@ -36,6 +37,23 @@ async def test_any_split_and_order_of_batches_gives_one_whole_row(dsn: str) -> N
         (1, 77, 42, 43, b"sealed-a", b"sealed-b", "n1", T0, T0 + 1, T0 + 2, T0 + 12.5, "callee", None, 16,
          "answered", True, None, 3600)
     }  # fmt: skip
+    await conn.close()
+
+
+@pytest.mark.parametrize("ringing_first", [True, False])
+async def test_ringing_is_no_later_than_the_answer(dsn: str, ringing_first: bool) -> None:
+    conn = await _connect(dsn)
+    decided, ringing, answered, ended = answered_call(11)
+    ringing = msgspec.structs.replace(ringing, at=answered.at + 1)
+    await calls.merge_events(conn, [decided, ringing if ringing_first else answered])
+    await calls.merge_events(conn, [answered if ringing_first else ringing, ended])
+    rows = await (
+        await conn.execute("SELECT ringing_at = answered_at, started_at < ringing_at FROM call")
+    ).fetchall()
+    assert rows == [(True, True)]
+    await calls.merge_events(conn, [event for event in answered_call(12) if event.kind != "ringing"])
+    rows = await (await conn.execute("SELECT ringing_at FROM call WHERE id = 12")).fetchall()
+    assert rows == [(None,)]
     await conn.close()
 
 

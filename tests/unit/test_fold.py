@@ -58,3 +58,11 @@ def test_the_last_refresh_counts() -> None:
         event("refreshed", 800.0, session_expires=90),
     )
     assert (found.refreshed_at, found.session_expires) == (900_000_000, 600)
+
+
+def test_ringing_is_no_later_than_the_answer() -> None:
+    """Two workers that take 180 and 200 at once may note them the wrong way round."""
+    ringing, answered = event("ringing", 2.001), event("answered", 2.0)
+    for found in (row(ringing, answered), row(answered, ringing)):
+        assert found.ringing_at == found.answered_at == 2_000_000
+    assert row(answered, event("ended", 9.0, reason="answered", ended_by="caller")).ringing_at is None

@@ -4,6 +4,8 @@ Folding is commutative, associative and idempotent: events may come late, twice 
 split over batches, and the record comes out the same. So each field has a rule that asks for no order: the
 earliest time, the smallest value (where two differ at all), the latest refresh and what came with it, the end
 that ranks first.
+Two processes may take a call's 180 and its 200 at once and note them the wrong way round: a call that rang
+did so no later than it was answered.
 ``store/sql/calls.sql`` has the same rules for rows that meet a row already stored.
 
 An end that was seen ranks before one that was assumed (``lost``), and of two that were seen the earlier one
@@ -110,6 +112,8 @@ def merge(one: CallRow, other: CallRow) -> CallRow:
     one.max_call_s = _least(one.max_call_s, other.max_call_s)
     one.ringing_at = _least(one.ringing_at, other.ringing_at)
     one.answered_at = _least(one.answered_at, other.answered_at)
+    if one.ringing_at is not None:
+        one.ringing_at = _least(one.ringing_at, one.answered_at)
     one.dialled = _least_bytes(one.dialled, other.dialled)
     one.caller = _least_bytes(one.caller, other.caller)
     one.callee = _least_bytes(one.callee, other.callee)

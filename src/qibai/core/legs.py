@@ -34,3 +34,12 @@ def read_legs(text: str) -> Legs:
 def read_leg(text: str) -> Leg:
     """The same of one side."""
     return _LEG.decode(text)
+
+
+#: What a BYE may be answered with when its dialog is over all the same (RFC 3261 §15.1.1, RFC 5057 §5.1).
+_GONE: Final = frozenset({404, 408, 410, 416, 480, 481, 484, 485, 502, 604})
+
+
+def ends_dialog(status: int) -> bool:
+    """Returns True if a BYE with this final answer has ended its dialog; otherwise the call goes on."""
+    return 200 <= status < 300 or status in _GONE

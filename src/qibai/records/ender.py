@@ -25,7 +25,6 @@ from qibai.store.spool import SpoolWriter
 TICK_S: Final = 0.5
 ORDERS_S: Final = 1.0
 ANSWER_S: Final = 0.2
-ATTEMPTS: Final = 3
 MEDIA_PATIENCE_S: Final = 2.0
 MEDIA_AT_ONCE: Final = 16
 
@@ -190,12 +189,7 @@ class Ender:
         _log.info("call ended", code=key[0], call=key[1], reason=reason)
         if sending is None or legs is None:
             return
-        answered = await sending
-        for _ in range(ATTEMPTS - 1):
-            if answered:
-                return
-            answered = await self._hangup.end(legs)
-        if not answered:
+        if not await sending:
             _log.error("nobody took the BYE of a call", code=key[0], call=key[1])
 
     def _open(self, code: int, id: int, sealed: bytes | None, read: Callable[[str], _Legs]) -> _Legs | None:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from qibai.config import VoiceConfig
-from qibai.core.legs import Leg, Legs
+from qibai.core.legs import Leg, Legs, ends_dialog
 from qibai.core.sip import uri_host
 from qibai.requests import TIMEOUT_S, Requests, new_branch, reply_of
 
+ATTEMPTS: Final = 3
+AGAIN_S: Final = 1.0  #: between attempts: a side that refuses a BYE may be busy with another request
 _GAP_S: Final = 0.1  #: between ACK and BYE over UDP, lest two workers swap them
 
 
@@ -42,13 +44,16 @@ class Place:
         ]
         return "\r\n".join(lines).encode()
 
-    def requests(self, leg: Leg, branch: str, *, acknowledged: bool) -> list[bytes]:
-        """The BYE, with this branch; before it the ACK that an answer of the leg's CSeq still waits for."""
+    def requests(self, leg: Leg, branch: str, attempt: int, *, acknowledged: bool) -> list[bytes]:
+        """The BYE, with this branch; before it the ACK that an answer of the leg's CSeq still waits for.
+
+        Each ``attempt``, from 0 on, has a CSeq of its own: with one seen before it would be a repetition.
+        """
         if acknowledged:
-            return [self.write("BYE", leg, leg.cseq, branch)]
+            return [self.write("BYE", leg, leg.cseq + attempt, branch)]
         return [
             self.write("ACK", leg, leg.cseq, new_branch()),
-            self.write("BYE", leg, leg.cseq + 1, branch),
+            self.write("BYE", leg, leg.cseq + 1 + attempt, branch),
         ]
 
 
@@ -60,39 +65,52 @@ class Hangup:
         self._udp = Requests()
 
     async def end(self, legs: Legs) -> bool:
-        """Send both BYEs; whether Kamailio answered both. The first of each is on its way before any wait."""
-        done = await asyncio.gather(self._bye(legs.caller), self._bye(legs.callee))
+        """Send both BYEs, again when they are refused. The first of each is on its way before any wait.
+
+        Returns True if both sides' dialogs have ended.
+        """
+        done = await asyncio.gather(self._end(legs.caller), self._end(legs.callee))
         return all(done)
 
     async def dismiss(self, caller: Leg) -> bool:
         """End a call that the callee alone holds: an ACK of the CSeq that ``caller`` has, then a BYE.
 
-        Returns whether Kamailio answered the BYE.
+        The BYE is sent again when it is refused. Returns True if the dialog has ended.
         """
-        return await self._bye(caller, acknowledged=False)
+        return await self._end(caller, acknowledged=False)
+
+    async def _end(self, leg: Leg, *, acknowledged: bool = True) -> bool:
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(AGAIN_S)
+            status = await self._bye(leg, attempt, acknowledged=acknowledged)
+            if status is not None and ends_dialog(status):
+                return True
+        return False
 
     def close(self) -> None:
         self._udp.close()
 
-    async def _bye(self, leg: Leg, *, acknowledged: bool = True) -> bool:
+    async def _bye(self, leg: Leg, attempt: int, *, acknowledged: bool) -> int | None:
+        """The status that the BYE was answered with; None when it got no answer."""
         send = self._send_udp if self._voice.udp_port else self._send_stream
         try:
-            return await send(leg, acknowledged) is not None
+            return await send(leg, attempt, acknowledged)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            return False
+            return None
 
-    async def _send_udp(self, leg: Leg, acknowledged: bool) -> int | None:
+    async def _send_udp(self, leg: Leg, attempt: int, acknowledged: bool) -> int | None:
         host, port, *_ = await self._udp.open("::1" if ":" in self._voice.host else "127.0.0.1")
         here, to = Place("UDP", uri_host(host), port), (self._voice.host, self._voice.udp_port)
         branch = new_branch()
-        *ack, bye = here.requests(leg, branch, acknowledged=acknowledged)
+        *ack, bye = here.requests(leg, branch, attempt, acknowledged=acknowledged)
         for request in ack:
             self._udp.send(request, to)
             await asyncio.sleep(_GAP_S)
         reply = await self._udp.ask(bye, branch, to)
         return None if reply is None else reply.status
 
-    async def _send_stream(self, leg: Leg, acknowledged: bool) -> int:
+    async def _send_stream(self, leg: Leg, attempt: int, acknowledged: bool) -> int:
         """Over TCP, or over TLS where there is nothing else."""
         voice = self._voice
         own = "::1" if ":" in voice.host else "127.0.0.1"
@@ -104,7 +122,7 @@ class Hangup:
             try:
                 here = Place(transport, uri_host(own), writer.get_extra_info("sockname")[1])
                 branch = new_branch()
-                writer.writelines(here.requests(leg, branch, acknowledged=acknowledged))
+                writer.writelines(here.requests(leg, branch, attempt, acknowledged=acknowledged))
                 await writer.drain()
                 while True:
                     head = await reader.readuntil(b"\r\n\r\n")

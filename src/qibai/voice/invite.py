@@ -32,6 +32,8 @@ from qibai.voice.worker import STATE, Worker, end_unanswered
 
 #: Only between ourselves: an INVITE that a peer failed, and the token that it went to that peer with.
 RETRY_HEADER: Final = "X-Qibai-Retry"
+#: Set with the transaction whose INVITE was sent to ourselves so: its first peer has the call no more.
+HANDED_ON: Final = "$avp(qh)"
 RETRY_AFTER: Final = "Retry-After: 5\r\n"
 _DOWN: Final = SipStatus(503, "Service Unavailable", 41)
 _BAD: Final = SipStatus(400, "Bad Request", 95)
@@ -134,6 +136,9 @@ def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
     ksr.tm.t_on_failure("ksr_failure_invite")
     if ksr.tm.t_relay() < 0:
         worker.take_back(attempt.request.text)
+        if ksr.tm.t_is_canceled() > 0:  # the CANCEL was quicker, and tm has answered both
+            end_unanswered(worker, token, 487, by="caller")
+            return
         if worker.next_peer(target.name) is not None:
             _connect(worker, replace(attempt, retry=worker.state(token)), route)
             return
@@ -157,9 +162,10 @@ def hand_on(worker: Worker, token: str) -> bool:
     if worker.next_peer(worker.state(token).callee_peer) is None:
         return False
     ksr = worker.ksr
+    ksr.pv.seti(HANDED_ON, 1)
     ksr.hdr.append(f"{RETRY_HEADER}: {token}\r\n")
     ksr.pv.sets("$du", worker.self_uri)
-    ksr.tm.t_on_reply("ksr_reply_retried")
+    ksr.tm.t_on_reply("ksr_reply_invite")
     ksr.tm.t_set_fr((worker.voice.ring_timeout_s + 30) * 1000, 5_000)
     return bool(ksr.tm.t_relay() > 0)
 

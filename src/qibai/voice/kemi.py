@@ -15,7 +15,7 @@ from qibai.config import Config, Peer, load
 from qibai.core.errors import BadMessage, KeyFileError, TokenBroken
 from qibai.core.sip import Message
 from qibai.voice import dialog, messages, replies
-from qibai.voice.invite import RETRY_HEADER, on_invite
+from qibai.voice.invite import HANDED_ON, RETRY_HEADER, on_invite
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.peers import LOOPBACK
 from qibai.voice.worker import Worker, parse_request
@@ -142,14 +142,21 @@ class Router:
         elif KSR.tm.t_newtran() > 0:
             on_invite(worker, request, near, state)
 
+    def ksr_reply_invite(self, msg: Any) -> int:
+        # tm keeps the route that a branch was made with, so an INVITE that was handed on is told apart here.
+        if not KSR.pv.get(HANDED_ON):
+            return self._reply(replies.on_invite_reply, replies.put_unusable)
+        if (
+            ip_address(KSR.pv.get("$si")) == self._host
+        ):  # by the next peer, and written for the caller already
+            return _OK
+        return self._reply(replies.on_failed_peer_reply)
+
     def ksr_reply_retried(self, msg: Any) -> int:
-        """A reply to such an INVITE, written for the caller already; or a late one by the failed peer."""
+        """A reply to a MESSAGE that was handed on, written for its sender already; or by the failed peer."""
         if ip_address(KSR.pv.get("$si")) == self._host:
             return _OK
-        return self._reply(replies.on_failed_peer_reply, replies.put_unusable)
-
-    def ksr_reply_invite(self, msg: Any) -> int:
-        return self._reply(replies.on_invite_reply, replies.put_unusable)
+        return self._reply(replies.on_failed_peer_reply)
 
     def ksr_reply_message(self, msg: Any) -> int:
         return self._reply(messages.on_reply)

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from qibai.core.errors import BadMessage
+from qibai.core.legs import ends_dialog
 from qibai.core.sip import (
     CleanSdp,
     Leg,
@@ -36,14 +37,12 @@ _PASSED: Final = "$avp(q2)"  #: the To tag of the 2xx that the caller got
 _TRYING: Final = "SIP/2.0 100 "
 #: A peer that answers so cannot serve the call, but another may.
 _UNREACHABLE: Final = frozenset({500, 502, 503, 504})
-#: What a BYE may be answered with when its dialog is over all the same (RFC 3261 §15.1.1, RFC 5057 §5.1).
-_GONE: Final = frozenset({404, 408, 410, 416, 480, 481, 484, 485, 502, 604})
 _UNUSABLE: Final = "answer_unusable"
 _MEDIA_AWAY: Final = "media_unavailable"
 
 
 def on_invite_reply(worker: Worker, text: str) -> None:
-    """A reply to the first INVITE."""
+    """A reply to the first INVITE by the peer that has the call."""
     if text.startswith(_TRYING):  # tm passes none of them on
         return
     ksr = worker.ksr
@@ -226,7 +225,7 @@ def _bye_done(worker: Worker, known: Asked, status: int) -> None:
     Otherwise the call goes on: the BYE was refused, or ended one of several dialogs that a fork made.
     """
     state = known.state
-    if state.stray or not (200 <= status < 300 or status in _GONE):
+    if state.stray or not ends_dialog(status):
         return
     answered_by = worker.memory.answered_by(state.call_id)
     device = state.leg.remote_tag if state.from_caller else known.from_tag

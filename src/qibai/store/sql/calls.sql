@@ -20,7 +20,8 @@ ON CONFLICT (code, id) DO UPDATE SET
     dialled = coalesce(c.dialled, excluded.dialled),
     caller = coalesce(c.caller, excluded.caller),
     callee = coalesce(c.callee, excluded.callee),
-    ringing_at = least(c.ringing_at, excluded.ringing_at),
+    ringing_at = CASE WHEN coalesce(c.ringing_at, excluded.ringing_at) IS NOT NULL
+                 THEN least(c.ringing_at, excluded.ringing_at, c.answered_at, excluded.answered_at) END,
     answered_at = least(c.answered_at, excluded.answered_at),
     refreshed_at = greatest(c.refreshed_at, excluded.refreshed_at),
     session_expires = CASE WHEN c.refreshed_at IS NULL OR excluded.refreshed_at > c.refreshed_at
