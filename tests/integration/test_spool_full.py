@@ -1,26 +1,40 @@
 """A disk that fills up: new calls are refused before a record is lost, and taken again when there is room."""
 
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from qibai.core.numbering import Number700
 from qibai.store import spool
+from qibai.store.loss_counts import read_losses
 from qibai.store.spool import SpoolWriter
+from qibai.testing.platform import wait_for
+from qibai.testing.sipp import Scenario
+from voice_tools import A, B, Bench, answering, bench, calling
+
+
+@contextmanager
+def small(place: Path) -> Iterator[None]:
+    """A disk of 1 MB at ``place``."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not permitted")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "small"
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting is not permitted")
-    try:
+    with small(place):
         yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_no_room_is_seen_before_the_disk_is_full(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +49,30 @@ def test_no_room_is_seen_before_the_disk_is_full(small_disk: Path, monkeypatch: 
     ballast.unlink()
     assert writer.has_room()
     assert writer.lost == 0
+
+
+@pytest.mark.voice
+def test_calls_are_refused_while_the_disk_is_full_and_taken_again(
+    tmp_path: Path, database: Callable[[], str]
+) -> None:
+    """The refused caller hears 503, and the refusals are counted."""
+    with bench(tmp_path, database) as voice:
+        config = voice.platform.config
+        x = voice.number()
+        voice.bind(x, A, B)
+        voice.call(calling(A, x), answering(B))  # its worker has its counts, and a spool file that is open
+        with small(config.spool_dir):
+            ballast = config.spool_dir / "ballast"
+            ballast.write_bytes(bytes(1_000_000))
+            wait_for(lambda: _refused(voice, x), "a refusal", 20)
+            ballast.unlink()
+            time.sleep(2 * spool.LOOK_S)  # each worker looks once a second
+            voice.call(calling(A, x), answering(B))
+        assert read_losses(config.run_dir)["call_events_lost"][0] == 0
+
+
+def _refused(voice: Bench, called: Number700) -> int:
+    """Call once; how many calls the full disk has refused so far. Nobody is there to answer: 503 as well."""
+    call = Scenario(A.national).invite(str(called)).expect(100, optional=True).expect(503)
+    voice.call(call.fail_ack(str(called)), None)
+    return read_losses(voice.platform.config.run_dir)["calls_refused_full"][0]

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from qibai.api.call_losses import CallLosses
 from qibai.core.losses import LOSSES
 
 _BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -76,7 +77,8 @@ class Metrics:
         registry = CollectorRegistry()
         if self._shared is not None:
             MultiProcessCollector(registry, self._shared)  # type: ignore[no-untyped-call]
-        for collector in (_Recorder(self._recorder), _Gateway(self._gateway), *more):
+        calls = CallLosses(self._recorder.parent)
+        for collector in (_Recorder(self._recorder), _Gateway(self._gateway), calls, *more):
             registry.register(collector)
         return generate_latest(registry) + (b"" if self._shared else generate_latest(_OWN))
 

@@ -1,4 +1,4 @@
-"""What the gateway of text messages counts, since each is something that somebody may miss."""
+"""What is counted since somebody may miss it: of text messages (the gateway), and of calls."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -47,5 +47,25 @@ LOSSES: Final[Mapping[str, Loss]] = {
     "journal_damaged": Loss(
         "Lines of the journal that could not be read after a crash.",
         "see the gateway's log; the messages they tell of end as unknown or go out once more",
+    ),
+}
+
+#: Counted by Kamailio's workers and by the recorder.
+CALL_LOSSES: Final[Mapping[str, Loss]] = {
+    "call_events_lost": Loss(
+        "Events of calls that the spool could not take: records lack what they say.",
+        "make room on the disk of the spool, or mend it",
+    ),
+    "calls_refused_full": Loss(
+        "Calls that were refused with 503 and without a record, since the spool had no room or failed.",
+        "make room on the disk of the spool, or mend it",
+    ),
+    "call_rows_refused": Loss(
+        "Records of calls that the database would not take.",
+        "see the recorder's log; the events stay in the spool for recorder.keep_spool_s",
+    ),
+    "spool_lines_damaged": Loss(
+        "Lines of the spool that could not be read.",
+        "see that the disk is sound; a line is torn when its writer is killed in mid-write",
     ),
 }

@@ -59,6 +59,7 @@ class Journal:
             for fact in facts_of(path.read_bytes()):
                 if fact is None:
                     self.damaged += 1
+                    _log.error("a line of the journal cannot be read", file=path.name)
                 else:
                     found.append(fact)
         return found

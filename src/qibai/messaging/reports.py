@@ -91,6 +91,7 @@ class Reporter:
             return
         except SubmitError:
             self.given_up += 1
+            _log.error("a sender's peer does not take a receipt", message=row.id)
         except SealBroken:
             self.given_up += 1
             _log.error("a sender cannot be told; is it this database's key file?")

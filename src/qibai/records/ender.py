@@ -20,6 +20,7 @@ from qibai.records.ng import MediaClient
 from qibai.store import calls, dsn
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring, binding_aad
+from qibai.store.loss_counts import LossCounts
 from qibai.store.spool import SpoolWriter
 
 TICK_S: Final = 0.5
@@ -44,13 +45,15 @@ _log = structlog.get_logger("recorder")
 class Ender:
     """Ends calls of this node; acts only while ``ready`` says that all events so far have been heard."""
 
-    def __init__(self, config: Config, keyring: Keyring, keeper: Keeper, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, config: Config, keyring: Keyring, keeper: Keeper, losses: LossCounts, ready: Callable[[], bool]
+    ) -> None:
         self._config = config
         self._keyring = keyring
         self._keeper = keeper
         self._ready = ready
         self._loaded = False  #: whether the keeper has been told the open calls of the database
-        self._spool = SpoolWriter(config.spool_dir, "recorder")
+        self._spool = SpoolWriter(config.spool_dir, "recorder", lambda: losses)
         self._hangup = Hangup(config.voice)
         self._tasks: set[asyncio.Task[None]] = set()
         self.ended: dict[str, int] = {}  #: calls ended, by reason

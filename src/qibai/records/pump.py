@@ -20,6 +20,7 @@ from qibai.core.events import CallEvent
 from qibai.records.keeper import Keeper
 from qibai.store import calls, dsn
 from qibai.store.failures import own_errors
+from qibai.store.loss_counts import LossCounts
 from qibai.store.spool_reader import OffsetFile, Positions, SpoolReader
 
 TOGETHER_S: Final = 0.5  #: how long the keeper's reading waits for the writer's
@@ -34,7 +35,8 @@ _log = structlog.get_logger("recorder")
 class Pump:
     """Reads the spool for PostgreSQL and for ``keeper``."""
 
-    def __init__(self, config: Config, keeper: Keeper) -> None:
+    def __init__(self, config: Config, keeper: Keeper, losses: LossCounts) -> None:
+        self._losses = losses
         self._config = config
         self._keeper = keeper
         self._offsets = OffsetFile(config.spool_dir / "recorder.offsets")
@@ -141,6 +143,7 @@ class Pump:
                             await calls.merge_calls(conn, {key: row})
                         except _AT_FAULT as exc:
                             self.refused += 1
+                            self._losses.add("call_rows_refused")
                             _log.error("the database refuses a call", call=key, error=type(exc).__name__)
                 break
             except QibaiError as exc:

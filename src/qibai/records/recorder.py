@@ -14,6 +14,7 @@ from qibai.records.pump import Pump
 from qibai.store import dsn
 from qibai.store.anchors import Anchorer
 from qibai.store.keys import Keyring
+from qibai.store.loss_counts import LossCounts
 from qibai.store.poolcount import PoolCounter
 from qibai.store.sweep import Sweeper
 
@@ -45,9 +46,11 @@ class Recorder:
         config.spool_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         config.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._keeper = Keeper(config.voice.ring_timeout_s, config.binding.max_call_s)
-        self._pump = Pump(config, self._keeper)
+        losses = self._losses = LossCounts(config.run_dir, "recorder")
+        self._damaged = 0  #: lines that are counted
+        self._pump = Pump(config, self._keeper, losses)
         keyring = Keyring.load(config.key_file)
-        self._ender = Ender(config, keyring, self._keeper, lambda: self._pump.caught_up)
+        self._ender = Ender(config, keyring, self._keeper, losses, lambda: self._pump.caught_up)
         self._stats_file = config.run_dir / STATS_FILE
 
     def stats(self) -> Stats:
@@ -95,6 +98,11 @@ class Recorder:
             await asyncio.sleep(1.0)
 
     def _write_stats(self) -> None:
+        damaged = self._pump.damaged - self._damaged
+        if damaged:
+            self._damaged += damaged
+            self._losses.add("spool_lines_damaged", damaged)
+            _log.error("lines of the spool cannot be read", lines=damaged)
         draft = self._stats_file.with_suffix(".new")
         try:
             draft.write_bytes(msgspec.json.encode(self.stats()))

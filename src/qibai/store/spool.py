@@ -12,10 +12,12 @@ import os
 import sys
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from qibai.core.events import ENCODER, CallEvent
+from qibai.store.loss_counts import LossCounts
 
 SUFFIX: Final = ".events"
 MAX_BYTES: Final = 8 << 20
@@ -40,8 +42,10 @@ def line_of(event: CallEvent) -> bytes:
 class SpoolWriter:
     """Appends events for one process. Never raises into a call: see ``append``."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        """``name`` tells writers apart in one folder; the process id is added."""
+    def __init__(self, folder: Path, name: str, counts: Callable[[], LossCounts] | None = None) -> None:
+        """``name`` tells writers apart in one folder; the process id is added. ``counts`` takes losses."""
+        self._counts = counts
+        self._failing = False
         self._folder = folder
         self._stem = f"{name}-{os.getpid()}"
         self._fd = -1
@@ -49,7 +53,7 @@ class SpoolWriter:
         self._opened_at = 0.0
         self._complained_at = float("-inf")
         self._looked_at = float("-inf")
-        self._has_room = True
+        self._has_room = self._said_room = True
         self.lost = 0  #: events that could not be written, as on a full disk
 
     def append(self, event: CallEvent) -> bool:
@@ -68,6 +72,10 @@ class SpoolWriter:
             self.close()
         self.close()
         self.lost += 1
+        self._failing = True
+        self._has_room = False
+        if self._counts is not None:
+            self._counts().add("call_events_lost")
         self._complain()
         return False
 
@@ -79,10 +87,18 @@ class SpoolWriter:
             try:
                 free, reserve = free_room(self._folder if self._folder.exists() else self._folder.parent)
                 room = free >= (reserve if self._has_room else 2 * reserve)
+                if room and self._failing:  # for another reason than room: see whether a file can be made
+                    self._open()
+                    self._failing = False
             except OSError:
                 room = False
-            if room != self._has_room:
-                says = "has room again: calls are taken" if room else "is nearly full: new calls are refused"
+            if room != self._said_room:
+                self._said_room = room
+                says = (
+                    "takes events again: calls are taken"
+                    if room
+                    else "is full or fails: new calls are refused"
+                )
                 print(f"spool: the disk {says}", file=sys.stderr, flush=True)
             self._has_room = room
         return self._has_room

@@ -76,6 +76,7 @@ def on_invite(worker: Worker, request: Message, peer: Peer, retry: DialogState |
         return
     ksr.tm.t_reply(100, "Trying")
     if retry is None and worker.voice.refuse_when_full and not worker.ledger.has_room():
+        worker.losses.add("calls_refused_full")
         ksr.hdr.append_to_reply(f"{RETRY_AFTER}Reason: Q.850;cause=41\r\n")
         ksr.tm.t_reply(503, "Service Unavailable")
         return

@@ -10,6 +10,7 @@ from qibai.core.sip import Endpoint, Message, parse
 from qibai.settings.live import LiveConfig
 from qibai.store import dsn, read_dsn
 from qibai.store.keys import Keyring
+from qibai.store.loss_counts import LossCounts
 from qibai.store.routes import RouteReader
 from qibai.store.spool import SpoolWriter
 from qibai.voice.ledger import Ledger, failure_of
@@ -46,7 +47,9 @@ class Worker:
             read_dsn(config), self.keys, config.store.statement_timeout_ms, write_dsn=dsn(config)
         )
         self.policy = self.routes.policy(config.pilot.rules)
-        self.ledger = Ledger(SpoolWriter(config.spool_dir, "voice"), self.keys, config.node)
+        self.ledger = Ledger(
+            SpoolWriter(config.spool_dir, "voice", lambda: self.losses), self.keys, config.node
+        )
         self.memory = CallMemory(ksr)
         self.media = Media(ksr, voice.host, self.memory, anchored=voice.media)
         self._live = LiveConfig(config, "kamailio")
@@ -72,9 +75,18 @@ class Worker:
         self._by_priority = sorted(callable_peers, key=lambda peer: -peer.priority)
 
     @cached_property
+    def _place(self) -> int:
+        return take_place(self._places_dir)
+
+    @cached_property
+    def losses(self) -> LossCounts:
+        """What this process could not keep."""
+        return LossCounts(self._places_dir.parent, f"voice-{self._place}")
+
+    @cached_property
     def call_ids(self) -> DistinctIds:
         """Made at the first call: most of Kamailio's processes never see one."""
-        return DistinctIds(self._node_number, take_place(self._places_dir))
+        return DistinctIds(self._node_number, self._place)
 
     def state(self, token: str) -> DialogState:
         """What a token of ours says. Raise TokenBroken."""

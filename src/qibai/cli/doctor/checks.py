@@ -13,6 +13,7 @@ import psycopg
 
 from qibai import __version__
 from qibai.cli.doctor.backup import check_backup_age
+from qibai.cli.doctor.call_losses import check_call_losses
 from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
 from qibai.cli.doctor.messages import check_messages
 from qibai.cli.doctor.node import check_node
@@ -59,6 +60,7 @@ def run_checks(config: Config) -> list[Finding]:
     else:
         found.append(skip("voice", "switched off (voice.enabled)"))
     found.append(check_recorder(config))
+    found += check_call_losses(config)
     found += check_messages(config)
     found.append(check_backup_age(config))
     return found
