@@ -109,6 +109,7 @@ class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     media_port_max: PortNumber = 39_999  #: the last of them
     media_timeout_s: AtLeastOne = 60  #: a call without media for so long is over
     refuse_when_full: bool = True  #: refuse new calls with 503 while the disk has no room for their records
+    refused_records_per_minute: AtLeastOne = 600  #: refused calls of one peer that get a record
     peers: list[Peer] = []  #: see below
 
     def __post_init__(self) -> None:

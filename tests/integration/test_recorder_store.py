@@ -117,3 +117,62 @@ def _end(id: int, after: float, *, reason: str, ended_by: str) -> CallEvent:
         reason=reason,
         ended_by=ended_by,
     )
+
+
+async def test_a_refused_call_is_its_codes_owners(dsn: str) -> None:
+    conn = await _connect(dsn)
+    await conn.execute("INSERT INTO tenant (name) VALUES ('acme')")
+    await conn.execute("INSERT INTO code (code, tenant_id) SELECT %s, id FROM tenant", [CODE])
+    (owner,) = (await (await conn.execute("SELECT id FROM tenant")).fetchall())[0]
+    refused = CallEvent(
+        kind=CallEventKind.REFUSED,
+        code=CODE,
+        call_id=5,
+        at=T0,
+        node="n1",
+        called=42,
+        sip_status=403,
+        reason="source_unknown",
+        ended_by="platform",
+        caller_peer="192.0.2.9",
+    )
+    elsewhere = msgspec.structs.replace(refused, call_id=6, code=CODE + 1)
+    nowhere = msgspec.structs.replace(refused, call_id=7, code=-1, called=None)
+    events = [refused, elsewhere, nowhere]
+    await calls.merge_events(conn, [*events, *answered_call(8)])
+    await calls.merge_events(conn, events)
+    rows = await (await conn.execute("SELECT id, tenant_id FROM call ORDER BY id")).fetchall()
+    assert rows == [(5, owner), (6, None), (7, None), (8, 1)]
+    (found,) = await calls.list_calls(conn, owner, refused=True)
+    assert (found.id, found.caller_peer, found.reason) == (5, "192.0.2.9", "source_unknown")
+    assert [one.id for one in await calls.list_calls(conn, None, refused=True)] == [7, 6, 5]
+    assert [one.id for one in await calls.list_calls(conn, None, peer="192.0.2.9", limit=1)] == [7]
+    assert [one.id for one in await calls.list_calls(conn, None, reason="busy")] == []
+    await conn.close()
+
+
+async def test_peers_of_a_call_are_merged_as_one_fold_would_do(dsn: str) -> None:
+    conn = await _connect(dsn)
+    decided, ringing, answered, ended = answered_call(9)
+    events = [
+        msgspec.structs.replace(decided, caller_peer="east"),
+        *(
+            msgspec.structs.replace(ringing, kind=CallEventKind.HANDED_ON, gave_up=said)
+            for said in ("503 south", "408 west of south", "503 south")
+        ),
+        msgspec.structs.replace(answered, callee_peer="north"),
+        msgspec.structs.replace(ended, callee_peer="north"),
+    ]
+    rng = random.Random(3)
+    for id in range(20, 32):
+        deck = [msgspec.structs.replace(event, call_id=id) for event in events]
+        rng.shuffle(deck)
+        for event in deck:
+            await calls.merge_events(conn, [event])
+    rows = await (
+        await conn.execute("SELECT DISTINCT caller_peer, callee_peer, gave_up FROM call")
+    ).fetchall()
+    assert rows == [("east", "north", "408 west of south\n503 south")]
+    for peer, count in (("west of south", 12), ("south", 12), ("north", 12), ("east", 12), ("503", 0)):
+        assert len(await calls.list_calls(conn, 1, peer=peer)) == count
+    await conn.close()

@@ -9,6 +9,8 @@ import pytest
 
 from qibai.config import Peer
 from qibai.core.events import CallEventKind
+from qibai.core.numbering import Number700
+from qibai.store.loss_counts import read_losses
 from qibai.testing.platform import free_port, wait_for
 from qibai.testing.sipp import Scenario
 from qibai.voice.engine import program
@@ -55,12 +57,19 @@ def refused(called: str, status: int, *, headers: tuple[str, ...] = ()) -> Scena
     )
 
 
+def early(voice: Bench, called: Number700) -> list[tuple[str | None, int | None, str | None]]:
+    """What is recorded of calls that were refused before a decision."""
+    found = voice.events(CallEventKind.REFUSED, called)
+    return [(event.reason, event.sip_status, event.caller_peer) for event in found]
+
+
 def test_not_bound(voice: Bench) -> None:
     x = voice.number()
     seen = voice.call(refused(str(x), 404), None)
     assert "Reason: Q.850;cause=1\n" in seen.caller[-1]
     (event,) = voice.events(CallEventKind.DECIDED, x)
     assert (event.reason, event.sip_status) == ("not_bound", 404)
+    assert event.caller_peer == "east"
 
 
 def test_order_ended(voice: Bench) -> None:
@@ -83,7 +92,7 @@ def test_no_700_number(voice: Bench) -> None:
 
 
 def test_untrusted_peer(voice: Bench) -> None:
-    """An address that is no peer's gets 403, and no record."""
+    """An address that is no peer's gets 403 without a decision; its record says where it called from."""
     x = voice.number()
     voice.bind(x, A, B)
     stranger = voice.agent(
@@ -91,6 +100,9 @@ def test_untrusted_peer(voice: Bench) -> None:
     )
     stranger.wait()
     assert not voice.events(CallEventKind.DECIDED, x)
+    (event,) = voice.events(CallEventKind.REFUSED, x)
+    assert (event.reason, event.sip_status, event.caller_peer) == ("source_unknown", 403, STRANGER_AT)
+    assert event.caller is None and event.code == x.code.value
 
 
 def test_asserted_identity_counts_before_from(voice: Bench) -> None:
@@ -108,6 +120,7 @@ def test_loop(voice: Bench) -> None:
     host, port = voice.here
     ours = f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bKround"
     voice.call(refused(str(x), 482, headers=(ours,)), None)
+    assert early(voice, x) == [("loop", 482, "east")]
 
 
 def test_unknown_extension(voice: Bench) -> None:
@@ -115,6 +128,7 @@ def test_unknown_extension(voice: Bench) -> None:
     voice.bind(x, A, B)
     seen = voice.call(refused(str(x), 420, headers=("Require: replaces",)), None)
     assert "Unsupported: replaces\n" in seen.caller[-1]
+    assert early(voice, x) == [("extension_unsupported", 420, "east")]
 
 
 def test_session_interval_too_small(voice: Bench) -> None:
@@ -123,6 +137,7 @@ def test_session_interval_too_small(voice: Bench) -> None:
     headers = ("Supported: timer", "Session-Expires: 30")
     seen = voice.call(refused(str(x), 422, headers=headers), None)
     assert "Min-SE: 90\n" in seen.caller[-1]
+    assert early(voice, x) == [("session_interval_too_small", 422, "east")]
 
 
 def test_session_timer_is_asked_for(voice: Bench) -> None:
@@ -179,7 +194,9 @@ def test_fail_over(tmp_path_factory: pytest.TempPathFactory, database: Callable[
         assert refusing.received[0].startswith(f"INVITE sip:{B.national}@{DEAD_AT}:")
         assert seen.callee[0].startswith(f"INVITE sip:{B.e164}@{CALLEE_AT}:")
         assert CALLER_AT not in seen.callee[0]
-        assert len(voice.events(CallEventKind.ENDED, x)) == 1
+        (ended,) = voice.events(CallEventKind.ENDED, x)
+        assert ended.callee_peer == "west"
+        assert [event.gave_up for event in voice.events(CallEventKind.HANDED_ON, x)] == ["503 first"]
 
 
 def test_dead_tcp_peer(tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str]) -> None:
@@ -235,3 +252,33 @@ def test_probed_peers(tmp_path_factory: pytest.TempPathFactory, database: Callab
             ]
             wait_for(lambda: "IP" in flags(command) and "AP" in flags(command), "the first peer's end")
             voice.call(refused(str(x), 486), None)
+
+
+def test_a_message_that_cannot_be_read_has_a_record(voice: Bench) -> None:
+    """A header that may stand once stands twice; Kamailio itself does not mind."""
+    x = voice.number()
+    voice.call(
+        refused(
+            str(x),
+            400,
+            headers=(
+                "Session-Expires: 1800",
+                "Session-Expires: 1800",
+            ),
+        ),
+        None,
+    )
+    assert early(voice, x) == [("sip_malformed", 400, "east")]
+
+
+def test_a_flood_of_refused_calls_has_few_records_and_is_counted(
+    tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str]
+) -> None:
+    folder = tmp_path_factory.mktemp("flood")
+    with bench(folder, database, media=False, workers=1, refused_records_per_minute=2) as voice:
+        numbers = [voice.number() for _ in range(5)]
+        for x in numbers:
+            voice.call(refused(str(x), 404), None)
+        kept = [event for x in numbers for event in voice.events(CallEventKind.DECIDED, x)]
+        unrecorded, _ = read_losses(voice.platform.config.run_dir)["refusals_unrecorded"]
+        assert unrecorded > 0 and len(kept) + unrecorded == len(numbers)

@@ -29,6 +29,9 @@ _events = st.builds(
     legs=st.none() | st.binary(max_size=2),
     session_expires=_small,
     media_id=st.none() | st.sampled_from(["m1", "m2"]),
+    caller_peer=st.none() | st.sampled_from(["east", "north"]),
+    callee_peer=st.none() | st.sampled_from(["west", "south"]),
+    gave_up=st.none() | st.sampled_from(["503 west", "408 south"]),
 )
 
 

@@ -9,11 +9,13 @@ from qibai.api import models
 from qibai.api.decode import instant, no_nulls
 from qibai.api.gate import asked
 from qibai.api.handlers import Asking, Limit, OfBinding, Since, Until, reached, services_of
-from qibai.api.reach import Reach, Whose
+from qibai.api.reach import All, Survey, Whose, survey
+from qibai.core.calls import PLATFORM
 from qibai.core.errors import BadRequest, CallNotFound
 from qibai.core.ids import format_id, parse_id
 from qibai.core.numbering import Number700
 from qibai.core.pilot import document_of
+from qibai.core.refusals import EarlyRefusal
 from qibai.core.roles import Action
 from qibai.store import audit, calls
 from qibai.store.keys import Keyring
@@ -39,15 +41,34 @@ async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
     since: Since = None,
     until: Until = None,
     live: Annotated[bool | None, Parameter(description="Only running calls, or only ended ones.")] = None,
+    reason: Annotated[
+        str | None,
+        Parameter(description="Only those that ended so.", max_length=64, pattern="^[a-z0-9_.-]+$"),
+    ] = None,
+    peer: Annotated[
+        str | None,
+        Parameter(
+            description="Only those that this peer, or stranger's address, sent, had or failed.",
+            max_length=64,
+            pattern=r"^[^\x00]+$",
+        ),
+    ] = None,
+    refused: Annotated[
+        bool | None, Parameter(description="Only those that the platform refused, or only the others.")
+    ] = None,
     cursor: Annotated[
         str | None,
         Parameter(description="`next_cursor` of the page before.", max_length=64, pattern=models.ID_PATTERN),
     ] = None,
     limit: Limit = 100,
     tenant: Whose = None,
+    everyone: All = False,
 ) -> models.CallPage:
-    """The calls of a tenant's numbers, newest first; real numbers masked but for the tenant itself."""
-    no_nulls(request.scope["query_string"], "binding", "number", "live", "cursor", "tenant")
+    """The calls of a tenant's numbers, newest first, refused ones too; real numbers masked for others."""
+    no_nulls(
+        request.scope["query_string"],
+        *("binding", "number", "live", "cursor", "tenant", "reason", "peer", "refused", "all"),
+    )
     services = services_of(request)
     before = None if cursor is None else parse_id(_CURSOR, cursor)
     if cursor is not None and before is None:
@@ -55,17 +76,21 @@ async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
     of_binding = None if binding is None else parse_id("b", binding)
     if binding is not None and of_binding is None:
         raise BadRequest("this is no binding's id", field="binding")
-    whose = await reached(request, tenant)
+    whose = await survey(services.connections, asked(request.scope).principal, tenant, everyone=everyone)
     async with services.connections.get() as conn:
         rows = await calls.list_calls(
             conn,
-            whose.tenant_id,
+            None if whose.tenant is None else whose.tenant.tenant_id,
             before=None if before is None else before[1],
             number=None if number is None else Number700.parse(number),
             binding=of_binding,
             since=None if since is None else instant(since, "since"),
             until=None if until is None else instant(until, "until"),
             live=live,
+            reason=reason,
+            peer=peer,
+            refused=refused,
+            platform_id=whose.platform_id,
             limit=limit + 1,
         )
     page = [_call(row, services.keyring, whose) for row in rows[:limit]]
@@ -79,14 +104,18 @@ async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
     tags=["calls"],
     opt={"action": Action.CALL_READ},
 )
-async def get_call(request: Asking, id: CallId, tenant: Whose = None) -> models.Call:
+async def get_call(request: Asking, id: CallId, tenant: Whose = None, everyone: All = False) -> models.Call:
     """One call record; it grows while the call runs."""
-    no_nulls(request.scope["query_string"], "tenant")
+    no_nulls(request.scope["query_string"], "tenant", "all")
     services = services_of(request)
     code, row_id = _parse(id)
-    whose = await reached(request, tenant)
+    who = asked(request.scope).principal
+    whose = await survey(services.connections, who, tenant, everyone=everyone)
     async with services.connections.get() as conn:
-        row = await calls.get_call(conn, whose.tenant_id, code, row_id)
+        if whose.tenant is None:
+            row = await calls.get_any_call(conn, code, row_id, platform_id=whose.platform_id)
+        else:
+            row = await calls.get_call(conn, whose.tenant.tenant_id, code, row_id)
     return _call(row, services.keyring, whose)
 
 
@@ -110,7 +139,7 @@ async def terminate_call(request: Asking, id: CallId, tenant: Whose = None) -> m
         if who.tenant is None:
             told = {"tenant": tenant}
             await audit.record(conn, services.keyring, who.actor, Action.CALL_TERMINATE, f"call:{id}", **told)
-    return _call(row, services.keyring, whose)
+    return _call(row, services.keyring, Survey(whose, None, who.role.of_person))
 
 
 HANDLERS: Final = (list_calls, get_call, terminate_call)
@@ -123,11 +152,16 @@ def _parse(text: str) -> tuple[int, int]:
     return found
 
 
-def _call(row: calls.CallRecord, keyring: Keyring, whose: Reach) -> models.Call:
-    # a stranger's number is not the tenant's to know
-    caller, callee = (None, None) if row.binding_id is None else row.opened(keyring)
+def _call(row: calls.CallRecord, keyring: Keyring, whose: Survey) -> models.Call:
+    # A tenant does not learn who called without a binding, nor the address that a stranger called from.
+    caller, callee, sender = None, None, row.caller_peer
+    if whose.strangers or row.binding_id is not None:
+        caller, callee = row.opened(keyring)
+    elif row.reason == EarlyRefusal.SOURCE_UNKNOWN:
+        sender = None
     return models.Call(
-        id=format_id("c", max(row.code, 0), row.id),
+        id=format_id("c", row.code, row.id),
+        tenant=row.tenant,
         binding_id=None if row.binding_id is None else format_id("b", row.code, row.binding_id),
         called=row.dialled_number(keyring),
         shown=None if row.shown_number is None else str(row.shown_number),
@@ -145,4 +179,8 @@ def _call(row: calls.CallRecord, keyring: Keyring, whose: Reach) -> models.Call:
         reason=row.reason,
         document=document_of(row.reason),
         end_seen=row.end_seen,
+        caller_peer=sender,
+        callee_peer=row.callee_peer,
+        gave_up=[line[4:] for line in (row.gave_up or "").splitlines()],
+        refused=row.ended_by == PLATFORM and row.callee is None,
     )

@@ -235,6 +235,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(description="`answered`, `busy`, or why nobody was connected.")] | None
     document: Annotated[str, Meta(description="Where the reason is a rule: the document it is from.")] | None
     end_seen: Annotated[bool, Meta(description="False: closed without its end having been seen.")] | None
+    tenant: Annotated[str, Meta(description="Whose, where calls of all are listed.")] | None
+    caller_peer: Annotated[str, Meta(description="The peer that sent it, or a stranger's address.")] | None
+    callee_peer: Annotated[str, Meta(description="The peer that had it last.")] | None
+    gave_up: Annotated[list[str], Meta(description="Peers that failed it before.")]
+    refused: Annotated[bool, Meta(description="The platform connected it to nobody; `reason` says why.")]
 
 
 class CallPage(msgspec.Struct, frozen=True):

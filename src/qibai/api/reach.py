@@ -24,6 +24,15 @@ Whose = Annotated[
 ]
 
 
+All = Annotated[
+    bool,
+    Parameter(
+        query="all",
+        description="With a key that is no tenant's: of all tenants that the key reaches.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Reach:
     """One tenant; ``whole``: its real numbers are shown, as it gave them."""
@@ -57,3 +66,27 @@ async def reach(connections: Connections, who: Principal, tenant: str | None) ->
     if who.platform is not None and platform != who.platform:
         raise TenantNotFound
     return Reach(id, whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Whose calls are read: one tenant's, or those of all tenants that a key reaches."""
+
+    tenant: Reach | None
+    platform_id: int | None  #: an application platform's; None: the key reaches all
+    strangers: bool  #: whether callers without a binding are shown, masked, and where they called from
+
+    def shown_if(self, number: Msisdn | None) -> str | None:
+        """A real number as this key may see it, where there is one."""
+        if number is None:
+            return None
+        return mask_numbers(number.e164) if self.tenant is None else self.tenant.shown(number)
+
+
+async def survey(connections: Connections, who: Principal, tenant: str | None, *, everyone: bool) -> Survey:
+    """With ``everyone`` all that the key reaches, otherwise as ``reach``. Raise as ``reach``."""
+    if everyone and who.tenant is None:
+        if tenant is not None:
+            raise BadRequest("name the tenant or ask for all, one of the two", field="tenant")
+        return Survey(None, who.platform, who.role.of_person)
+    return Survey(await reach(connections, who, tenant), None, who.role.of_person)

@@ -49,6 +49,7 @@ class TracedCall(msgspec.Struct, frozen=True, kw_only=True):
     shown: str | None
     caller: Masked | None
     callee: Masked | None
+    caller_peer: Annotated[str, Meta(description="The peer that sent it, or a stranger's address.")] | None
 
 
 class Traced(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,10 +75,14 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """What was found, that with calls first; `more`: name the party, or narrow the window, to see all."""
+    """What was found, that with calls first; `more`: name the party, or narrow the window, to see all.
+
+    `refused`: calls to the number then by callers without a binding, unless a party was named.
+    """
 
     items: list[Traced]
     more: bool
+    refused: list[TracedCall]
 
 
 class RevealRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,10 +127,11 @@ async def trace_number(request: Asking) -> Trace:
     async with services.connections.get(timeout_s=ACT_TIMEOUT_S) as conn, conn.transaction():
         found = await trace.trace(conn, keyring, number, at, party=party, window=window)
         items = [_traced(one, keyring) for one in found[: trace.MOST]]
+        refused = [] if party is not None else await trace.unbound(conn, number, at, window=window)
         told = {"at": at, "window_s": said.window_s, "party": None if party is None else party.masked}
         ids = [item.id for item in items]
         await audit.record(conn, keyring, actor, Action.TRACE, f"number:{number}", **told, found=ids)
-    return Trace(items, len(found) > trace.MOST)
+    return Trace(items, len(found) > trace.MOST, [_call(call, keyring) for call in refused])
 
 
 @post(
@@ -205,6 +211,7 @@ def _call(row: CallRecord, keyring: Keyring) -> TracedCall:
         shown=None if row.shown_number is None else str(row.shown_number),
         caller=None if caller is None else caller.masked,
         callee=None if callee is None else callee.masked,
+        caller_peer=row.caller_peer,
     )
 
 

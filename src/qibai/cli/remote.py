@@ -48,12 +48,16 @@ class Remote:
     def release(self, id: str) -> dict[str, Any]:
         return _plain(self._client.release(id))
 
-    def calls(self, limit: int) -> list[dict[str, Any]]:
-        return [_plain(one) for one in islice(self._client.calls(page=limit), limit)]
+    def calls(self, limit: int, **query: Any) -> list[dict[str, Any]]:
+        """The newest that fit."""
+        try:
+            return [_plain(one) for one in islice(self._client.calls(page=limit, **query), limit)]
+        except ApiError as exc:
+            raise _refused(exc) from None
 
-    def calls_since(self, since: datetime, *, live: bool | None = None) -> list[dict[str, Any]]:
+    def calls_since(self, since: datetime, *, live: bool | None = None, **query: Any) -> list[dict[str, Any]]:
         """All that began then or later, newest first; ``live``: those that run now."""
-        return [_plain(one) for one in self._client.calls(since=since, live=live, page=1000)]
+        return [_plain(one) for one in self._client.calls(since=since, live=live, page=1000, **query)]
 
     def call(self, id: str) -> dict[str, Any]:
         return _plain(self._client.call(id))
@@ -99,12 +103,16 @@ def remote(config: Config, api_url: str | None, api_key: str | None) -> Iterator
     except NoAnswer:
         raise Unavailable(f"the API at {url} does not answer; is the platform up?") from None
     except ApiError as exc:
-        errors = exc.problem.errors
-        field = errors[0].field if errors else None
-        said = exc.problem.detail or exc.problem.title
-        if exc.problem.rule is not None:
-            said += f" Rule {exc.problem.rule}, {exc.problem.document}"
-        raise Refused(exc.code, said, field) from None
+        raise _refused(exc) from None
+
+
+def _refused(exc: ApiError) -> Refused:
+    errors = exc.problem.errors
+    field = errors[0].field if errors else None
+    said = exc.problem.detail or exc.problem.title
+    if exc.problem.rule is not None:
+        said += f" Rule {exc.problem.rule}, {exc.problem.document}"
+    return Refused(exc.code, said, field)
 
 
 def _plain(answer: msgspec.Struct) -> dict[str, Any]:

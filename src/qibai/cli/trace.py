@@ -38,10 +38,14 @@ def trace(  # noqa: PLR0917  # options
     if json:
         as_json(answer)
         return
-    if not answer["items"]:
+    if not answer["items"] and not answer["refused"]:
         say("nobody held this number then, or it is no longer kept")
     for one in answer["items"]:
         _print(one)
+    if answer["refused"]:
+        say("refused calls to this number then:")
+    for call in answer["refused"]:
+        _print_call(call)
     if answer["more"]:
         note("… and more: give --party, or a smaller --window")
 
@@ -101,11 +105,15 @@ def _print(one: dict[str, Any]) -> None:
         ),
     )
     for call in one["calls"]:
-        ends = call["ended_at"] or "…"
-        who = f"{call['caller'] or '–'} → {call['callee'] or '–'}"
-        out.print(
-            f"call {call['id']}  {call['started_at']} – {ends}  {who}  {call['reason'] or ''}", markup=False
-        )
+        _print_call(call)
+
+
+def _print_call(call: dict[str, Any]) -> None:
+    ends = call["ended_at"] or "…"
+    who = f"{call['caller'] or '–'} → {call['callee'] or '–'}"
+    peer = f"from {call['caller_peer']}" if call["caller_peer"] else ""
+    text = f"call {call['id']}  {call['started_at']} – {ends}  {who}  {call['reason'] or ''}  {peer}"
+    out.print(text.rstrip(), markup=False)
 
 
 COMMANDS = {"trace": trace, "reveal": reveal}

@@ -141,12 +141,31 @@ class AsyncClient:
         since: datetime | None = None,
         until: datetime | None = None,
         live: bool | None = None,
+        reason: str | None = None,
+        peer: str | None = None,
+        refused: bool | None = None,
+        tenant: str | None = None,
+        everyone: bool = False,
         page: int = 100,
     ) -> AsyncIterator[models.Call]:
-        """All call records that fit, newest first, page by page."""
+        """All call records that fit, newest first, page by page.
+
+        With a key that is no tenant's, give ``tenant``, or ``everyone`` for all that the key reaches.
+        """
         async for item in self._pages(
             lambda cursor: requests.calls(
-                binding=binding, number=number, since=since, until=until, live=live, cursor=cursor, limit=page
+                binding=binding,
+                number=number,
+                since=since,
+                until=until,
+                live=live,
+                reason=reason,
+                peer=peer,
+                refused=refused,
+                tenant=tenant,
+                all=everyone or None,
+                cursor=cursor,
+                limit=page,
             )
         ):
             yield item

@@ -162,6 +162,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     document: str | None = None  #: where the reason is a rule, what it comes from
     end_seen: bool | None
+    tenant: str | None = None  #: whose, where calls of all tenants are listed
+    caller_peer: str | None = None  #: the peer that sent it
+    callee_peer: str | None = None  #: the peer that had it last
+    gave_up: list[str] = []  #: peers that failed it before
+    refused: bool = False  #: the platform connected it to nobody
 
     def __repr__(self) -> str:
         return f"<Call {self.id} {self.reason}>"

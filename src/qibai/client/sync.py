@@ -140,12 +140,31 @@ class Client:
         since: datetime | None = None,
         until: datetime | None = None,
         live: bool | None = None,
+        reason: str | None = None,
+        peer: str | None = None,
+        refused: bool | None = None,
+        tenant: str | None = None,
+        everyone: bool = False,
         page: int = 100,
     ) -> Iterator[models.Call]:
-        """All call records that fit, newest first, page by page."""
+        """All call records that fit, newest first, page by page.
+
+        With a key that is no tenant's, give ``tenant``, or ``everyone`` for all that the key reaches.
+        """
         return self._pages(
             lambda cursor: requests.calls(
-                binding=binding, number=number, since=since, until=until, live=live, cursor=cursor, limit=page
+                binding=binding,
+                number=number,
+                since=since,
+                until=until,
+                live=live,
+                reason=reason,
+                peer=peer,
+                refused=refused,
+                tenant=tenant,
+                all=everyone or None,
+                cursor=cursor,
+                limit=page,
             )
         )
 

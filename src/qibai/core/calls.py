@@ -59,6 +59,9 @@ class CallRow(msgspec.Struct, kw_only=True):
     session_expires: int = 0  #: seconds, as last agreed; 0 when no session timer runs
     max_call_s: int | None = None
     media_id: str | None = None
+    caller_peer: str | None = None  #: or the address of a sender that is no peer
+    callee_peer: str | None = None  #: that had the call last; None until the call is answered or ends
+    gave_up: tuple[str, ...] = ()  #: peers that failed the call before, each after its SIP status; in order
     legs: bytes | None = None  #: of the latest refresh; kept while the call runs
     end: End | None = None
 
@@ -84,6 +87,9 @@ def row_of(event: CallEvent) -> CallRow:
         callee=event.callee,
         max_call_s=event.max_call_s,
         media_id=event.media_id,
+        caller_peer=event.caller_peer,
+        callee_peer=event.callee_peer,
+        gave_up=() if event.gave_up is None else (event.gave_up,),
     )
     match event.kind:
         case CallEventKind.RINGING:
@@ -95,7 +101,7 @@ def row_of(event: CallEvent) -> CallRow:
         case CallEventKind.REFRESHED:
             row.legs = event.legs
             row.refreshed_at, row.session_expires = at, event.session_expires or 0
-        case CallEventKind.ENDED:
+        case CallEventKind.ENDED | CallEventKind.REFUSED:
             row.end = _end_of(event, at)
         case CallEventKind.DECIDED if event.reason is not None:  # refused: decided and over in one
             row.end = _end_of(event, at)
@@ -117,8 +123,11 @@ def merge(one: CallRow, other: CallRow) -> CallRow:
     one.dialled = _least_bytes(one.dialled, other.dialled)
     one.caller = _least_bytes(one.caller, other.caller)
     one.callee = _least_bytes(one.callee, other.callee)
-    if other.media_id is not None and (one.media_id is None or other.media_id < one.media_id):
-        one.media_id = other.media_id
+    one.media_id = _least_text(one.media_id, other.media_id)
+    one.caller_peer = _least_text(one.caller_peer, other.caller_peer)
+    one.callee_peer = _least_text(one.callee_peer, other.callee_peer)
+    if other.gave_up:
+        one.gave_up = tuple(sorted({*one.gave_up, *other.gave_up}))
     if other.refreshed_at is not None:
         one.refreshed_at, one.session_expires, _, one.legs = max(
             (row.refreshed_at or 0, row.session_expires, row.legs is not None, row.legs)
@@ -151,6 +160,12 @@ def _end_of(event: CallEvent, at: int) -> End:
 
 
 def _least(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
+def _least_text(one: str | None, other: str | None) -> str | None:
     if one is None or other is None:
         return other if one is None else one
     return min(one, other)

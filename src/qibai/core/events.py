@@ -16,6 +16,8 @@ class CallEventKind(StrEnum):
     REFRESHED = "refreshed"  # RFC 4028: the session goes on
     ENDED = "ended"
     LATE = "late"  # the callee answered after the call had ended: the callee is to be told
+    REFUSED = "refused"  # an INVITE was refused before a decision
+    HANDED_ON = "handed_on"  # a peer failed the call, and the next peer gets it
 
 
 class CallEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -35,6 +37,11 @@ class CallEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     caller: bytes | None = None  # sealed; AAD: (code, binding_id), or (code, call_id) when unbound
     callee: bytes | None = None
     max_call_s: int | None = None
+    # decided, refused: the peer that sent the call, or the address of a sender that is no peer
+    caller_peer: str | None = None
+    # answered, ended: the peer that had the call last
+    callee_peer: str | None = None
+    gave_up: str | None = None  # handed on: SIP status, a space, the name of the peer that failed
     # decided with a refusal, or ended
     sip_status: int | None = None
     q850: int | None = None

@@ -5,10 +5,14 @@ from typing import Final, NamedTuple
 
 
 class Loss(NamedTuple):
-    """``says``: of the counter ``qibai_<name>_total``; ``mend``: what an operator does about it."""
+    """``says``: of the counter ``qibai_<name>_total``; ``mend``: what an operator does about it.
+
+    ``mild``: nothing is lost that anybody was promised; ``doctor`` warns and does not fail.
+    """
 
     says: str
     mend: str
+    mild: bool = False
 
 
 LOSSES: Final[Mapping[str, Loss]] = {
@@ -67,5 +71,10 @@ CALL_LOSSES: Final[Mapping[str, Loss]] = {
     "spool_lines_damaged": Loss(
         "Lines of the spool that could not be read.",
         "see that the disk is sound; a line is torn when its writer is killed in mid-write",
+    ),
+    "refusals_unrecorded": Loss(
+        "Refused calls without a record, since their source sent more than voice.refused_records_per_minute.",
+        "see Kamailio's log for the source; block it before Qibai, or raise voice.refused_records_per_minute",
+        mild=True,
     ),
 }

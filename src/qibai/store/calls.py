@@ -1,5 +1,6 @@
 """Call records in PostgreSQL: written by the recorder, read by the API."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -18,7 +19,14 @@ from qibai.store.keys import Keyring, binding_aad
 from qibai.store.statements import load
 
 CHANNEL: Final = "qibai_call_order"
-_SQL: Final = load("calls")
+_FITS: Final = re.compile(rb"^--.*\n", re.MULTILINE)  #: comments
+_PARTS: Final = load("calls")
+#: Statements with what they share put in.
+_SQL: Final = {
+    name: text.replace(b"{columns}", _PARTS["columns"]).replace(b"{fits}", _FITS.sub(b"", _PARTS["fits"]))
+    for name, text in _PARTS.items()
+    if name not in ("columns", "fits")
+}
 _PG_EPOCH_US: Final = 946_684_800 * MICROSECONDS  #: PostgreSQL counts from 2000
 
 Connection = psycopg.AsyncConnection[Any]
@@ -47,6 +55,10 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     end_seen: bool | None
     dialled: bytes | None = None  #: sealed: the old number outside 700 that was dialled
+    caller_peer: str | None = None  #: that sent it; of a sender that is no peer its address
+    callee_peer: str | None = None  #: that had it last
+    gave_up: str | None = None  #: peers that failed it before, a line each: SIP status, a space, name
+    tenant: str | None = None  #: its name, where calls of several tenants are listed
 
     def dialled_number(self, keyring: Keyring) -> str | None:
         """The middle number that was dialled, 700 or old. Raise SealBroken."""
@@ -121,7 +133,7 @@ async def open_calls(conn: Connection, node: str) -> list[OpenCall]:
 
 async def list_calls(
     conn: Connection,
-    tenant_id: int,
+    tenant_id: int | None,
     *,
     before: int | None = None,
     after: int | None = None,
@@ -130,11 +142,17 @@ async def list_calls(
     since: datetime | None = None,
     until: datetime | None = None,
     live: bool | None = None,
+    reason: str | None = None,
+    peer: str | None = None,
+    refused: bool | None = None,
+    platform_id: int | None = None,
     limit: int = 50,
 ) -> list[CallRecord]:
     """A tenant's calls, the latest first: at most ``limit`` with ids below ``before`` and above ``after``.
 
-    ``binding`` is (code, id). ``live``: True for running calls alone, False for ended ones.
+    ``tenant_id`` None: those of all tenants under ``platform_id``, or, where that is None too, all there are.
+    ``binding`` is (code, id). ``live``: True for running calls alone, False for ended ones. ``peer`` sent the
+    call, had it or failed it. ``refused``: True for calls that the platform connected to nobody.
     """
     code = number.code.value if number else binding[0] if binding else None
     params = {
@@ -147,14 +165,26 @@ async def list_calls(
         "since": since,
         "until": until,
         "live": live,
+        "reason": reason,
+        "peer": peer,
+        "refused": refused,
+        "platform_id": platform_id,
         "limit": limit,
     }
-    return await _all(conn, CallRecord, "list_calls", params)
+    return await _all(conn, CallRecord, "list_all_calls" if tenant_id is None else "list_calls", params)
 
 
 async def get_call(conn: Connection, tenant_id: int, code: int, id: int) -> CallRecord:
     """Raise CallNotFound, also when the call is another tenant's."""
     found = await _all(conn, CallRecord, "get_call", {"tenant_id": tenant_id, "code": code, "id": id})
+    if not found:
+        raise CallNotFound
+    return found[0]
+
+
+async def get_any_call(conn: Connection, code: int, id: int, *, platform_id: int | None) -> CallRecord:
+    """The call of any tenant, or of any under ``platform_id``. Raise CallNotFound."""
+    found = await _all(conn, CallRecord, "get_any_call", {"code": code, "id": id, "platform_id": platform_id})
     if not found:
         raise CallNotFound
     return found[0]
@@ -231,6 +261,9 @@ def _columns(rows: Sequence[CallRow]) -> dict[str, PgArray]:
         "reason": Texts.of_strings([end.reason or None if end else None for end in ends]),
         "end_seen": Bools.of_blobs([None if end is None else bytes([not end.assumed]) for end in ends]),
         "legs": Blobs.of_blobs([row.legs for row in rows]),
+        "caller_peer": Texts.of_strings([row.caller_peer for row in rows]),
+        "callee_peer": Texts.of_strings([row.callee_peer for row in rows]),
+        "gave_up": Texts.of_strings(["\n".join(row.gave_up) or None for row in rows]),
     }
 
 

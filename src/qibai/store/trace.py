@@ -75,6 +75,29 @@ async def trace(
     return traced[: MOST + 1]
 
 
+async def unbound(
+    conn: Connection, number: Number700, at: datetime, *, window: timedelta = timedelta(minutes=5)
+) -> list[CallRecord]:
+    """Calls to ``number`` then that belong to no binding, and so were refused: the latest, at most ``MOST``.
+
+    Raise StoreUnavailable.
+    """
+    since, until = at - window, at + window
+    params = {
+        "code": number.code.value,
+        "serial": number.serial,
+        "since": since,
+        "until": until,
+        "before": _first_id(until) + (_SLACK_MS << _ID_BITS),
+        "after": _first_id(since) - (_SLACK_MS << _ID_BITS),
+        "limit": MOST,
+    }
+    with own_errors():
+        async with conn.cursor(row_factory=class_row(CallRecord)) as cursor:
+            await cursor.execute(_SQL["unbound_at"], params)
+            return await cursor.fetchall()
+
+
 async def binding_of(conn: Connection, keyring: Keyring, code: int, id: int) -> Binding:
     """Whosever binding it is, and whether or not it is over. Raise BindingNotFound."""
     with own_errors():

@@ -9,6 +9,7 @@ from qibai.core.errors import BadMessage, QibaiError, StoreUnavailable
 from qibai.core.existing import Dialled
 from qibai.core.ids import format_id
 from qibai.core.numbering import Msisdn
+from qibai.core.refusals import EarlyRefusal
 from qibai.core.routing import Decision, Refusal, RefusalReason, Route, RouteRecord, SipStatus, decide
 from qibai.core.sip import (
     Message,
@@ -27,6 +28,7 @@ from qibai.core.sip import (
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.memory import source_of
 from qibai.voice.peers import uri_of
+from qibai.voice.refused import may_record, note_early
 from qibai.voice.token import DialogState, dialog_of, seal_state
 from qibai.voice.worker import STATE, Worker, end_unanswered
 
@@ -68,11 +70,15 @@ def on_invite(worker: Worker, request: Message, peer: Peer, retry: DialogState |
     if strange:
         ksr.hdr.append_to_reply(f"Unsupported: {', '.join(strange)}\r\n")
         ksr.tm.t_reply(420, "Bad Extension")
+        if retry is None:
+            note_early(worker, EarlyRefusal.EXTENSION_UNSUPPORTED, peer.name, request=request)
         return
     interval = _session_interval(worker, request)
     if interval is None:
         ksr.hdr.append_to_reply(f"Min-SE: {worker.voice.min_se_s}\r\n")
         ksr.tm.t_reply(422, "Session Interval Too Small")
+        if retry is None:
+            note_early(worker, EarlyRefusal.INTERVAL_TOO_SMALL, peer.name, request=request)
         return
     ksr.tm.t_reply(100, "Trying")
     if retry is None and worker.voice.refuse_when_full and not worker.ledger.has_room():
@@ -127,7 +133,7 @@ def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
         _refuse(worker, attempt, Refusal(RefusalReason.STORE_UNAVAILABLE, rule), _DOWN, route.record)
         return
     if retry is None:
-        worker.ledger.decided(attempt.call_id, attempt.at, route)
+        worker.ledger.decided(attempt.call_id, attempt.at, route, attempt.peer.name)
         if route.record.from_group:
             _touch(worker, route.record)
     ksr.pv.sets(STATE, token)
@@ -141,6 +147,7 @@ def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
             end_unanswered(worker, token, 487, by="caller")
             return
         if worker.next_peer(target.name) is not None:
+            worker.ledger.handed_on(state, 503)
             _connect(worker, replace(attempt, retry=worker.state(token)), route)
             return
         end_unanswered(worker, token, 503)
@@ -154,13 +161,14 @@ _FAULTS: Final[dict[type[Exception], str]] = {
 }
 
 
-def hand_on(worker: Worker, token: str) -> bool:
+def hand_on(worker: Worker, token: str, status: int) -> bool:
     """In the failure route: the peer is of no use. Send the INVITE as it came to ourselves, with ``token``
-    saying which peer failed; it comes in anew and goes to the next. False: there is no next.
+    saying which peer failed, with ``status``; it comes in anew and goes to the next. False: there is no next.
 
     (A failure route can not put a new text in the place of the message, a request route can.)
     """
-    if worker.next_peer(worker.state(token).callee_peer) is None:
+    state = worker.state(token)
+    if worker.next_peer(state.callee_peer) is None:
         return False
     ksr = worker.ksr
     ksr.pv.seti(HANDED_ON, 1)
@@ -168,7 +176,10 @@ def hand_on(worker: Worker, token: str) -> bool:
     ksr.pv.sets("$du", worker.self_uri)
     ksr.tm.t_on_reply("ksr_reply_invite")
     ksr.tm.t_set_fr((worker.voice.ring_timeout_s + 30) * 1000, 5_000)
-    return bool(ksr.tm.t_relay() > 0)
+    if ksr.tm.t_relay() < 0:
+        return False
+    worker.ledger.handed_on(state, status)
+    return True
 
 
 def _refuse(
@@ -186,6 +197,8 @@ def _refuse(
 def _note_refusal(
     worker: Worker, attempt: _Attempt, refusal: Refusal, sip: SipStatus, record: RouteRecord | None
 ) -> None:
+    if not may_record(worker, attempt.peer.name):
+        return
     worker.ledger.refused(
         attempt.call_id,
         attempt.at,
@@ -194,6 +207,7 @@ def _note_refusal(
         record=record,
         refusal=refusal,
         sip=sip,
+        caller_peer=attempt.peer.name,
     )
 
 

@@ -13,11 +13,13 @@ import KSR
 
 from qibai.config import Config, Peer, load
 from qibai.core.errors import BadMessage, KeyFileError, TokenBroken
+from qibai.core.refusals import EarlyRefusal
 from qibai.core.sip import Message
 from qibai.voice import dialog, messages, replies
 from qibai.voice.invite import HANDED_ON, RETRY_HEADER, on_invite
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.peers import LOOPBACK
+from qibai.voice.refused import note_early
 from qibai.voice.worker import Worker, parse_request
 
 _OK = 1
@@ -59,12 +61,14 @@ class Router:
         if peer is None:
             if get("$rm") != "ACK":
                 worker.refuse(403, "Forbidden", q850=21)
+                note_early(worker, EarlyRefusal.SOURCE_UNKNOWN, address, stranger=True)
             return _OK
         try:
             request = self._read(get)
         except (BadMessage, UnicodeError):
             if get("$rm") != "ACK":
                 worker.refuse(400, "Bad Request")
+                note_early(worker, EarlyRefusal.SIP_MALFORMED, peer.name)
             return _OK
         try:
             self._route(worker, request, peer)
@@ -72,6 +76,7 @@ class Router:
             KSR.err(f"a request was not handled: {type(exc).__name__}\n")
             if request.method != "ACK":
                 worker.refuse(500, "Server Internal Error", q850=41)
+                note_early(worker, EarlyRefusal.INTERNAL_ERROR, peer.name, request=request)
         return _OK
 
     def _read(self, get: Any) -> Message:
@@ -108,6 +113,7 @@ class Router:
             return
         if request.max_forwards == 0:
             worker.refuse(483, "Too Many Hops", q850=25)
+            note_early(worker, EarlyRefusal.TOO_MANY_HOPS, peer.name, request=request)
             return
         if state is not None:
             if tm.t_newtran() > 0:
@@ -127,6 +133,7 @@ class Router:
             self._retry(worker, request)
         elif worker.has_seen(request):
             worker.refuse(482, "Loop Detected", q850=25)
+            note_early(worker, EarlyRefusal.LOOP, peer.name, request=request)
         elif tm.t_newtran() > 0:
             on_invite(worker, request, peer)
 

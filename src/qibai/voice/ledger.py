@@ -10,6 +10,7 @@ from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.existing import Dialled, ExistingNumber
 from qibai.core.legs import Leg, Legs
 from qibai.core.numbering import Msisdn
+from qibai.core.refusals import EarlyRefusal
 from qibai.core.routing import Refusal, Route, RouteRecord, SipStatus
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.spool import SpoolWriter
@@ -53,7 +54,7 @@ class Ledger:
         """Returns True if the records of new calls can be kept."""
         return self._spool.has_room()
 
-    def decided(self, call_id: int, at: float, route: Route) -> None:
+    def decided(self, call_id: int, at: float, route: Route, caller_peer: str) -> None:
         """A call was let through."""
         record = route.record
         called = record.called
@@ -72,6 +73,7 @@ class Ledger:
                 caller=record.caller_sealed,
                 callee=record.callee_sealed,
                 max_call_s=route.max_call_s,
+                caller_peer=caller_peer,
             )
         )
 
@@ -85,17 +87,14 @@ class Ledger:
         record: RouteRecord | None,
         refusal: Refusal,
         sip: SipStatus,
+        caller_peer: str,
     ) -> None:
         """A call was refused; ``caller`` and ``record`` where they are known."""
-        code = -1 if called is None or isinstance(called, ExistingNumber) else called.code.value
-        sealed = None
+        code, sealed = _code(called), None
         if record is not None:
             code, sealed = record.code, record.caller_sealed
         elif caller is not None:
-            try:
-                sealed = self._keyring.seal(caller.e164, binding_aad(code, call_id))
-            except QibaiError:  # without keys the record still says that a call was refused
-                sealed = None
+            sealed = self._stranger(caller, code, call_id)
         self._append(
             CallEvent(
                 kind=CallEventKind.DECIDED,
@@ -112,8 +111,43 @@ class Ledger:
                 q850=sip.q850,
                 reason=refusal.rule or refusal.reason.value,
                 ended_by="platform",
+                caller_peer=caller_peer,
             )
         )
+
+    def refused_early(
+        self,
+        call_id: int,
+        at: float,
+        *,
+        called: Dialled | None,
+        caller: Msisdn | None,
+        reason: EarlyRefusal,
+        sip: SipStatus,
+        source: str,
+    ) -> None:
+        """An INVITE was refused before a decision; ``source``: its peer, or its sender's address."""
+        code = _code(called)
+        self._append(
+            CallEvent(
+                kind=CallEventKind.REFUSED,
+                code=code,
+                call_id=call_id,
+                at=at,
+                node=self._node,
+                called=_serial(called),
+                caller=None if caller is None else self._stranger(caller, code, call_id),
+                sip_status=sip.status,
+                q850=sip.q850,
+                reason=reason.value,
+                ended_by="platform",
+                caller_peer=source,
+            )
+        )
+
+    def handed_on(self, state: DialogState, status: int) -> None:
+        """The peer of ``state`` failed the call with ``status``, and the next peer gets it."""
+        self._note(CallEventKind.HANDED_ON, state, gave_up=f"{status} {state.callee_peer}")
 
     def ringing(self, state: DialogState) -> None:
         self._note(CallEventKind.RINGING, state)
@@ -126,6 +160,7 @@ class Ledger:
             session_expires=session_expires,
             media_id=state.media_id or None,
             max_call_s=state.max_call_s,
+            callee_peer=state.callee_peer or None,
         )
 
     def late(self, state: DialogState, asker: Leg, reason: str | None = None) -> None:
@@ -138,7 +173,16 @@ class Ledger:
         self._note(CallEventKind.REFRESHED, state, legs=sealed, session_expires=session_expires)
 
     def ended(self, state: DialogState, *, by: str, reason: str, status: int | None, q850: int) -> None:
-        self._note(CallEventKind.ENDED, state, ended_by=by, reason=reason, sip_status=status, q850=q850)
+        peer = state.callee_peer or None
+        self._note(
+            CallEventKind.ENDED,
+            state,
+            ended_by=by,
+            reason=reason,
+            sip_status=status,
+            q850=q850,
+            callee_peer=peer,
+        )
 
     def _note(self, kind: CallEventKind, state: DialogState, **more: Any) -> None:
         """Something that happens now, to a call that was decided; ``more``: fields of the event."""
@@ -146,6 +190,13 @@ class Ledger:
         self._append(
             CallEvent(kind=kind, code=state.code, call_id=state.call_id, at=at, node=self._node, **more)
         )
+
+    def _stranger(self, caller: Msisdn, code: int, call_id: int) -> bytes | None:
+        """The number of a caller who has no binding, sealed under the call's own id."""
+        try:
+            return self._keyring.seal(caller.e164, binding_aad(code, call_id))
+        except QibaiError:  # without keys the record still says that a call was refused
+            return None
 
     def _sealed(self, state: DialogState, legs: Legs | Leg) -> bytes:
         text = msgspec.json.encode(legs).decode()
@@ -162,6 +213,10 @@ class Ledger:
 
     def _append(self, event: CallEvent) -> None:
         self._spool.append(event)
+
+
+def _code(number: Dialled | None) -> int:
+    return -1 if number is None or isinstance(number, ExistingNumber) else number.code.value
 
 
 def _serial(number: Dialled | None) -> int | None:

@@ -278,7 +278,7 @@ def on_invite_failure(worker: Worker) -> None:
     timed_out, replied = tm.t_branch_timeout() > 0, tm.t_branch_replied() > 0
     status = int(ksr.pv.get("$T_reply_code"))
     unreachable = (timed_out and not replied) or (not timed_out and status in _UNREACHABLE)
-    if unreachable and hand_on(worker, token):
+    if unreachable and hand_on(worker, token, 408 if timed_out else status):
         return
     if timed_out:
         ksr.pv.seti(_TOLD, 408 if replied else 503)

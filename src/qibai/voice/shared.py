@@ -24,6 +24,15 @@ class CallMemory:
         found = self._table.sht_get(_TABLE, f"{call_id}{name}")
         return None if found is None else str(found)
 
+    def is_first(self, what: str, seconds: int) -> bool:
+        """Returns True the first time that ``what`` is asked about in ``seconds``."""
+        key = f"1{what}"
+        if self._table.sht_get(_TABLE, key) is not None:
+            return False
+        self._table.sht_sets(_TABLE, key, "1")
+        self._table.sht_setex(_TABLE, key, seconds)
+        return True
+
     def drop(self, call_id: int, name: str) -> None:
         """Forget one note."""
         self._table.sht_rm(_TABLE, f"{call_id}{name}")

@@ -18,6 +18,7 @@ from qibai.voice.media import Media
 from qibai.voice.memory import ASKED, asked
 from qibai.voice.peers import Peers, endpoints, uri_of
 from qibai.voice.place import take_place
+from qibai.voice.refusalrate import RefusalRate
 from qibai.voice.shared import CallMemory
 from qibai.voice.token import DialogState, open_state
 
@@ -51,6 +52,7 @@ class Worker:
             SpoolWriter(config.spool_dir, "voice", lambda: self.losses), self.keys, config.node
         )
         self.memory = CallMemory(ksr)
+        self.refusals = RefusalRate(voice.refused_records_per_minute, voice.workers)
         self.media = Media(ksr, voice.host, self.memory, anchored=voice.media)
         self._live = LiveConfig(config, "kamailio")
         self.endpoints = endpoints(voice)

@@ -5,7 +5,14 @@ from qibai.core.sip.address import uri_host
 from qibai.core.sip.allow import q850_cause, unsupported
 from qibai.core.sip.cpim import Notice
 from qibai.core.sip.dialog import Leg, leg_of_request, leg_of_response, mapped, new_call_id, next_hop
-from qibai.core.sip.identity import called_number, callee_uri, caller_identity, number_in, shown_uri
+from qibai.core.sip.identity import (
+    called_number,
+    callee_uri,
+    caller_identity,
+    dialled_in,
+    number_in,
+    shown_uri,
+)
 from qibai.core.sip.message import Message, parse
 from qibai.core.sip.page import Page, PageRefused, expires_in, read_page, write_page
 from qibai.core.sip.sdp import CleanSdp, clean_sdp, sdp_of
@@ -31,6 +38,7 @@ __all__ = [
     "callee_uri",
     "caller_identity",
     "clean_sdp",
+    "dialled_in",
     "expires_in",
     "leg_of_request",
     "leg_of_response",

@@ -80,10 +80,15 @@ def _msisdn(uri: str) -> Msisdn | None:
 
 def called_number(request: Message) -> Dialled | None:
     """The 700 number in the request URI, or the number that could be an old middle number. Raise nothing."""
-    usual = _USUAL_CALLED.fullmatch(request.uri)
+    return dialled_in(request.uri)
+
+
+def dialled_in(uri: str) -> Dialled | None:
+    """The same of any URI."""
+    usual = _USUAL_CALLED.fullmatch(uri)
     if usual is not None:
         return Number700.parse(usual[1])
-    text = number_in(request.uri)
+    text = number_in(uri)
     if text is None:
         return None
     found = _CALLED.fullmatch(text)

@@ -1,14 +1,28 @@
 -- name: merge_calls
 -- Earliest times, known values, and the end that wins. Sealed columns stay as they are once filled: the rotation of
--- keys may have sealed them anew since.
-INSERT INTO call AS c (code, id, node, started_at, tenant_id, binding_id, called, shown, dialled, caller, callee,
-                       ringing_at, answered_at, refreshed_at, session_expires, max_call_s, media_id, ended_at,
-                       ended_by, sip_status, q850, reason, end_seen, legs)
-SELECT unnest(%(code)s), unnest(%(id)s), unnest(%(node)s), unnest(%(started_at)s), unnest(%(tenant_id)s),
-       unnest(%(binding_id)s), unnest(%(called)s), unnest(%(shown)s), unnest(%(dialled)s), unnest(%(caller)s), unnest(%(callee)s),
-       unnest(%(ringing_at)s), unnest(%(answered_at)s), unnest(%(refreshed_at)s), unnest(%(session_expires)s),
-       unnest(%(max_call_s)s), unnest(%(media_id)s), unnest(%(ended_at)s), unnest(%(ended_by)s),
-       unnest(%(sip_status)s), unnest(%(q850)s), unnest(%(reason)s), unnest(%(end_seen)s), unnest(%(legs)s)
+-- keys may have sealed them anew since. A call that was refused for want of a binding is its code's owner's.
+INSERT INTO call AS c (
+    code, id, node, started_at, tenant_id, binding_id, called, shown, dialled, caller, callee, ringing_at,
+    answered_at, refreshed_at, session_expires, max_call_s, media_id, ended_at, ended_by, sip_status, q850, reason,
+    end_seen, legs, caller_peer, callee_peer, gave_up)
+SELECT
+    w.code, w.id, w.node, w.started_at, coalesce(w.tenant_id, k.tenant_id), w.binding_id, w.called, w.shown,
+    w.dialled, w.caller, w.callee, w.ringing_at, w.answered_at, w.refreshed_at, w.session_expires, w.max_call_s,
+    w.media_id, w.ended_at, w.ended_by, w.sip_status, w.q850, w.reason, w.end_seen, w.legs, w.caller_peer,
+    w.callee_peer, w.gave_up
+FROM (SELECT
+          unnest(%(code)s) AS code, unnest(%(id)s) AS id, unnest(%(node)s) AS node,
+          unnest(%(started_at)s) AS started_at, unnest(%(tenant_id)s) AS tenant_id,
+          unnest(%(binding_id)s) AS binding_id, unnest(%(called)s) AS called, unnest(%(shown)s) AS shown,
+          unnest(%(dialled)s) AS dialled, unnest(%(caller)s) AS caller, unnest(%(callee)s) AS callee,
+          unnest(%(ringing_at)s) AS ringing_at, unnest(%(answered_at)s) AS answered_at,
+          unnest(%(refreshed_at)s) AS refreshed_at, unnest(%(session_expires)s) AS session_expires,
+          unnest(%(max_call_s)s) AS max_call_s, unnest(%(media_id)s) AS media_id,
+          unnest(%(ended_at)s) AS ended_at, unnest(%(ended_by)s) AS ended_by,
+          unnest(%(sip_status)s) AS sip_status, unnest(%(q850)s) AS q850, unnest(%(reason)s) AS reason,
+          unnest(%(end_seen)s) AS end_seen, unnest(%(legs)s) AS legs, unnest(%(caller_peer)s) AS caller_peer,
+          unnest(%(callee_peer)s) AS callee_peer, unnest(%(gave_up)s) AS gave_up) w
+LEFT JOIN code k ON k.code = w.code AND w.tenant_id IS NULL AND w.binding_id IS NULL AND w.called IS NOT NULL
 ON CONFLICT (code, id) DO UPDATE SET
     node = CASE WHEN (excluded.started_at, excluded.node COLLATE "C") < (c.started_at, c.node COLLATE "C")
            THEN excluded.node ELSE c.node END,
@@ -28,6 +42,9 @@ ON CONFLICT (code, id) DO UPDATE SET
                       THEN excluded.session_expires ELSE c.session_expires END,
     max_call_s = least(c.max_call_s, excluded.max_call_s),
     media_id = coalesce(c.media_id, excluded.media_id),
+    caller_peer = least(c.caller_peer COLLATE "C", excluded.caller_peer COLLATE "C"),
+    callee_peer = least(c.callee_peer COLLATE "C", excluded.callee_peer COLLATE "C"),
+    gave_up = call_gave_up(c.gave_up, excluded.gave_up),
     ended_at = CASE WHEN call_end_wins(excluded.end_seen, excluded.ended_at, excluded.ended_by, excluded.reason,
                                        c.end_seen, c.ended_at, c.ended_by, c.reason)
                THEN excluded.ended_at ELSE c.ended_at END,
@@ -62,26 +79,55 @@ SELECT node FROM call
 WHERE started_at > now() - interval '1 hour' AND node <> %(but)s AND (id >> 14 & 127) = %(number)s
 LIMIT 1;
 
+-- name: columns
+code, id, tenant_id, binding_id, called, shown, caller, callee, node, started_at, ringing_at, answered_at,
+ended_at, ended_by, sip_status, q850, reason, end_seen, dialled, caller_peer, callee_peer, gave_up;
+
+-- name: fits
+-- Refused: the platform connected nobody. A call that went out has a callee from its decision on.
+(%(before)s::bigint IS NULL OR id < %(before)s)
+AND (%(after)s::bigint IS NULL OR id > %(after)s)
+AND (%(code)s::integer IS NULL OR code = %(code)s)
+AND (%(binding_id)s::bigint IS NULL OR binding_id = %(binding_id)s)
+AND (%(serial)s::smallint IS NULL OR called = %(serial)s OR shown = %(serial)s)
+AND (%(since)s::timestamptz IS NULL OR started_at >= %(since)s)
+AND (%(until)s::timestamptz IS NULL OR started_at < %(until)s)
+AND (%(live)s::boolean IS NULL OR (ended_at IS NULL) = %(live)s)
+AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+AND (%(peer)s::text IS NULL OR caller_peer = %(peer)s OR callee_peer = %(peer)s
+     OR EXISTS (SELECT FROM unnest(string_to_array(gave_up, E'\n')) AS line WHERE substr(line, 5) = %(peer)s))
+AND (%(refused)s::boolean IS NULL OR (ended_by = 'platform' AND callee IS NULL AND ended_at IS NOT NULL) = %(refused)s);
+
 -- name: list_calls
-SELECT code, id, tenant_id, binding_id, called, shown, caller, callee, node, started_at, ringing_at, answered_at,
-       ended_at, ended_by, sip_status, q850, reason, end_seen, dialled
+SELECT {columns}
 FROM call
-WHERE tenant_id = %(tenant_id)s
-  AND (%(before)s::bigint IS NULL OR id < %(before)s)
-  AND (%(after)s::bigint IS NULL OR id > %(after)s)
-  AND (%(code)s::integer IS NULL OR code = %(code)s)
-  AND (%(binding_id)s::bigint IS NULL OR binding_id = %(binding_id)s)
-  AND (%(serial)s::smallint IS NULL OR called = %(serial)s OR shown = %(serial)s)
-  AND (%(since)s::timestamptz IS NULL OR started_at >= %(since)s)
-  AND (%(until)s::timestamptz IS NULL OR started_at < %(until)s)
-  AND (%(live)s::boolean IS NULL OR (ended_at IS NULL) = %(live)s)
+WHERE tenant_id = %(tenant_id)s AND {fits}
 ORDER BY id DESC, code
 LIMIT %(limit)s;
 
+-- name: list_all_calls
+-- Each tenant's newest by the index, then the newest of these; and of calls that are no tenant's.
+SELECT n.*, t.name AS tenant
+FROM (SELECT c.* FROM tenant o CROSS JOIN LATERAL (
+          SELECT {columns} FROM call WHERE tenant_id = o.id AND {fits} ORDER BY id DESC LIMIT %(limit)s) c
+       WHERE %(platform_id)s::integer IS NULL OR o.platform_id = %(platform_id)s
+      UNION ALL
+      (SELECT {columns} FROM call
+        WHERE tenant_id IS NULL AND %(platform_id)s::integer IS NULL AND {fits} ORDER BY id DESC LIMIT %(limit)s)) n
+LEFT JOIN tenant t ON t.id = n.tenant_id
+ORDER BY n.id DESC, n.code
+LIMIT %(limit)s;
+
 -- name: get_call
-SELECT code, id, tenant_id, binding_id, called, shown, caller, callee, node, started_at, ringing_at, answered_at,
-       ended_at, ended_by, sip_status, q850, reason, end_seen, dialled
+SELECT {columns}
 FROM call WHERE code = %(code)s AND id = %(id)s AND tenant_id = %(tenant_id)s;
+
+-- name: get_any_call
+SELECT {columns}, (SELECT name FROM tenant t WHERE t.id = call.tenant_id) AS tenant
+FROM call
+WHERE code = %(code)s AND id = %(id)s
+  AND (%(platform_id)s::integer IS NULL
+       OR tenant_id IN (SELECT t.id FROM tenant t WHERE t.platform_id = %(platform_id)s));
 
 -- name: order_termination
 INSERT INTO call_order (code, call_id, node) VALUES (%(code)s, %(id)s, %(node)s)

@@ -12,11 +12,21 @@ ORDER BY b.id DESC;
 
 -- name: calls_at
 SELECT code, id, tenant_id, binding_id, called, shown, caller, callee, node, started_at, ringing_at, answered_at,
-       ended_at, ended_by, sip_status, q850, reason, end_seen
+       ended_at, ended_by, sip_status, q850, reason, end_seen, caller_peer
 FROM call
 WHERE code = %(code)s AND id BETWEEN %(after)s AND %(before)s AND (called = %(serial)s OR shown = %(serial)s)
   AND started_at <= %(until)s AND coalesce(ended_at, 'infinity') >= %(since)s
 ORDER BY id DESC;
+
+-- name: unbound_at
+-- Calls to the number that belong to no binding: they were refused.
+SELECT code, id, tenant_id, binding_id, called, shown, caller, callee, node, started_at, ringing_at, answered_at,
+       ended_at, ended_by, sip_status, q850, reason, end_seen, caller_peer
+FROM call
+WHERE code = %(code)s AND id BETWEEN %(after)s AND %(before)s AND called = %(serial)s AND binding_id IS NULL
+  AND started_at BETWEEN %(since)s AND %(until)s
+ORDER BY id DESC
+LIMIT %(limit)s;
 
 -- name: binding
 SELECT code, id, tenant_id, mode, scene, order_id, industrial_id, province, x, y, a, b, members, max_call_s,
