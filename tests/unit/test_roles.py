@@ -28,6 +28,7 @@ TABLE = {
     "code.read": "OPTA-",
     "code.add": "O----",
     "pool.read": "OPTA-",
+    "stats.read": "OPTA-",
     "resource.read": "OP-A-",
     "resource.change": "O----",
     "paper.revoke": "O----",

@@ -12,7 +12,19 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp
 
 from qibai import __version__
-from qibai.api import admin, calls, docs, handlers, message_policy, messages, operations, permit, pools, trace
+from qibai.api import (
+    admin,
+    calls,
+    docs,
+    handlers,
+    message_policy,
+    messages,
+    operations,
+    permit,
+    pools,
+    stats,
+    trace,
+)
 from qibai.api.errors import FieldError, Invalid, MethodNotAllowed, NotFound
 from qibai.api.gate import Gate, log_failure
 from qibai.api.metrics import Metrics
@@ -44,6 +56,7 @@ def create_app(config: Config) -> ASGIApp:
             *handlers.HANDLERS,
             *calls.HANDLERS,
             *pools.HANDLERS,
+            *stats.HANDLERS,
             *messages.HANDLERS,
             *message_policy.HANDLERS,
             *admin.HANDLERS,

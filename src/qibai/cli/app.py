@@ -32,6 +32,7 @@ from qibai.cli import (
     send,
     settings,
     show,
+    stats,
     tenant,
     terminate,
     trace,
@@ -69,7 +70,7 @@ def root(
 
 
 for _panel, _modules in {
-    "Start": (demo, init, platform, reload, doctor),
+    "Start": (demo, init, platform, stats, reload, doctor),
     "Work": (bind, show, release, route, calls, terminate, send, messages, links),
     "Administer": (backup, migrate, settings, access, processes, version),
     "Resources": (pools,),

@@ -54,6 +54,7 @@ class Action(StrEnum):
     CODE_ADD = "code.add"
 
     POOL_READ = "pool.read"  #: how many numbers are free
+    STATS_READ = "stats.read"  #: how calls and messages went
     RESOURCE_READ = "resource.read"  #: carriers, platforms, papers
     RESOURCE_CHANGE = "resource.change"
     PAPER_REVOKE = "paper.revoke"  #: an approval or a certificate
@@ -96,6 +97,7 @@ PERMITTED: Final[dict[Action, frozenset[Role]]] = {
     Action.CODE_READ: frozenset({_O, _P, _T, _A}),
     Action.CODE_ADD: frozenset({_O}),
     Action.POOL_READ: frozenset({_O, _P, _T, _A}),
+    Action.STATS_READ: frozenset({_O, _P, _T, _A}),
     Action.RESOURCE_READ: frozenset({_O, _P, _A}),
     Action.RESOURCE_CHANGE: frozenset({_O}),
     Action.PAPER_REVOKE: frozenset({_O}),

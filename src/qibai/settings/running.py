@@ -91,14 +91,26 @@ def _record(config: Config, part: str) -> Path:
 
 
 def note_running(config: Config, part: str) -> None:
-    """Write down what ``part`` runs with from now on. A full disk leaves no record, and stops nothing."""
+    """Write down which process ``part`` is, and what it runs with from now on.
+
+    A full disk leaves no record, and stops nothing.
+    """
     salt = secrets.token_bytes(16)
     keys = {key: _digest(salt, value) for key, value in _flat(config).items() if _concerns(key, part)}
     path = _record(config, part)
     with suppress(OSError):
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _replace(path, json.dumps({"salt": salt.hex(), "keys": keys}))
+        _replace(path, json.dumps({"pid": os.getpid(), "salt": salt.hex(), "keys": keys}))
+
+
+def process_of(config: Config, part: str) -> int | None:
+    """The process id of a part that wrote its record itself, whether or not it still runs; None: unknown."""
+    try:
+        pid = json.loads(_record(config, part).read_bytes())["pid"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return pid if isinstance(pid, int) else None
 
 
 def note_taken(config: Config, part: str, keys: Iterable[str]) -> None:
