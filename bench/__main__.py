@@ -3,13 +3,14 @@
 import argparse
 import os
 import platform
+from contextlib import nullcontext
 from pathlib import Path
 
-from bench import binds, lookups, memory, messages, migration, voice
+from bench import binds, lookups, masker, memory, messages, migration, voice
 from bench.figures import Report
 from bench.world import World
 
-PARTS = ("voice", "lookups", "binds", "messages", "memory", "migration")
+PARTS = ("masker", "voice", "lookups", "binds", "messages", "memory", "migration")
 
 
 def main() -> None:
@@ -22,7 +23,12 @@ def main() -> None:
     rounds = 1 if options.quick else 3
     parts = options.parts or [part for part in PARTS if part not in ("memory", "migration") or options.full]
     results: list[tuple[int, dict[str, list[float]]]] = []
-    with World.open(options.api_workers) as world:
+    if "masker" in parts:
+        masker.run(report, texts=1_000 if options.quick else 20_000, seed=options.seed)
+        parts.remove("masker")
+    with World.open(options.api_workers) if parts else nullcontext() as world:
+        if world is None:
+            sizes = []
         for size in sizes:
             report.say(f"filling up to {size:,} live bindings")
             world.grow(size)
@@ -75,6 +81,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--messages", type=int, help="messages in one run (default 5000)")
     parser.add_argument("--rounds", type=int, help="rounds of the parts voice and messages (default 5)")
     parser.add_argument("--rows", type=int, help="old bindings in the part migration (default 1,000,000)")
+    parser.add_argument("--seed", type=int, default=700, help="of the texts in the part masker (default 700)")
     parser.add_argument("--rate", type=int, default=300, help="calls a second (default 300)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args()

@@ -1,150 +1,170 @@
-"""Real mobile numbers written inside a text, however they are written; hiding them.
+"""Real numbers written inside a text, however they are written; hiding them.
 
-A text is first turned into classes, character for character: digits of any script, Chinese numerals, what
-separates, what cannot be seen. Digits that stand together are a group. A number is found where the digits of
-one group, or of neighbouring groups, are those of a mobile number from the first to the last; so the eleven
-digits in the middle of a longer run are none.
+``characters`` says what each character may mean. Digits that stand together are a *group*; groups with
+nothing but separators between them are a *run*. A number is found where the digits of one group, or of
+neighbouring groups, are those of a number as ``plan`` knows them, from the first to the last. So eleven
+digits in the middle of a longer group are none, unless the whole group is made of numbers. ``figures`` names
+what must not be taken for a number. A text is read twice: first whatever looks like a digit (O, l, S …) is a
+letter, then it is a digit.
+
+The time is linear in the length of the text.
 """
 
 import re
-import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
-_WORDS: Final = {"两": 2, "○": 0, "◯": 0, "⭕": 0, "洞": 0, "拐": 7, "勾": 9}
-_INVISIBLE_LETTERS: Final = "\u115f\u1160\u3164\uffa0"
-_BREAKS: Final = ":：;；=×%‰℃"  # they part numbers that have nothing to do with one another
-_STRETCH: Final = 5  # separators that may stand between two digits of one number
+from qibai.core.text.characters import Reading, as_digits, as_letters, read
+from qibai.core.text.figures import Figures
+from qibai.core.text.runs import BROKEN, JOINED, LETTERS, SOFT, DigitRun
 
-_WIDE: Final = "abcdefghij"  # classes of ０ … ９
-_LONE: Final = "ABCDEFGHIJ"  # and of digits that are a group each: 一, ①, १ …
-_TO_ASCII: Final = str.maketrans(_WIDE + _LONE, "0123456789" * 2, "z")
-_SAME_LENGTH: Final = str.maketrans(_WIDE + _LONE, "0123456789" * 2)
-_LETTERS: Final = {"O": "u", "o": "u", "I": "v", "l": "v"}  # 0 and 1 if they stand between digits
+MAX_SEPARATORS: Final = 24  #: visible characters between two digits of one number
+_MAX_LETTERS: Final = 4  # of these
+_STARS: Final = "*" * 11  # what a hidden number looks like: nothing is joined across it
+_MAX_PASSES: Final = 5
+_FEWEST: Final = 10  # digits of the shortest number, a fixed line with its 0
 
-_LETTER_DIGITS: Final = str.maketrans("uv", "01")
-_LETTER_IN_DIGITS: Final = re.compile(r"(?<=[0-9])[uv]+(?=[0-9])")
-_GROUP: Final = re.compile(r"[0-9](?:z*[0-9])*|[a-j](?:z*[a-j])*|[A-J]")
-_GAP: Final = re.compile(rf"(?:z* ){{0,{_STRETCH}}}z*")
-_MOBILE: Final = re.compile(r"(?:(?:00)?86|0)?(1[3-9][0-9]{9})")
-_LONGEST: Final = 15  # digits: 0086 and eleven
-_DATE: Final = re.compile(
-    r"(?<![0-9])(?<![0-9][-./])(?:"
-    r"(?:19|20)[0-9]{2}([-./])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12][0-9]|3[01])"
-    r"|(?:0?[1-9]|[12][0-9]|3[01])([-./])(?:0?[1-9]|[12][0-9]|3[01])\2(?:19|20)[0-9]{2}"
-    r")(?![0-9]|[-./][0-9])"
-)
-_AMOUNT: Final = re.compile(r"(?<![0-9,.])[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]{1,2})?(?![0-9]|[,.][0-9])")
-_NUMBER_700: Final = re.compile(r"700[0-9]{12}")
+_GROUP: Final = re.compile(r"[0-9](?:z*+[0-9])*+|[a-j](?:z*+[a-j])*+|[A-J]|[k-t]")
+_LETTER_GAP: Final = re.compile(rf" {{0,6}}x{{1,{_MAX_LETTERS}}} {{0,6}}")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Span:
-    """Where in a text a mobile number is written, prefix included, and which; ``repr`` does not show it."""
+    """Where in a text a number is written, prefix included, and which; ``repr`` does not show it."""
 
     start: int
     end: int
-    national: str  #: its eleven digits
+    national: str  #: a mobile number's eleven digits; a fixed line's area code, without 0, and number
 
     def __repr__(self) -> str:
         return f"<Span {self.start}:{self.end}>"
 
-
-class _Classes(dict[int, str]):
-    """Code point → class: digit, `` `` separates, ``z`` is not seen, ``x`` is anything else."""
-
-    def __missing__(self, point: int) -> str:
-        found = _class_of(chr(point))
-        if point < 0x10000:  # the rest is rare, and there is too much of it to keep
-            self[point] = found
-        return found
-
-
-def _class_of(char: str) -> str:
-    if char in _LETTERS:
-        return _LETTERS[char]
-    value = _WORDS.get(char, unicodedata.numeric(char, -1))
-    if value in range(10):
-        value = int(value)
-        if char.isascii():
-            return char
-        return _WIDE[value] if "０" <= char <= "９" else _LONE[value]
-    category = unicodedata.category(char)
-    if char in _INVISIBLE_LETTERS or category[0] == "M" or (category[0] == "C" and not char.isspace()):
-        return "z"
-    if category[0] in "LN" or category == "Sc" or char in _BREAKS:
-        return "x"
-    return " "
-
-
-_CLASSES: Final = _Classes()
+    @property
+    def masked(self) -> str:
+        """``138****8000``, for people."""
+        return f"{self.national[:3]}****{self.national[-4:]}"
 
 
 def find_numbers(text: str) -> list[Span]:
-    """Every mainland mobile number in ``text``, in order; spans do not overlap unless the readings do.
+    """Every mainland number in ``text``, in order; spans do not overlap unless the readings do.
 
-    Found: digits of any script, Chinese numerals (also 〇, 幺, 两, 壹), ``O`` and ``l`` among digits, with
-    spaces, dashes, dots, other signs or invisible characters between them, with +86, 0086, 86 or 0 before.
-    Not found: eleven digits within a longer run, 700 numbers, dates, amounts with commas.
+    Found: mobile numbers, and fixed lines with their area code, in digits of any script, Chinese numerals
+    (also 〇, 幺, 两, 壹), circled digits, keycaps, with letters that look like digits (O, l, S, Z, B …) among
+    them, with up to 24 spaces, line ends, dashes, signs or emoji, or a few letters of a kind, between digits,
+    and any number of invisible characters; with +86, 0086, 0, or a carrier's prefix (17951, 12593) before;
+    two or more written together. Not found: digits within a longer group, 700 numbers, dates, times, amounts,
+    cards, addresses, lists of round figures; and nothing that is not written in digits.
     """
-    classes = text.translate(_CLASSES)
-    classes = _LETTER_IN_DIGITS.sub(lambda found: found[0].translate(_LETTER_DIGITS), classes)
-    groups = [
-        (found.start(), found.end(), found[0].translate(_TO_ASCII)) for found in _GROUP.finditer(classes)
-    ]
-    if sum(len(digits) for _, _, digits in groups) < 11:
+    if len(text) < _FEWEST // 3:  # 💯 has three digits
         return []
-    other: list[tuple[int, int]] | None = None
+    reading = read(text)
+    letters = as_letters(reading.classes)
+    figures = _Once(lambda: Figures(reading.text, letters))
+    found = _search(reading, letters, figures)
+    digits = as_digits(reading.classes)
+    if digits is not None:
+        found += _search(reading, digits, figures)
+        found.sort(key=lambda span: (span.start, -span.end))
     spans: list[Span] = []
-    for first, (start, _, _) in enumerate(groups):
-        digits = ""
-        for last in range(first, len(groups)):
-            if last > first and not _GAP.fullmatch(classes, groups[last - 1][1], groups[last][0]):
-                break
-            digits += groups[last][2]
-            if len(digits) > _LONGEST:
-                break
-            found = _MOBILE.fullmatch(digits)
-            if found is None:
-                continue
-            end = groups[last][1]
-            if last > first:
-                if other is None:
-                    other = _other_figures(text, classes, groups)
-                if any(start < until and since < end for since, until in other):
-                    continue
-            begin = start - (start > 0 and text[start - 1] in "+＋")
-            if not spans or end > spans[-1].end:
-                spans.append(Span(begin, end, found[1]))
+    for span in found:
+        if not spans or span.end > spans[-1].end:
+            spans.append(span)
     return spans
 
 
-def _other_figures(text: str, classes: str, groups: list[tuple[int, int, str]]) -> list[tuple[int, int]]:
-    """Where dates, amounts and spaced 700 numbers stand."""
-    plain = list(text)
-    for start, end, _ in groups:
-        plain[start:end] = classes[start:end].translate(_SAME_LENGTH)
-    line = "".join(plain)
-    places = [found.span() for pattern in (_DATE, _AMOUNT) for found in pattern.finditer(line)]
-    first = 0
-    for last, (_, end, _) in enumerate(groups):
-        following = groups[last + 1][0] if last + 1 < len(groups) else len(text)
-        if following < len(text) and _GAP.fullmatch(classes, end, following):
-            continue
-        run = groups[first : last + 1]
-        gaps = {text[a[1] : b[0]] for a, b in pairwise(run)}
-        if len(gaps) == 1 and _NUMBER_700.fullmatch("".join(digits for _, _, digits in run)):
-            places.append((run[0][0], end))
-        first = last + 1
-    return places
-
-
 def mask(text: str) -> str:
-    """``text`` with every mobile number in it replaced by eleven stars."""
-    pieces, at = [], 0
-    for span in find_numbers(text):
-        if span.start >= at:
-            pieces += [text[at : span.start], "*" * 11]
-        at = max(at, span.end)
-    return "".join(pieces) + text[at:]
+    """``text`` with every number in it replaced by eleven stars."""
+    return replace(text, lambda span: _STARS)
+
+
+def replace(text: str, written: Callable[[Span], str]) -> str:
+    """``text`` with ``written(span)`` in place of every number, and of those that come to light by that."""
+    for _ in range(_MAX_PASSES):
+        spans = find_numbers(text)
+        if not spans:
+            break
+        pieces, at = [], 0
+        for span in spans:
+            if span.start >= at:
+                pieces += [text[at : span.start], written(span)]
+            at = max(at, span.end)
+        text = "".join(pieces) + text[at:]
+    return text
+
+
+class _Once:
+    """What is made when it is asked for, and kept."""
+
+    def __init__(self, make: Callable[[], Figures]) -> None:
+        self._make = make
+        self._made: Figures | None = None
+
+    def __call__(self) -> Figures:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+
+def _search(reading: Reading, classes: str, figures: Callable[[], Figures]) -> list[Span]:
+    """The numbers of a text in which each character has been decided on."""
+    spans: list[Span] = []
+    gaps = _Gaps(reading.text, classes)
+    groups: list[tuple[int, int]] = []
+    kinds: list[int] = []  # of what stands before each group
+    size = 0
+    for found in _GROUP.finditer(classes):
+        start, end = found.span()
+        kind = gaps.kind(groups[-1][1], start) if groups else BROKEN
+        if kind == BROKEN and groups:
+            if size >= _FEWEST:
+                _look(reading, DigitRun(reading.text, classes, groups, kinds, figures), spans)
+            groups, kinds, size = [], [], 0
+        groups.append((start, end))
+        kinds.append(kind)
+        size += end - start
+    if size >= _FEWEST:
+        _look(reading, DigitRun(reading.text, classes, groups, kinds, figures), spans)
+    return spans
+
+
+def _look(reading: Reading, run: DigitRun, spans: list[Span]) -> None:
+    """Add the numbers of ``run``."""
+    for first in run.beginnings():
+        for number in run.numbers_from(first):
+            if number.middle:
+                continue
+            start, end = run.place(number)
+            start -= start > 0 and reading.text[start - 1] in "+＋"
+            start, end = reading.place(start, end)
+            if not spans or end > spans[-1].end:
+                spans.append(Span(start, end, number.national))
+
+
+class _Gaps:
+    """What may stand between two groups of a run."""
+
+    def __init__(self, text: str, classes: str) -> None:
+        self._text, self._classes = text, classes
+        self._known: dict[str, int] = {"": JOINED}
+
+    def kind(self, start: int, end: int) -> int:
+        if end - start >= len(_STARS) and _STARS in self._text[start:end]:
+            return BROKEN
+        gap = self._classes[start:end]
+        kind = self._known.get(gap)
+        if kind is None:
+            kind = _kind(gap.replace("z", ""))
+            if len(gap) <= MAX_SEPARATORS:
+                self._known[gap] = kind
+        return kind
+
+
+def _kind(seen: str) -> int:
+    if not seen:
+        return JOINED
+    if len(seen) > MAX_SEPARATORS:
+        return BROKEN
+    if "x" not in seen:
+        return SOFT
+    return LETTERS if _LETTER_GAP.fullmatch(seen) else BROKEN
