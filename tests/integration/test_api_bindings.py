@@ -13,6 +13,7 @@ import pytest
 from markupsafe import escape
 
 from api_tools import BIND, A, Api, B, C, Tenant
+from metric_tools import check
 from qibai.api.problems import STATUS
 from qibai.core.errors import QibaiError
 from qibai.core.roles import Role
@@ -300,10 +301,11 @@ def test_readiness_and_metrics(api: Api, tenant: Tenant) -> None:
     made = api.bind(tenant)
     api.call(tenant, "GET", f"/v1/bindings/{made['id']}")
     assert api.call(None, "GET", "/readyz").status_code == 200
-    (api.config.run_dir / "recorder.json").write_text('{"lag_s": 0.5, "state": "running"}')
+    (api.config.run_dir / "recorder.json").write_text('{"live": 3, "state": "running"}')
     text = api.call(None, "GET", "/metrics").text or ""
     assert re.search(r'qibai_api_requests_total\{method="GET",route="/v1/bindings/\{id[^"]*\}"', text)
-    assert "qibai_recorder_lag_s 0.5" in text
+    assert "qibai_calls_running 3.0" in text
+    check(text)
     assert made["id"] not in text and A not in text
 
 

@@ -6,6 +6,7 @@ from litestar import MediaType, Response, get
 
 from qibai.api.handlers import Asking, services_of
 from qibai.api.metrics import Metrics
+from qibai.api.node_metrics import NodeMetrics
 
 
 @get("/healthz", include_in_schema=False, media_type=MediaType.TEXT)
@@ -32,7 +33,7 @@ async def metrics(request: Asking) -> Response[bytes]:
         connections_free=services.connections.free,
     )
     return Response(
-        measured.text(await services.watcher.collector()),
+        measured.text(await services.watcher.collector(), NodeMetrics(services.config)),
         media_type="text/plain; version=0.0.4; charset=utf-8",
     )
 

@@ -49,7 +49,9 @@ class _Collector(Collector):
         if watched is None:
             return
         yield from _papers(watched)
-        codes = GaugeMetricFamily("qibai_codes", "Codes that somebody has to look at.", labels=["state"])
+        codes = GaugeMetricFamily(
+            "qibai_codes", "Codes that somebody has to look at, by state.", labels=["state"]
+        )
         codes.add_metric(["uncertified"], watched.uncertified)
         codes.add_metric(["set_aside"], watched.set_aside)
         codes.add_metric(["draining"], watched.draining)
@@ -59,7 +61,7 @@ class _Collector(Collector):
 
 def _papers(watched: Watched) -> Iterable[GaugeMetricFamily]:
     labels = ["kind", "platform", "number"]
-    ends = GaugeMetricFamily("qibai_paper_end_seconds", "When a paper ends, Unix time.", labels=labels)
+    ends = GaugeMetricFamily("qibai_paper_end_timestamp_seconds", "When a paper ends.", labels=labels)
     for one in watched.papers:
         end = Span.days(one.last_day - timedelta(days=1), one.last_day).end
         if one.revoked_at is not None:
@@ -69,12 +71,16 @@ def _papers(watched: Watched) -> Iterable[GaugeMetricFamily]:
 
 
 def _pools(watched: Watched) -> Iterable[GaugeMetricFamily]:
-    numbers = GaugeMetricFamily("qibai_pool_numbers", "Numbers of a pool.", labels=[*_POOL, "state"])
-    ends = GaugeMetricFamily(
-        "qibai_pool_exhausted_seconds", "When no number is free at the present trend.", labels=[*_POOL]
+    numbers = GaugeMetricFamily(
+        "qibai_pool_numbers", "Numbers of a pool, by state.", labels=[*_POOL, "state"]
     )
-    alerts = GaugeMetricFamily("qibai_pool_alert", "Whether a pool is low.", labels=[*_POOL, "alert"])
-    counted = GaugeMetricFamily("qibai_pool_counted_seconds", "When pools were counted, Unix time.")
+    ends = GaugeMetricFamily(
+        "qibai_pool_exhausted_timestamp_seconds",
+        "When no number of a pool is free at the present trend.",
+        labels=[*_POOL],
+    )
+    alerts = GaugeMetricFamily("qibai_pool_alert", "1 while a pool is low.", labels=[*_POOL, "alert"])
+    counted = GaugeMetricFamily("qibai_pool_counted_timestamp_seconds", "When pools were last counted.")
     for one in watched.pools:
         labels = [one.platform or "", one.tenant or "", one.province or "all", one.scene or "all"]
         for state in _STATES:

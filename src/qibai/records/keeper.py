@@ -9,6 +9,7 @@ from typing import Final
 
 from qibai.core.calls import LOST, MICROSECONDS, CallKey, CallRow, merge, row_of
 from qibai.core.events import CallEvent, CallEventKind
+from qibai.records.meter import CallMeter
 
 REMEMBER_S: Final = 300.0
 UNANSWERED_GRACE_S: Final = 60
@@ -33,6 +34,7 @@ class Keeper:
         self._max_call_s = max_call_s
         self.live: dict[CallKey, CallRow] = {}
         self.late: list[CallEvent] = []  #: answers that came too late; whoever sees to them takes them out
+        self.meter = CallMeter()
         self._ended: dict[CallKey, float] = {}
         self._ending: set[CallKey] = set()
         self._silent: dict[CallKey, float] = {}
@@ -51,11 +53,16 @@ class Keeper:
         if key in self._ended:
             return
         if row.end is not None:
+            self.meter.end(row.end.reason)
             self.forget(key, now)
             return
         row.caller = row.callee = None  # not needed here
         known = self.live.get(key)
-        self.live[key] = row if known is None else merge(known, row)
+        decided = known is not None and known.binding_id is not None
+        rang = known is not None and decided and known.ringing_at is not None
+        answered = known is not None and decided and known.answered_at is not None
+        self.live[key] = merged = row if known is None else merge(known, row)
+        self.meter.heard(merged, rang=rang, answered=answered)
 
     def forget(self, key: CallKey, now: float) -> None:
         """The call is over."""

@@ -10,6 +10,7 @@ import structlog
 from qibai.config import Config
 from qibai.records.ender import Ender
 from qibai.records.keeper import Keeper
+from qibai.records.meter import Buckets
 from qibai.records.pump import Pump
 from qibai.store import dsn
 from qibai.store.anchors import Anchorer
@@ -35,6 +36,9 @@ class Stats(msgspec.Struct, frozen=True):
     backlog_bytes: int  #: of the spool, not yet stored
     live: int  #: calls that run or ring
     ended: dict[str, int]  #: calls ended by the platform, by reason
+    reasons: dict[str, int]  #: all calls that ended or were refused, by reason
+    post_dial_delay: Buckets  #: from the INVITE to the first ringing
+    setup: Buckets  #: from the INVITE to the answer
 
 
 class Recorder:
@@ -64,6 +68,9 @@ class Recorder:
             backlog_bytes=self._pump.backlog(),
             live=len(self._keeper.live),
             ended=self._ender.ended,
+            reasons=self._keeper.meter.ended,
+            post_dial_delay=self._keeper.meter.post_dial_delay,
+            setup=self._keeper.meter.setup,
         )
 
     async def run(self) -> None:
