@@ -69,7 +69,7 @@ def test_response() -> None:
         HEAD.replace("<sip:b@c>", "<sip:b@c>;;") + "\r\n",
         HEAD.replace("<sip:b@c>", "<sip:b@c>;tag=1;tag=2") + "\r\n",
         HEAD.replace(";branch", ";;branch") + "\r\n",
-        HEAD + "X: y\r\n" * 200 + "\r\n",
+        HEAD + "X: y\r\n" * 500 + "\r\n",
         HEAD + "X: " + "y" * 66_000 + "\r\n\r\n",
     ],
 )

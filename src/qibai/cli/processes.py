@@ -10,6 +10,7 @@ from qibai.config import Config
 from qibai.settings.running import note_running
 from qibai.supervise import preflight
 from qibai.voice import engine, log
+from qibai.voice.medialog import MediaLogFilter
 
 
 def api(ctx: typer.Context) -> None:
@@ -50,6 +51,7 @@ def rtpengine(ctx: typer.Context) -> None:
     config = _begin(config_of(ctx), "rtpengine")
     config.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = engine.rtpengine_command(config)
+    log.filter_stderr(MediaLogFilter(config.voice.host))
     os.execv(command[0], command)  # noqa: S606
 
 

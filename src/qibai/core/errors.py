@@ -327,6 +327,11 @@ class BadMessage(QibaiError):
 
     code = "sip_malformed"
 
+    def __init__(self, message: str | None = None, *, field: str | None = None, status: int = 400) -> None:
+        """``status`` is the SIP status that answers a request with this fault (RFC 3261 §21)."""
+        super().__init__(message, field=field)
+        self.status = status
+
 
 class BadText(QibaiError):
     """The text of this message cannot be read or written in its encoding."""

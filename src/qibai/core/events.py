@@ -48,7 +48,7 @@ class CallEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = (
         None  # RefusalReason, or: answered, cancelled, busy, no_answer, unreachable, rejected,
     )
-    # max_duration, terminated, session_expired, media_timeout, lost
+    # redirected, max_duration, terminated, session_expired, media_timeout, lost
     ended_by: str | None = None  # caller, callee, platform
     # answered, refreshed, late
     legs: bytes | None = (

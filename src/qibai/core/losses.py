@@ -7,12 +7,14 @@ from typing import Final, NamedTuple
 class Loss(NamedTuple):
     """``says``: of the counter ``qibai_<name>_total``; ``mend``: what an operator does about it.
 
-    ``mild``: nothing is lost that anybody was promised; ``doctor`` warns and does not fail.
+    ``mild``: nothing is lost that anybody was promised; ``doctor`` warns and does not fail. ``usual``: it
+    happens without a fault as well; ``doctor`` says nothing.
     """
 
     says: str
     mend: str
     mild: bool = False
+    usual: bool = False
 
 
 LOSSES: Final[Mapping[str, Loss]] = {
@@ -76,5 +78,15 @@ CALL_LOSSES: Final[Mapping[str, Loss]] = {
         "Refused calls without a record, since their source sent more than voice.refused_records_per_minute.",
         "see Kamailio's log for the source; block it before Qibai, or raise voice.refused_records_per_minute",
         mild=True,
+    ),
+    "replies_of_strangers": Loss(
+        "SIP replies that were dropped, since their sender is no peer.",
+        "see Kamailio's log for the sender; if it is a peer's other address, add it to the peer's networks",
+        mild=True,
+    ),
+    "replies_unmatched": Loss(
+        "SIP replies that were dropped, since they belong to no transaction; late repetitions do.",
+        "nothing, unless it grows with each call",
+        usual=True,
     ),
 }

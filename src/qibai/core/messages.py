@@ -36,7 +36,7 @@ MESSAGE_MOVES: Final[Mapping[MessageState, frozenset[MessageState]]] = {
 class MessageReason(StrEnum):
     """Why a message was not passed on; the value is the stable code in API, records and logs.
 
-    The first seven are ``routing.RefusalReason``'s own.
+    The first seven are ``routing.RefusalReason``'s own; calls have more.
     """
 
     NOT_BOUND = "not_bound"

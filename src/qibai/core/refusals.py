@@ -17,6 +17,7 @@ class EarlyRefusal(StrEnum):
     SIP_MALFORMED = "sip_malformed"  #: the INVITE cannot be read (RFC 3261 21.4.1)
     EXTENSION_UNSUPPORTED = "extension_unsupported"  #: Require names what is not supported (RFC 3261 8.2.2.3)
     INTERVAL_TOO_SMALL = "session_interval_too_small"  #: RFC 4028 section 6
+    SCHEME_UNSUPPORTED = "scheme_unsupported"  #: neither sip, sips nor tel (RFC 3261 8.2.2.1)
     LOOP = "loop"  #: the INVITE has passed this platform before (RFC 3261 16.3)
     TOO_MANY_HOPS = "too_many_hops"  #: Max-Forwards is 0 (RFC 3261 16.3)
     INTERNAL_ERROR = "internal_error"  #: a fault of the platform's own
@@ -27,6 +28,7 @@ EARLY_STATUS: Final[dict[EarlyRefusal, SipStatus]] = {
     EarlyRefusal.SIP_MALFORMED: SipStatus(400, "Bad Request", 95),
     EarlyRefusal.EXTENSION_UNSUPPORTED: SipStatus(420, "Bad Extension", 127),
     EarlyRefusal.INTERVAL_TOO_SMALL: SipStatus(422, "Session Interval Too Small", 127),
+    EarlyRefusal.SCHEME_UNSUPPORTED: SipStatus(416, "Unsupported URI Scheme", 28),
     EarlyRefusal.LOOP: SipStatus(482, "Loop Detected", 25),
     EarlyRefusal.TOO_MANY_HOPS: SipStatus(483, "Too Many Hops", 25),
     EarlyRefusal.INTERNAL_ERROR: SipStatus(500, "Server Internal Error", 41),

@@ -22,6 +22,10 @@ class RefusalReason(StrEnum):
     NUMBER_MALFORMED = "number_malformed"
     POLICY = "policy"
     STORE_UNAVAILABLE = "store_unavailable"
+    MESSAGE_MALFORMED = "sip_malformed"  #: the INVITE cannot be read or passed on
+    MEDIA_REFUSED = "media_refused"  #: the caller's session description cannot be used
+    MEDIA_UNAVAILABLE = "media_unavailable"  #: our media relay does not answer
+    NO_PEER = "no_peer"  #: no peer that calls go to is alive
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,10 @@ SIP_STATUS: Final[dict[RefusalReason, SipStatus]] = {
     RefusalReason.NUMBER_MALFORMED: SipStatus(404, "Not Found", 28),
     RefusalReason.POLICY: SipStatus(403, "Forbidden", 21),
     RefusalReason.STORE_UNAVAILABLE: SipStatus(503, "Service Unavailable", 41),
+    RefusalReason.MESSAGE_MALFORMED: SipStatus(400, "Bad Request", 95),
+    RefusalReason.MEDIA_REFUSED: SipStatus(488, "Not Acceptable Here", 88),
+    RefusalReason.MEDIA_UNAVAILABLE: SipStatus(503, "Service Unavailable", 41),
+    RefusalReason.NO_PEER: SipStatus(503, "Service Unavailable", 41),
 }
 
 

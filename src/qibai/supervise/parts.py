@@ -19,6 +19,7 @@ from qibai.store.upgrade import upgrade
 from qibai.supervise import probes
 from qibai.voice import engine
 from qibai.voice.log import LogFilter
+from qibai.voice.medialog import MediaLogFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ def _rtpengine(config: Config) -> Part:
         prepare=lambda: note_running(config, "rtpengine"),
         on_stranger=lambda there: engine.allow_media(config, not there),
         ports=_ports(config, "rtpengine"),
+        shown=lambda: MediaLogFilter(config.voice.host),
     )
 
 

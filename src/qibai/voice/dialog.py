@@ -10,6 +10,7 @@ from qibai.core.errors import BadMessage, StoreUnavailable, TokenBroken
 from qibai.core.sip import (
     CleanSdp,
     Message,
+    accepted_body,
     leg_of_request,
     mapped,
     next_hop,
@@ -23,7 +24,7 @@ from qibai.voice.media import MediaUnavailable
 from qibai.voice.memory import source_of
 from qibai.voice.peers import uri_of
 from qibai.voice.token import DialogState, dialog_of, is_of, seal_state
-from qibai.voice.worker import ALLOW, Worker
+from qibai.voice.worker import ACCEPT, ALLOW, Worker
 
 REQUEST_STATE: Final = "$avp(qr)"  #: the token that a refreshing request came with
 OTHER_STATE: Final = "$avp(qo)"  #: the token that the other side gets with it
@@ -51,11 +52,14 @@ def on_request(worker: Worker, request: Message, state: DialogState) -> None:
     """Take a request of a running call, in its transaction (an ACK has none)."""
     ksr = worker.ksr
     method = request.method
-    if method not in IN_DIALOG:
+    if method != "OPTIONS" and method not in IN_DIALOG:
         worker.refuse(405, "Method Not Allowed", header=ALLOW)
         return
-    if method in ("INVITE", "UPDATE") and _is_over(worker, state):
+    if method in ("INVITE", "UPDATE", "OPTIONS") and _is_over(worker, state):
         worker.refuse(481, "Call/Transaction Does Not Exist")
+        return
+    if method == "OPTIONS":  # it asks whether the call is still there (RFC 3261 §11)
+        worker.refuse(200, "OK", header=ALLOW)
         return
     if method == "INVITE":
         ksr.tm.t_reply(100, "Trying")
@@ -65,11 +69,13 @@ def on_request(worker: Worker, request: Message, state: DialogState) -> None:
         token = None
         if method in ("INVITE", "UPDATE"):
             token = seal_state(_turned(request, state), worker.keys)
+        if method in ("INVITE", "UPDATE") and not accepted_body(request):
+            raise BadMessage("a body of a type that is not read", status=415)
         sdp = _description(worker, request, state)
         text = write_in_dialog(request, state.leg, here=here, token=token, sdp=sdp)
-    except BadMessage:
+    except BadMessage as exc:
         if method != "ACK":
-            worker.refuse(483 if request.max_forwards == 0 else 400, "Bad Request")
+            worker.refuse_unread(exc, header=ACCEPT if exc.status == 415 else "")
         return
     except MediaUnavailable:
         if method != "ACK":

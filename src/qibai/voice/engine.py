@@ -20,6 +20,7 @@ import qibai
 from qibai.config import Config, VoiceConfig
 from qibai.core.errors import ConfigError
 from qibai.core.sip import uri_host
+from qibai.voice import medialog
 from qibai.voice.peers import uri_of
 
 _VERSION = re.compile(r"version: kamailio ([0-9]+)\.([0-9]+)\.")
@@ -109,6 +110,8 @@ def rtpengine_command(config: Config) -> list[str]:
         "--num-threads=2",
         f"--pidfile={config.run_dir / 'rtpengine.pid'}",
         "--delete-delay=0",
+        f"--log-mark-prefix={medialog.PREFIX}",
+        f"--log-mark-suffix={medialog.SUFFIX}",
     ]
 
 

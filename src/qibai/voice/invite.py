@@ -10,15 +10,26 @@ from qibai.core.existing import Dialled
 from qibai.core.ids import format_id
 from qibai.core.numbering import Msisdn
 from qibai.core.refusals import EarlyRefusal
-from qibai.core.routing import Decision, Refusal, RefusalReason, Route, RouteRecord, SipStatus, decide
+from qibai.core.routing import (
+    SIP_STATUS,
+    Decision,
+    Refusal,
+    RefusalReason,
+    Route,
+    RouteRecord,
+    SipStatus,
+    decide,
+)
 from qibai.core.sip import (
     Message,
+    accepted_body,
     called_number,
     callee_uri,
     caller_identity,
     leg_of_request,
     mapped,
     new_call_id,
+    phrase,
     sdp_of,
     shown_uri,
     unsupported,
@@ -30,15 +41,13 @@ from qibai.voice.memory import source_of
 from qibai.voice.peers import uri_of
 from qibai.voice.refused import may_record, note_early
 from qibai.voice.token import DialogState, dialog_of, seal_state
-from qibai.voice.worker import STATE, Worker, end_unanswered
+from qibai.voice.worker import ACCEPT, STATE, Worker, end_unanswered
 
 #: Only between ourselves: an INVITE that a peer failed, and the token that it went to that peer with.
 RETRY_HEADER: Final = "X-Qibai-Retry"
 #: Set with the transaction whose INVITE was sent to ourselves so: its first peer has the call no more.
 HANDED_ON: Final = "$avp(qh)"
 RETRY_AFTER: Final = "Retry-After: 5\r\n"
-_DOWN: Final = SipStatus(503, "Service Unavailable", 41)
-_BAD: Final = SipStatus(400, "Bad Request", 95)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,7 @@ def on_invite(worker: Worker, request: Message, peer: Peer, retry: DialogState |
     ksr = worker.ksr
     strange = unsupported(request)
     if strange:
+        worker.let_go(request)
         ksr.hdr.append_to_reply(f"Unsupported: {', '.join(strange)}\r\n")
         ksr.tm.t_reply(420, "Bad Extension")
         if retry is None:
@@ -75,6 +85,7 @@ def on_invite(worker: Worker, request: Message, peer: Peer, retry: DialogState |
         return
     interval = _session_interval(worker, request)
     if interval is None:
+        worker.let_go(request)
         ksr.hdr.append_to_reply(f"Min-SE: {worker.voice.min_se_s}\r\n")
         ksr.tm.t_reply(422, "Session Interval Too Small")
         if retry is None:
@@ -95,6 +106,12 @@ def on_invite(worker: Worker, request: Message, peer: Peer, retry: DialogState |
     source = source_of(ksr, request)
     attempt = _Attempt(request, peer, call_id, at, interval, called, caller, source, retry)
     decision, record = _decide(worker, attempt)
+    try:
+        if isinstance(decision, Route) and not accepted_body(request):
+            raise BadMessage("a body of a type that is not read", status=415)
+    except BadMessage as exc:
+        _refuse_unread(worker, attempt, exc, record)
+        return
     if isinstance(decision, Refusal):
         _refuse(worker, attempt, decision, decision.sip, record)
     else:
@@ -125,12 +142,15 @@ def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
             raise _NoPeer
         text, token, state = _write(worker, attempt, route, target)
     except BadMessage as exc:
-        refusal = Refusal(RefusalReason.POLICY, exc.code)
-        _refuse(worker, attempt, refusal, _BAD, route.record)
+        _refuse_unread(worker, attempt, exc, route.record)
         return
     except (MediaUnavailable, _NoPeer, QibaiError) as exc:
-        rule = exc.code if isinstance(exc, QibaiError) else _FAULTS[type(exc)]
-        _refuse(worker, attempt, Refusal(RefusalReason.STORE_UNAVAILABLE, rule), _DOWN, route.record)
+        refusal = (
+            Refusal(RefusalReason.STORE_UNAVAILABLE, exc.code)
+            if isinstance(exc, QibaiError)
+            else Refusal(_FAULTS[type(exc)])
+        )
+        _refuse(worker, attempt, refusal, refusal.sip, route.record)
         return
     if retry is None:
         worker.ledger.decided(attempt.call_id, attempt.at, route, attempt.peer.name)
@@ -151,14 +171,25 @@ def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
             _connect(worker, replace(attempt, retry=worker.state(token)), route)
             return
         end_unanswered(worker, token, 503)
+        worker.let_go(attempt.request)
         ksr.hdr.append_to_reply(f"{RETRY_AFTER}Reason: Q.850;cause=41\r\n")
         ksr.tm.t_reply(503, "Service Unavailable")
 
 
-_FAULTS: Final[dict[type[Exception], str]] = {
-    MediaUnavailable: "media_unavailable",
-    _NoPeer: "no_peer",
+_FAULTS: Final[dict[type[Exception], RefusalReason]] = {
+    MediaUnavailable: RefusalReason.MEDIA_UNAVAILABLE,
+    _NoPeer: RefusalReason.NO_PEER,
 }
+
+
+def _refuse_unread(worker: Worker, attempt: _Attempt, fault: BadMessage, record: RouteRecord | None) -> None:
+    """The caller's side is at fault: never 5xx, or it would hold back its other calls."""
+    media = fault.status == SIP_STATUS[RefusalReason.MEDIA_REFUSED].status
+    refusal = Refusal(RefusalReason.MEDIA_REFUSED if media else RefusalReason.MESSAGE_MALFORMED)
+    sip = SipStatus(fault.status, phrase(fault.status), refusal.sip.q850)
+    if fault.status == 415:
+        worker.ksr.hdr.append_to_reply(ACCEPT)
+    _refuse(worker, attempt, refusal, sip, record)
 
 
 def hand_on(worker: Worker, token: str, status: int) -> bool:
@@ -189,6 +220,7 @@ def _refuse(
         worker.end(attempt.retry, by="platform", status=sip.status)
     else:
         _note_refusal(worker, attempt, refusal, sip, record)
+    worker.let_go(attempt.request)
     header = RETRY_AFTER if sip.status == 503 else ""
     worker.ksr.hdr.append_to_reply(f"{header}Reason: Q.850;cause={sip.q850}\r\n")
     worker.ksr.tm.t_reply(sip.status, sip.phrase)

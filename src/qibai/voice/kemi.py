@@ -18,6 +18,7 @@ from qibai.core.sip import Message
 from qibai.voice import dialog, messages, replies
 from qibai.voice.invite import HANDED_ON, RETRY_HEADER, on_invite
 from qibai.voice.media import MediaUnavailable
+from qibai.voice.octets import text_of
 from qibai.voice.peers import LOOPBACK
 from qibai.voice.refused import note_early
 from qibai.voice.worker import Worker, parse_request
@@ -64,11 +65,11 @@ class Router:
                 note_early(worker, EarlyRefusal.SOURCE_UNKNOWN, address, stranger=True)
             return _OK
         try:
-            request = self._read(get)
-        except (BadMessage, UnicodeError):
+            request = parse_request(text_of(KSR))
+        except BadMessage as exc:
             if get("$rm") != "ACK":
-                worker.refuse(400, "Bad Request")
-                note_early(worker, EarlyRefusal.SIP_MALFORMED, peer.name)
+                worker.refuse_unread(exc)
+                note_early(worker, EarlyRefusal.SIP_MALFORMED, peer.name, status=exc.status)
             return _OK
         try:
             self._route(worker, request, peer)
@@ -78,14 +79,6 @@ class Router:
                 worker.refuse(500, "Server Internal Error", q850=41)
                 note_early(worker, EarlyRefusal.INTERNAL_ERROR, peer.name, request=request)
         return _OK
-
-    def _read(self, get: Any) -> Message:
-        try:
-            return parse_request(get("$mb"))
-        except UnicodeError:
-            if get("$rm") != "MESSAGE":
-                raise
-            return messages.read_raw(KSR)
 
     def _from_us(self, address: str) -> Peer | None:
         """The recorder, which ends calls from a loopback socket, and the gateway, which shows a badge."""
@@ -134,8 +127,14 @@ class Router:
         elif worker.has_seen(request):
             worker.refuse(482, "Loop Detected", q850=25)
             note_early(worker, EarlyRefusal.LOOP, peer.name, request=request)
+        elif request.uri[:4].lower() not in ("sip:", "sips", "tel:"):
+            worker.refuse(416, "Unsupported URI Scheme", q850=28)
+            note_early(worker, EarlyRefusal.SCHEME_UNSUPPORTED, peer.name, request=request)
         elif tm.t_newtran() > 0:
-            on_invite(worker, request, peer)
+            if worker.take_once(request):
+                on_invite(worker, request, peer)
+            else:
+                worker.refuse(482, "Merged Request", q850=25)
 
     def _retry(self, worker: Worker, request: Message) -> None:
         """An INVITE that we sent to ourselves, since a peer failed it."""
@@ -148,6 +147,24 @@ class Router:
             worker.refuse(403, "Forbidden", q850=21)
         elif KSR.tm.t_newtran() > 0:
             on_invite(worker, request, near, state)
+
+    def ksr_reply_route(self, msg: Any) -> int:
+        """Any reply, before its transaction is looked for.
+
+        Kamailio would send a reply without a transaction to its second Via, unchanged: so whoever writes to
+        us could have us send what they like to whom they like.
+        """
+        worker = self._worker
+        if worker is None:
+            KSR.set_drop()
+            return _OK
+        worker.renew()
+        address = KSR.pv.get("$si")
+        if worker.peers.trusted(address) is None and self._from_us(address) is None:
+            worker.drop_reply("replies_of_strangers", f"from {address}, which is no peer")
+        elif KSR.tm.t_check_trans() < 0:
+            worker.drop_reply("replies_unmatched", f"from {address}: it belongs to no transaction")
+        return _OK
 
     def ksr_reply_invite(self, msg: Any) -> int:
         # tm keeps the route that a branch was made with, so an INVITE that was handed on is told apart here.
@@ -175,9 +192,9 @@ class Router:
         if self._worker is None:
             return -255
         try:
-            handle(self._worker, KSR.pv.get("$mb"))
+            handle(self._worker, text_of(KSR))
         except Exception as exc:  # whatever it was: as it came, the reply must not pass
-            if not isinstance(exc, BadMessage | TokenBroken | UnicodeError | MediaUnavailable):
+            if not isinstance(exc, BadMessage | TokenBroken | MediaUnavailable):
                 KSR.err(f"a reply was not written: {type(exc).__name__}\n")
             self._give_up(give_up, exc)
         return _OK

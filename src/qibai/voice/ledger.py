@@ -16,29 +16,57 @@ from qibai.store.keys import Keyring, binding_aad
 from qibai.store.spool import SpoolWriter
 from qibai.voice.token import DialogState
 
-#: What a final SIP status says of a call that was not answered: (reason, Q.850 cause).
+#: What a final SIP status says of a call that was not answered: (reason, Q.850 cause), as RFC 3398 §8.2.6.1
+#: maps them where it says a cause.
 _FAILURES: Final = {
+    400: ("rejected", 41),
+    401: ("rejected", 21),
+    402: ("rejected", 21),
     403: ("rejected", 21),
     404: ("unreachable", 1),
+    405: ("rejected", 63),
+    406: ("rejected", 79),
+    407: ("rejected", 21),
     408: ("no_answer", 19),
     410: ("unreachable", 22),
+    413: ("rejected", 127),
+    414: ("rejected", 127),
+    415: ("rejected", 79),
+    416: ("rejected", 127),
+    420: ("rejected", 127),
+    421: ("rejected", 127),
+    422: ("rejected", 127),
     480: ("no_answer", 19),
+    481: ("unreachable", 41),
+    482: ("unreachable", 25),
+    483: ("unreachable", 25),
     484: ("unreachable", 28),
+    485: ("unreachable", 1),
     486: ("busy", 17),
     487: ("cancelled", 16),
     488: ("rejected", 88),
+    493: ("rejected", 21),
+    494: ("rejected", 21),
     500: ("unreachable", 41),
+    501: ("unreachable", 79),
     502: ("unreachable", 38),
     503: ("unreachable", 41),
     504: ("unreachable", 102),
     600: ("busy", 17),
     603: ("rejected", 21),
     604: ("unreachable", 1),
+    606: ("rejected", 88),
+    607: ("rejected", 21),
+    608: ("rejected", 21),
 }
+#: A peer that redirects a call names another place, where Qibai does not follow.
+_REDIRECTED: Final = ("redirected", 23)
 
 
 def failure_of(status: int) -> tuple[str, int]:
     """(reason, Q.850 cause) of a final failure status, 300 … 699."""
+    if status < 400:
+        return _REDIRECTED
     return _FAILURES.get(status, ("unreachable", 127) if status < 600 else ("rejected", 21))
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Callable
 from typing import Final
 
 from qibai.core.masking import mask_numbers
@@ -40,8 +41,10 @@ def _masked(text: str) -> str:
     return _DIGITS.sub("…", mask_numbers(text))
 
 
-def filter_stderr() -> None:
-    """Let whatever this process says from now on, also as another program, pass through a LogFilter.
+def filter_stderr(shown: Callable[[str], str | None] | None = None) -> None:
+    """Let whatever this process says from now on, also as another program, pass through ``shown``.
+
+    Without ``shown`` it is a LogFilter.
 
     A child does it, until the last who can write is gone.
     """
@@ -55,7 +58,7 @@ def filter_stderr() -> None:
     os.close(writing)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    shown = LogFilter()
+    shown = shown or LogFilter()
     with os.fdopen(reading, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             kept = shown(line.rstrip("\n"))

@@ -5,7 +5,9 @@ The two sides are ``a`` (the caller's) and ``b`` (the callee's): no tag of their
 
 from typing import Any, Final
 
+from qibai.core.errors import BadMessage
 from qibai.core.sip import CleanSdp, clean_sdp
+from qibai.voice.mediacheck import refuses
 from qibai.voice.shared import CallMemory
 from qibai.voice.token import DialogState
 
@@ -22,13 +24,23 @@ _OWN_RTCP: Final = "generate-RTCP"
 
 
 class MediaUnavailable(Exception):
-    """rtpengine did not answer, or refused."""
+    """rtpengine does not answer."""
+
+
+class MediaRefused(BadMessage):
+    """The media relay answers, but cannot use this session description."""
+
+    def __init__(self) -> None:
+        super().__init__("the media relay cannot use the session description", status=488)
 
 
 class Media:
     """One call's media, through Kamailio's rtpengine module; or, with media off, through no one."""
 
-    def __init__(self, ksr: Any, host: str, memory: CallMemory, *, anchored: bool) -> None:
+    def __init__(
+        self, ksr: Any, host: str, memory: CallMemory, *, anchored: bool, control_port: int = 2223
+    ) -> None:
+        self._control_port = control_port
         self._ksr = ksr
         self._memory = memory
         self._host = host
@@ -37,7 +49,7 @@ class Media:
         self.learnt_peers: frozenset[str] = frozenset()
 
     def offer(self, text: str, state: DialogState, *, from_caller: bool, salt: str) -> CleanSdp:
-        """Raise MediaUnavailable, or BadMessage for a description that is none."""
+        """Raise MediaUnavailable, or BadMessage for a description that is none or cannot be used."""
         side, other = ("a", "b") if from_caller else ("b", "a")
         clean, seen = self._pass("offer", text, self._flags(state, side, other), salt)
         if seen:
@@ -45,7 +57,7 @@ class Media:
         return clean
 
     def answer(self, text: str, state: DialogState, *, offered_by_caller: bool, salt: str) -> CleanSdp:
-        """Raise MediaUnavailable, or BadMessage for a description that is none."""
+        """Raise MediaUnavailable, or BadMessage for a description that is none or cannot be used."""
         side, other = ("a", "b") if offered_by_caller else ("b", "a")
         clean, seen = self._pass("answer", text, self._flags(state, side, other, answer=True), salt)
         offered = self._memory.look(state.call_id, f"{side}?")
@@ -95,7 +107,7 @@ class Media:
         ksr.pv.sets("$avp(sdp_in)", before)
         run = ksr.rtpengine.rtpengine_offer if command == "offer" else ksr.rtpengine.rtpengine_answer
         if run(flags) < 0:
-            raise MediaUnavailable
+            raise MediaRefused if refuses(before, self._control_port) else MediaUnavailable
         after = ksr.pv.get("$avp(sdp_out)")
         if not after:
             raise MediaUnavailable

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from qibai.core.sip import Message, sdp_of
+from qibai.core.sip import Message, echoed, sdp_of
+from qibai.voice.octets import writable
 from qibai.voice.token import DialogState
 
 ASKED: Final = "$avp(qm)"
@@ -73,13 +74,13 @@ def asked(
             request.call_id,
             request.cseq,
             request.vias,
-            fields["from"][0],
+            echoed(fields["from"][0], request.from_uri, request.from_tag),
             request.from_uri,
             request.from_tag,
-            fields["to"][0],
+            echoed(fields["to"][0], request.to_uri, request.to_tag),
             request.to_uri,
             request.to_tag,
-            fields.get("record-route", []),
+            [route for route in fields.get("record-route", []) if writable(route) == route],
         )
     ).decode()
 

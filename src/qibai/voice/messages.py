@@ -4,9 +4,8 @@ Kamailio keeps the transaction on both sides; what each side gets is written ane
 (``core.badge``) says on loopback what is sure of a message; from anywhere else such a header is refused.
 """
 
-import base64
 import time
-from typing import Any, Final
+from typing import Final
 
 from qibai.config import Peer
 from qibai.core.badge import BADGE_HEADER, Badge, open_badge, seal_badge
@@ -34,6 +33,7 @@ from qibai.core.sip import (
 from qibai.core.sip.page import ACCEPT, PLAIN
 from qibai.core.sip.phrase import phrase
 from qibai.voice.invite import RETRY_AFTER, RETRY_HEADER
+from qibai.voice.octets import text_of
 from qibai.voice.peers import LOOPBACK, uri_of
 from qibai.voice.worker import Worker, parse_request
 
@@ -41,18 +41,6 @@ _FAILED_PEER: Final = "$avp(qm)"  #: the peer that a message was last sent to
 _RETRY_AFTER: Final = "$avp(qa)"  #: what a 503 said of coming again, seconds
 _UNREACHABLE: Final = frozenset({500, 502, 503, 504})
 _TRYING: Final = "SIP/2.0 100 "
-
-
-def read_raw(ksr: Any, variable: str = "mb") -> Message:
-    """The message in a variable whose bytes are not UTF-8, as a text in another charset is not.
-
-    Raise BadMessage or UnicodeError.
-    """
-    return parse(_raw(ksr, variable))
-
-
-def _raw(ksr: Any, variable: str) -> bytes:
-    return base64.b64decode(str(ksr.pv.get(f"$({variable}{{s.encode.base64}})")))
 
 
 def on_message(worker: Worker, request: Message, peer: Peer) -> None:
@@ -236,10 +224,7 @@ def on_reply(worker: Worker, text: str) -> None:
     response = parse(text)
     if response.status == 503:
         ksr.pv.sets(_RETRY_AFTER, _seconds(response))
-    try:
-        request = parse_request(ksr.pv.get("$T_req($mb)"))
-    except UnicodeError:
-        request = read_raw(ksr, "T_req($mb)")
+    request = parse_request(text_of(ksr, "T_req($mb)"))
     source = None
     if "rport" in request.vias[0]:
         source = (str(ksr.pv.get("$T_req($si)")), int(ksr.pv.get("$T_req($sp)")))
@@ -254,10 +239,7 @@ def _seconds(response: Message) -> str:
 def _relay(worker: Worker, text: str, here: Endpoint, to: str) -> bool:
     """Send ``text`` in the place of the message at hand; False: it did not go, and is put back."""
     ksr = worker.ksr
-    try:
-        original = str(ksr.pv.get("$mb"))
-    except UnicodeError:  # its headers are what an answer needs
-        original = _raw(ksr, "mb").partition(b"\r\n\r\n")[0].decode("utf-8", "replace") + "\r\n\r\n"
+    original = text_of(ksr)
     worker.send(text, here, to)
     ksr.tm.t_on_reply("ksr_reply_message")
     if ksr.tm.t_relay() > 0:

@@ -7,7 +7,8 @@ from typing import Any, Final
 from qibai.core.existing import Dialled
 from qibai.core.numbering import Msisdn
 from qibai.core.refusals import EARLY_STATUS, EarlyRefusal
-from qibai.core.sip import Message, caller_identity, dialled_in
+from qibai.core.routing import SipStatus
+from qibai.core.sip import Message, caller_identity, dialled_in, phrase
 from qibai.voice.refusalrate import STRANGERS
 from qibai.voice.worker import Worker
 
@@ -33,11 +34,12 @@ def note_early(
     *,
     request: Message | None = None,
     stranger: bool = False,
+    status: int = 0,
 ) -> None:
     """Record that the first INVITE of a call was refused; it never raises, and never hinders an answer.
 
     ``source``: the peer's name, or the address of a sender that is no peer. ``request``: the INVITE, where it
-    could be read. Who a stranger says to be is not kept.
+    could be read. Who a stranger says to be is not kept. ``status``: the answer, where it is not the usual.
     """
     try:
         get = worker.ksr.pv.get
@@ -50,13 +52,16 @@ def note_early(
             caller: Msisdn | None = None
             if request is not None and not stranger:
                 caller = caller_identity(request, trust_asserted=True)
+            sip = EARLY_STATUS[reason]
+            if status:
+                sip = SipStatus(status, phrase(status), sip.q850)
             worker.ledger.refused_early(
                 worker.call_ids.new(),
                 time.time(),
                 called=called,
                 caller=caller,
                 reason=reason,
-                sip=EARLY_STATUS[reason],
+                sip=sip,
                 source=source,
             )
     except Exception as exc:

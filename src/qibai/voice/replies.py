@@ -1,7 +1,6 @@
 """Replies: put back what the asking side knows, and note what they mean for the call."""
 
-import base64
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -24,6 +23,7 @@ from qibai.voice.invite import hand_on
 from qibai.voice.legs import leg_of_asker, legs_of
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.memory import ASKED, Asked, recalled
+from qibai.voice.octets import text_of
 from qibai.voice.peers import uri_of
 from qibai.voice.token import DialogState, dialog_of, seal_state
 from qibai.voice.worker import STATE, Worker, end_unanswered, parse_request
@@ -34,6 +34,7 @@ _CANCELLED: Final = 487
 _AWAY: Final = 503
 _TOLD: Final = "$avp(qt)"  #: how we ended a call ourselves; a 2xx that comes now is too late
 _PASSED: Final = "$avp(q2)"  #: the To tag of the 2xx that the caller got
+_SAID: Final = "$avp(qs)"  #: the callee's final status, which the caller may hear as another
 _TRYING: Final = "SIP/2.0 100 "
 #: A peer that answers so cannot serve the call, but another may.
 _UNREACHABLE: Final = frozenset({500, 502, 503, 504})
@@ -55,6 +56,8 @@ def on_invite_reply(worker: Worker, text: str) -> None:
     here = worker.here(near.transport if near else known.transport)
     token, sdp = None, None
     answered = 200 <= response.status < 300
+    if response.status >= 300:
+        ksr.pv.seti(_SAID, response.status)
     if answered:
         passed = ksr.pv.get(_PASSED)
         if ksr.pv.get(_TOLD) or (passed and passed != response.to_tag):
@@ -145,7 +148,7 @@ def put_unusable(worker: Worker, why: Exception) -> None:
     A callee who answered so has an open line: it is hung up on, and nobody else is called.
     """
     ksr = worker.ksr
-    text = raw_text(ksr)
+    text = text_of(ksr)
     if not 200 <= status_of(text) < 300:
         put_bare(worker)
         return
@@ -162,7 +165,7 @@ def put_unusable(worker: Worker, why: Exception) -> None:
 def put_unusable_in_dialog(worker: Worker, why: Exception) -> None:
     """The same within a call. An INVITE's 2xx leaves the sides with two sessions: the call has to end."""
     ksr = worker.ksr
-    text = raw_text(ksr)
+    text = text_of(ksr)
     known = recalled(ksr.pv.get(ASKED))
     if known.method == "BYE" and status_of(text) >= 200:
         _bye_done(worker, known, status_of(text))
@@ -236,21 +239,13 @@ def _bye_done(worker: Worker, known: Asked, status: int) -> None:
     worker.ledger.ended(state, by=by, reason="answered", status=None, q850=16)
 
 
-def raw_text(ksr: Any) -> str:
-    """The message at hand, in whatever charset it is."""
-    try:
-        return str(ksr.pv.get("$mb"))
-    except UnicodeError:
-        return base64.b64decode(str(ksr.pv.get("$(mb{s.encode.base64})"))).decode("utf-8", "replace")
-
-
 def put_bare(worker: Worker, why: Exception | None = None) -> None:
     """In the place of a reply that could not be read or written anew: a failure, or that it is on its way.
 
     (Kamailio cannot be told to drop it: let be, it passes as it came.)
     """
     ksr = worker.ksr
-    request = parse_request(ksr.pv.get("$T_req($mb)"))
+    request = parse_request(text_of(ksr, "T_req($mb)"))
     status = int(ksr.pv.get("$rs"))
     bare = write_bare_response(
         request,
@@ -266,6 +261,7 @@ def on_invite_failure(worker: Worker) -> None:
     ksr, tm = worker.ksr, worker.ksr.tm
     told = ksr.pv.get(_TOLD)
     if told:  # the callee answered, and nobody could use it: its end is noted already
+        worker.let_go(recalled(ksr.pv.get(ASKED)).request())
         if int(told) == _AWAY:  # tm would make 500 of it
             ksr.hdr.append_to_reply("Retry-After: 5\r\nReason: Q.850;cause=41\r\n")
             tm.t_reply(_AWAY, "Service Unavailable")
@@ -274,12 +270,15 @@ def on_invite_failure(worker: Worker) -> None:
     if tm.t_is_canceled() > 0:
         ksr.pv.seti(_TOLD, 487)
         end_unanswered(worker, token, 487, by="caller")
+        worker.let_go(recalled(ksr.pv.get(ASKED)).request())
         return
     timed_out, replied = tm.t_branch_timeout() > 0, tm.t_branch_replied() > 0
-    status = int(ksr.pv.get("$T_reply_code"))
+    status = int(ksr.pv.get(_SAID) or ksr.pv.get("$T_reply_code"))
+    request = recalled(ksr.pv.get(ASKED)).request()
     unreachable = (timed_out and not replied) or (not timed_out and status in _UNREACHABLE)
     if unreachable and hand_on(worker, token, 408 if timed_out else status):
         return
+    worker.let_go(request)
     if timed_out:
         ksr.pv.seti(_TOLD, 408 if replied else 503)
     if timed_out and not replied:

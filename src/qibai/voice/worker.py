@@ -4,9 +4,9 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from qibai.config import Config, Peer, VoiceConfig
-from qibai.core.errors import TokenBroken
+from qibai.core.errors import BadMessage, TokenBroken
 from qibai.core.ids import DistinctIds
-from qibai.core.sip import Endpoint, Message, parse
+from qibai.core.sip import Endpoint, Message, mapped, parse, phrase
 from qibai.settings.live import LiveConfig
 from qibai.store import dsn, read_dsn
 from qibai.store.keys import Keyring
@@ -16,6 +16,7 @@ from qibai.store.spool import SpoolWriter
 from qibai.voice.ledger import Ledger, failure_of
 from qibai.voice.media import Media
 from qibai.voice.memory import ASKED, asked
+from qibai.voice.octets import writable
 from qibai.voice.peers import Peers, endpoints, uri_of
 from qibai.voice.place import take_place
 from qibai.voice.refusalrate import RefusalRate
@@ -23,7 +24,12 @@ from qibai.voice.shared import CallMemory
 from qibai.voice.token import DialogState, open_state
 
 ALLOW: Final = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO\r\n"
+#: Of bodies, where one of another type was refused.
+ACCEPT: Final = "Accept: application/sdp, multipart/mixed\r\nAccept-Encoding: identity\r\n"
 STATE: Final = "$avp(qb)"  #: the callee's token, kept with the transaction for its replies
+
+_SAID_AGAIN_S: Final = 60
+_MERGED: Final = "merged"  #: Kamailio's table of first INVITEs whose transactions are not over
 
 #: A request is read when it comes in and again with each of its replies; a worker often has it still. What is
 #: read is never changed.
@@ -53,7 +59,9 @@ class Worker:
         )
         self.memory = CallMemory(ksr)
         self.refusals = RefusalRate(voice.refused_records_per_minute, voice.workers)
-        self.media = Media(ksr, voice.host, self.memory, anchored=voice.media)
+        self.media = Media(
+            ksr, voice.host, self.memory, anchored=voice.media, control_port=voice.media_ng_port
+        )
         self._live = LiveConfig(config, "kamailio")
         self.endpoints = endpoints(voice)
         self._default = next(iter(self.endpoints.values()))
@@ -146,7 +154,30 @@ class Worker:
     def take_back(self, original: str) -> None:
         """Undo ``send``: a reply of our own shows the headers of the message at hand, and these must be
         the sender's own."""
-        self.ksr.textopsx.msg_set_buffer(original)
+        self.ksr.textopsx.msg_set_buffer(writable(original))
+
+    def refuse_unread(self, fault: BadMessage, header: str = "") -> None:
+        """Answer a request with a fault of its sender's; the phrase names it."""
+        self.refuse(fault.status, f"{phrase(fault.status)} ({fault.message})", q850=95, header=header)
+
+    def drop_reply(self, loss: str, why: str) -> None:
+        """Let Kamailio forget the reply at hand; ``loss``: what it is counted as."""
+        self.ksr.set_drop()
+        self.losses.add(loss)
+        if self.memory.is_first(loss, _SAID_AGAIN_S):
+            self.ksr.warn(f"a reply was dropped {why}; more in this minute are counted alone\n")
+
+    def take_once(self, request: Message) -> bool:
+        """Returns False if another transaction that is not over has the same Call-ID, From tag and CSeq.
+
+        Then the request has come on two ways and its second way is to be refused (RFC 3261 §8.2.2.2). Call it
+        once for each new transaction; all workers share the table.
+        """
+        return int(self.ksr.htable.sht_inc(_MERGED, _identity(request))) <= 1
+
+    def let_go(self, request: Message) -> None:
+        """The transaction ends without a call: the same request may be tried again another way."""
+        self.ksr.htable.sht_rm(_MERGED, _identity(request))
 
     def refuse(self, status: int, phrase: str, *, q850: int | None = None, header: str = "") -> None:
         """Answer the request at hand, in its transaction if there is one."""
@@ -157,6 +188,10 @@ class Worker:
         if extra:
             ksr.hdr.append_to_reply(extra)
         ksr.sl.send_reply(status, phrase)
+
+
+def _identity(request: Message) -> str:
+    return mapped(request.call_id, f"{request.from_tag} {request.cseq}")
 
 
 def end_unanswered(worker: Worker, token: str, status: int, *, by: str = "platform") -> None:

@@ -16,7 +16,7 @@ def check_call_losses(config: Config) -> list[Finding]:
     """A finding for each loss of the last day; older losses are named, and need nothing."""
     found, older = [], 0
     for name, (count, at) in read_losses(config.run_dir).items():
-        if not count:
+        if not count or CALL_LOSSES[name].usual:
             continue
         if time.time() - at > _RECENT_S:
             older += count

@@ -2,7 +2,7 @@
 
 from qibai.core.errors import BadMessage
 from qibai.core.sip.address import uri_host
-from qibai.core.sip.allow import q850_cause, unsupported
+from qibai.core.sip.allow import accepted_body, q850_cause, unsupported
 from qibai.core.sip.cpim import Notice
 from qibai.core.sip.dialog import Leg, leg_of_request, leg_of_response, mapped, new_call_id, next_hop
 from qibai.core.sip.identity import (
@@ -13,11 +13,13 @@ from qibai.core.sip.identity import (
     number_in,
     shown_uri,
 )
-from qibai.core.sip.message import Message, parse
+from qibai.core.sip.message import Message, decode, encode, parse
 from qibai.core.sip.page import Page, PageRefused, expires_in, read_page, write_page
+from qibai.core.sip.phrase import phrase, relayed_status
 from qibai.core.sip.sdp import CleanSdp, clean_sdp, sdp_of
 from qibai.core.sip.write import (
     Endpoint,
+    echoed,
     token_in,
     write_bare_response,
     write_in_dialog,
@@ -34,11 +36,15 @@ __all__ = [
     "Notice",
     "Page",
     "PageRefused",
+    "accepted_body",
     "called_number",
     "callee_uri",
     "caller_identity",
     "clean_sdp",
+    "decode",
     "dialled_in",
+    "echoed",
+    "encode",
     "expires_in",
     "leg_of_request",
     "leg_of_response",
@@ -47,8 +53,10 @@ __all__ = [
     "next_hop",
     "number_in",
     "parse",
+    "phrase",
     "q850_cause",
     "read_page",
+    "relayed_status",
     "sdp_of",
     "shown_uri",
     "token_in",

@@ -6,14 +6,15 @@ from urllib.parse import unquote_to_bytes
 
 from qibai.core.errors import BadMessage
 
-MAX_URI: Final = 2_048
+MAX_URI: Final = 4_096
 
 _WORD: Final = r"[A-Za-z0-9\-.!%*_+`'~]"
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*+"'
+_OTHER: Final = "\\x80-\\U0010ffff"  # what is not ASCII: many write it without escaping it
 _NAME_ADDR = re.compile(
-    rf"(?:{_QUOTED}[ \t]*|(?:{_WORD}++[ \t]*)*+)<([A-Za-z][A-Za-z0-9+.\-]*:[!#-;=?-~]+)>(.*)", re.DOTALL
+    rf"(?:{_QUOTED}[ \t]*|[^\"<>,;:]*+)<([A-Za-z][A-Za-z0-9+.\-]*:[!#-;=?-~{_OTHER}]+)>(.*)", re.DOTALL
 )
-_ADDR_SPEC = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*:[!#-+\--:=@-~]+)[ \t]*(;.*|)", re.DOTALL)
+_ADDR_SPEC = re.compile(rf"([A-Za-z][A-Za-z0-9+.\-]*:[!#-+\--:=@-~{_OTHER}]+)[ \t]*(;.*|)", re.DOTALL)
 #: The usual shape at once: display name without escapes, plain SIP URI, tag.
 _USUAL = re.compile(
     r"(?:\"[^\"\\]*+\" ?)?"
@@ -21,14 +22,13 @@ _USUAL = re.compile(
     rf"(?:;tag=({_WORD}{{1,256}}))?"
 )
 _JUST_TAG = re.compile(rf";tag=({_WORD}{{1,256}})")
-_PARAMETER = re.compile(
-    rf"[ \t]*;[ \t]*({_WORD}++)(?:[ \t]*=[ \t]*({_WORD}++|\[[0-9A-Fa-f:.]+\]|{_QUOTED}))?", re.DOTALL
-)
+_PARAMETER = re.compile(rf"[ \t]*;[ \t]*({_WORD}++)(?:[ \t]*=[ \t]*({_QUOTED}|[^\";,<> \t]*+))?", re.DOTALL)
+_TAG = re.compile(rf"{_WORD}{{1,256}}", re.ASCII)
 _LIST_ITEM = re.compile(rf'(?:[^",<]|{_QUOTED}|<[^<>]*>)++', re.DOTALL)
 
 _SIP_URI = re.compile(
-    r"(sips?):(?:((?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]|%[0-9A-Fa-f]{2})++)(?::(?:[A-Za-z0-9\-_.!~*'()&=+$,]|%[0-9A-Fa-f]{2})*+)?@)?"
-    r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-_]+)(?::([0-9]{1,5}))?((?:;[^;?@\s]+)*)(?:\?[^\s@]*)?",
+    r"(sips?):(?:((?:[A-Za-z0-9\-_.!~*'()&=+$,;?/#]|%[0-9A-Fa-f]{2})++)(?::(?:[A-Za-z0-9\-_.!~*'()&=+$,]|%[0-9A-Fa-f]{2})*+)?@)?"
+    r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-_]+)(?::([0-9]{1,5}))?((?:;[^;?@\s]*)*)(?:\?[^\s@]*)?",
     re.ASCII | re.IGNORECASE,
 )
 _TEL_URI = re.compile(r"tel:(\+?[0-9\-.()*#A-Fa-f]+)((?:;[^;?\s]+)*)", re.ASCII | re.IGNORECASE)
@@ -45,25 +45,26 @@ class Uri(NamedTuple):
 
 
 def split_list(value: str) -> list[str]:
-    """Split a comma list, minding quotes and angle brackets. Raise BadMessage on an empty item."""
+    """Split a comma list, minding quotes and angle brackets; empty items go. Raise BadMessage.
+
+    (RFC 3261 writes no empty items, but a header without a value is one.)
+    """
     if '"' not in value and "<" not in value:
         items = [item.strip(" \t") for item in value.split(",")]
     else:
         items, at = [], 0
-        while True:
+        while at < len(value):
+            if value[at] == ",":
+                at += 1
+                continue
             found = _LIST_ITEM.match(value, at)
             if found is None:
                 raise BadMessage("a list in a header is malformed")
             items.append(found[0].strip(" \t"))
             at = found.end()
-            if at == len(value):
-                break
-            if value[at] != ",":
+            if value[at : at + 1] not in ("", ","):
                 raise BadMessage("quotes or angle brackets do not match")
-            at += 1
-    if not all(items):
-        raise BadMessage("a list in a header has an empty item")
-    return items
+    return [item for item in items if item]
 
 
 def read_address(value: str) -> tuple[str, str]:
@@ -74,14 +75,29 @@ def read_address(value: str) -> tuple[str, str]:
     found = _NAME_ADDR.fullmatch(value) or _ADDR_SPEC.fullmatch(value)
     if found is None or len(value) > MAX_URI:
         raise BadMessage("an address is malformed")
-    uri, params = found[1], found[2]
+    uri, params = escape_octets(found[1]), found[2]
     _check_uri(uri)
     if not params:
         return uri, ""
     only_tag = _JUST_TAG.fullmatch(params)
     if only_tag is not None:
         return uri, only_tag[1]
-    return uri, _read_params(params).get("tag", "")
+    tag = _read_params(params).get("tag", "")
+    if tag and not _TAG.fullmatch(tag):
+        raise BadMessage("a tag is malformed")
+    return uri, tag
+
+
+def escape_octets(uri: str) -> str:
+    """A URI in ASCII: other octets are written as %-escapes, which mean the same (RFC 3261 §19.1.4)."""
+    if uri.isascii():
+        return uri
+    return "".join(
+        char
+        if char.isascii()
+        else "".join(f"%{octet:02X}" for octet in char.encode("utf-8", "surrogateescape"))
+        for char in uri
+    )
 
 
 def _read_params(text: str) -> dict[str, str]:

@@ -25,6 +25,10 @@ _Q850 = re.compile(
 )
 
 
+_RACK = re.compile(r"([0-9]{1,10})[ \t]+([0-9]{1,10})[ \t]+(INVITE)", re.ASCII)
+_RETRY = re.compile(r"([0-9]{1,6})[ \t]*(?:[(;]|$)", re.ASCII)
+
+
 @lru_cache(maxsize=512)
 def _option_tags(value: str) -> str | None:
     tags = [tag.strip(" \t").lower() for tag in value.split(",")]
@@ -37,16 +41,10 @@ def _methods(value: str) -> str | None:
     return ", ".join(dict.fromkeys(method for method in methods if method in METHODS)) or None
 
 
-def _shaped(pattern: str, *, lower: bool = False) -> Callable[[str], str | None]:
+def _shaped(pattern: str) -> Callable[[str], str | None]:
     """A filter that passes a value just when the whole of it has this shape."""
-    match = re.compile(pattern, re.ASCII | re.IGNORECASE if lower else 0).fullmatch
-
-    def check(value: str) -> str | None:
-        if match(value) is None:
-            return None
-        return value.lower() if lower else value
-
-    return check
+    match = re.compile(pattern, re.ASCII).fullmatch
+    return lambda value: value if match(value) else None
 
 
 def _session_expires(value: str) -> str | None:
@@ -61,6 +59,25 @@ def _session_expires(value: str) -> str | None:
     return seconds
 
 
+_EARLY_MEDIA: Final = frozenset({"supported", "sendrecv", "sendonly", "recvonly", "inactive", "gated"})
+
+
+def _early_media(value: str) -> str | None:
+    """P-Early-Media is a list (RFC 5009 §8)."""
+    words = [word.strip(" \t").lower() for word in value.split(",")]
+    return ", ".join(dict.fromkeys(word for word in words if word in _EARLY_MEDIA)) or None
+
+
+def _rack(value: str) -> str | None:
+    """RAck with single spaces (RFC 3262 §7.2)."""
+    return " ".join(found.groups()) if (found := _RACK.fullmatch(value)) else None
+
+
+def _retry_after(value: str) -> str | None:
+    """The seconds, without comment and duration (RFC 3261 §20.33)."""
+    return found[1] if (found := _RETRY.match(value)) else None
+
+
 _Filter = tuple[str, str, Callable[[str], str | None]]
 _SECONDS = _shaped(r"[0-9]{1,6}")
 
@@ -70,21 +87,17 @@ _BOTH: Final[tuple[_Filter, ...]] = (
     ("allow", "Allow", _methods),
     ("session-expires", "Session-Expires", _session_expires),
     ("min-se", "Min-SE", _SECONDS),
-    (
-        "p-early-media",
-        "P-Early-Media",
-        _shaped(r"(?:supported|sendrecv|sendonly|recvonly|inactive|gated)", lower=True),
-    ),
+    ("p-early-media", "P-Early-Media", _early_media),
 )
 REQUEST_FILTERS: Final = (
     *_BOTH,
-    ("rack", "RAck", _shaped(r"[0-9]{1,10} [0-9]{1,10} INVITE")),
+    ("rack", "RAck", _rack),
     ("expires", "Expires", _SECONDS),
 )
 RESPONSE_FILTERS: Final = (
     *_BOTH,
     ("rseq", "RSeq", _shaped(r"[0-9]{1,10}")),
-    ("retry-after", "Retry-After", _SECONDS),
+    ("retry-after", "Retry-After", _retry_after),
 )
 
 
@@ -123,3 +136,15 @@ def unsupported(request: Message) -> list[str]:
     """The extensions that ``request`` requires and we do not pass: a reason to answer 420."""
     wanted = (tag.lower() for tag in request.items("require"))
     return [tag for tag in wanted if tag not in OPTION_TAGS]
+
+
+def accepted_body(request: Message) -> bool:
+    """Whether ``request`` has no body, one that is read, or one whose sender can do without its being read.
+
+    (RFC 3261 §8.2.3.) Raise BadMessage.
+    """
+    kind = request.content_type
+    if not kind or kind == "application/sdp" or kind.startswith("multipart/"):
+        return True
+    handling = request.first("content-disposition") or ""
+    return re.search(r";[ \t]*handling[ \t]*=[ \t]*\"?optional", handling, re.IGNORECASE) is not None

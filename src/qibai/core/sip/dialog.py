@@ -10,7 +10,7 @@ from qibai.core.errors import BadMessage
 from qibai.core.sip.address import has_headers, read_address
 from qibai.core.sip.message import Message
 
-MAX_ROUTES: Final = 8
+MAX_ROUTES: Final = 20
 MAX_LEG: Final = 2_500  #: characters, so that a token stays well below what a message can hold
 
 
@@ -77,7 +77,7 @@ def _bounded(leg: Leg) -> Leg:
         *leg.routes,
     )
     if sum(map(len, names)) > MAX_LEG:
-        raise BadMessage("the names of the call are too long")
+        raise BadMessage("the names of the call are too long", status=513)
     return leg
 
 
@@ -90,7 +90,7 @@ def _contact(message: Message) -> str:
 
 def _routes(items: list[str]) -> tuple[str, ...]:
     if len(items) > MAX_ROUTES:
-        raise BadMessage("more than 8 hops record their route")
+        raise BadMessage("more than 20 hops record their route", status=513)
     return tuple(read_address(item)[0] for item in items)
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 from qibai.core.errors import BadMessage, BadNumber
 from qibai.core.existing import Dialled, ExistingNumber
 from qibai.core.numbering import Msisdn, Number700
-from qibai.core.sip.address import read_address, read_uri, unescape
+from qibai.core.sip.address import read_address, read_uri, split_list, unescape
 from qibai.core.sip.message import Message
 
 NumberFormat = Literal["e164", "national", "tel"]
@@ -54,13 +54,14 @@ def caller_identity(request: Message, *, trust_asserted: bool) -> Msisdn | None:
     usual = _USUAL_CALLER.match(asserted[0])
     if usual is not None:
         return Msisdn(usual[1])
-    try:
-        for item in request.items("p-asserted-identity"):
-            caller = _msisdn(read_address(item)[0])
-            if caller is not None:
-                return caller
-    except BadMessage:
-        return None
+    for value in asserted:
+        try:
+            callers = (_msisdn(read_address(item)[0]) for item in split_list(value))
+            caller = next((caller for caller in callers if caller is not None), None)
+        except BadMessage:
+            continue
+        if caller is not None:
+            return caller
     return None
 
 

@@ -1,13 +1,21 @@
-"""A SIP message, read strictly and within bounds (RFC 3261); header values stay text until somebody asks."""
+"""A SIP message, read from octets and within bounds (RFC 3261).
+
+Only what is used must be readable: the start line, Via, From, To, Call-ID, CSeq, Max-Forwards and
+Content-Length. Every other header stays text until somebody asks for it. A request that begins something is
+refused for a line that is no header and for control characters; a response, an ACK, CANCEL or BYE is not,
+since what it reports or ends has happened already.
+
+Octets that are not UTF-8 stand in the text as lone surrogates (``decode``), so that none is lost.
+"""
 
 import re
 from typing import Final
 
 from qibai.core.errors import BadMessage
-from qibai.core.sip.address import has_headers, read_address, split_list
+from qibai.core.sip.address import escape_octets, has_headers, read_address, split_list
 
 MAX_BYTES: Final = 65_535
-MAX_HEADERS: Final = 200
+MAX_HEADERS: Final = 500
 MAX_CSEQ: Final = 2**31
 
 _COMPACT: Final = {
@@ -51,31 +59,41 @@ _SINGLE: Final = frozenset(
         "cseq",
         "max-forwards",
         "content-length",
-        "content-type",
-        "session-expires",
-        "min-se",
-        "rack",
-        "rseq",
-        "expires",
     }
 )
+#: These are used of a request that begins something, and two of them say two things.
+_ONCE_AT_START: Final = frozenset({"session-expires", "min-se"})
+#: Requests that are read whatever their unused headers look like.
+_ENDING: Final = frozenset({"ACK", "BYE", "CANCEL"})
+#: These end a call or an attempt: whatever body they carry is not read, so that it cannot keep them from it.
+_WITHOUT_BODY: Final = frozenset({"BYE", "CANCEL"})
 
 _WORD: Final = r"[A-Za-z0-9\-.!%*_+`'~]"
 _NAME = re.compile(rf"({_WORD}++)[ \t]*")
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _CONTROL = re.compile(r"(?<!\\)[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[\r\n]")
-_REQUEST = re.compile(rf"({_WORD}{{1,64}}) ([A-Za-z][A-Za-z0-9+.\-]*:[!#-;=?-~]++) [Ss][Ii][Pp]/2\.0")
-_STATUS = re.compile(r"[Ss][Ii][Pp]/2\.0 ([1-6][0-9]{2})(?: .*)?")
+_LINE_END = re.compile(r"\r?\n")
+_BLANK_LINE = re.compile(r"\r?\n\r?\n")
+_REQUEST = re.compile(
+    rf"({_WORD}{{1,64}}) ([A-Za-z][A-Za-z0-9+.\-]*:[!#-;=?-~\x80-\U0010ffff]++)"
+    r" [Ss][Ii][Pp]/([0-9]{1,3}\.[0-9]{1,3})"
+)
+_STATUS = re.compile(r"[Ss][Ii][Pp]/2\.0 ([1-6][0-9]{2})(?: .*)?", re.DOTALL)
 _CSEQ = re.compile(rf"([0-9]{{1,10}})[ \t]+({_WORD}{{1,64}})")
-_CALL_ID = re.compile(r"[A-Za-z0-9\-.!%*_+`'~()<>:\\\"/\[\]?{}@]{1,256}")
-_HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-_]+)"
+_CALL_ID = re.compile(r"[A-Za-z0-9\-.!%*_+`'~()<>:\\\"/\[\]?{}@]{1,1024}")
+_HOST: Final = r"(?:\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9.\-_~%]+)?\]|[A-Za-z0-9.\-_]+)"
+#: A parameter's value. The RFC's tokens and hosts, and what is written besides: IPv6 addresses without
+#: brackets (RFC 5118 §4.5), and base64 in a branch.
+_VALUE: Final = r"[!#-+\-./0-:=?-~]"
 _VIA = re.compile(
     rf"[Ss][Ii][Pp][ \t]*/[ \t]*2\.0[ \t]*/[ \t]*{_WORD}++[ \t]+{_HOST}(?:[ \t]*:[ \t]*[0-9]{{1,5}})?[ \t]*"
-    rf"(?:;[ \t]*{_WORD}++(?:[ \t]*=[ \t]*(?:{_WORD}++|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:.]++"
-    r"|\"(?:[^\"\\]|\\.)*+\"))?[ \t]*)*+(?:\([^()]*\)[ \t]*)?"
+    rf"(?:;[ \t]*{_WORD}++(?:[ \t]*=[ \t]*(?:\"(?:[^\"\\\ud800-\udfff]|\\[ -~])*+\"|{_VALUE}*+))?[ \t]*)*+"
+    r"(?:\([^()\ud800-\udfff]*\)[ \t]*)?",
+    re.ASCII,
 )
-_BRANCH = re.compile(rf";[ \t]*branch[ \t]*=[ \t]*({_WORD}++)", re.ASCII | re.IGNORECASE)
-_DIGITS = re.compile(r"[0-9]{1,10}")
+_BRANCH = re.compile(rf";[ \t]*branch[ \t]*=[ \t]*({_VALUE}++)", re.ASCII | re.IGNORECASE)
+_DIGITS = re.compile(r"[0-9]{1,10}", re.ASCII)
+_SPACE: Final = " \t"
 
 
 class Message:
@@ -142,39 +160,37 @@ class Message:
 
     @property
     def content_type(self) -> str:
-        """The media type in lower case without parameters; "" when there is no body."""
+        """The media type in lower case without parameters; "" when there is no body. Raise BadMessage."""
         value = self.first("content-type")
         if value is None or not self.body:
             return ""
-        return value.partition(";")[0].strip().lower()
+        if len(self.fields["content-type"]) > 1:
+            raise BadMessage("a message with two Content-Types", status=400)
+        kind, _, subtype = value.partition(";")[0].lower().partition("/")
+        return f"{kind.strip(_SPACE)}/{subtype.strip(_SPACE)}"
 
 
 def parse(text: str | bytes) -> Message:
     """Read one whole message. Raise BadMessage, whose message repeats nothing of the input."""
     if isinstance(text, bytes):
-        text = text.decode("utf-8", "surrogateescape")
+        text = decode(text)
     whole = text
     if len(text) > MAX_BYTES:
-        raise BadMessage("larger than 65,535 bytes")
+        raise BadMessage("larger than 65,535 bytes", status=513)
     if text[:1] in ("\r", "\n"):
         text = text.lstrip("\r\n")
-    head, blank, body = text.partition("\r\n\r\n")
-    if not blank:
-        raise BadMessage("no empty line after the headers")
-    if "\r\n " in head or "\r\n\t" in head:
-        head = _FOLD.sub(" ", head)
-    lines = head.split("\r\n")
+    lines, body = _divide(text)
     if len(lines) > MAX_HEADERS:
-        raise BadMessage("more than 200 headers")
-    joined = "".join(lines)
-    if not joined.isprintable() and _CONTROL.search(joined):
-        raise BadMessage("a control character in a header")
+        raise BadMessage("more than 500 headers", status=513)
 
     message = Message()
     message.text = whole
-    message.fields = fields = _read_headers(lines)
-    message.body = body
     _read_start_line(message, lines[0])
+    strict = not message.status and message.method not in _ENDING
+    if strict:
+        _refuse_controls(text, lines)
+    message.fields = fields = _read_headers(lines, strict=strict)
+    message.body = body
     try:
         cseq, via = fields["cseq"][0], fields["via"]
         message.call_id = fields["call-id"][0]
@@ -190,12 +206,46 @@ def parse(text: str | bytes) -> Message:
     if hops and not (_DIGITS.fullmatch(hops[0]) and int(hops[0]) <= 255):
         raise BadMessage("Max-Forwards is malformed")
     length = fields.get("content-length")
-    if length is not None:
+    if message.method in _WITHOUT_BODY and not message.status:
+        message.body = ""
+    elif length is not None:
         _cut_body(message, length[0])
     return message
 
 
-def _read_headers(lines: list[str]) -> dict[str, list[str]]:
+def decode(octets: bytes) -> str:
+    """Octets as the text that ``parse`` reads; ``encode`` gives the same octets back."""
+    return octets.decode("utf-8", "surrogateescape")
+
+
+def encode(text: str) -> bytes:
+    """What ``decode`` read."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _divide(text: str) -> tuple[list[str], str]:
+    """The lines above the empty line, unfolded, and the body. A lone line feed ends a line as well."""
+    head, blank, body = text.partition("\r\n\r\n")
+    if not blank or head.count("\n") != head.count("\r\n"):
+        parts = _BLANK_LINE.split(text, maxsplit=1)
+        if len(parts) < 2:
+            raise BadMessage("no empty line after the headers")
+        head, body = "\r\n".join(_LINE_END.split(parts[0])), parts[1]
+    if "\r\n " in head or "\r\n\t" in head:
+        head = _FOLD.sub(" ", head)
+    return head.split("\r\n"), body
+
+
+def _refuse_controls(text: str, lines: list[str]) -> None:
+    head = text[: len(text) if "\r\n\r\n" not in text else text.index("\r\n\r\n")]
+    if head.count("\n") != head.count("\r\n"):
+        raise BadMessage("a line ends without a carriage return")
+    joined = "".join(lines)
+    if not joined.isprintable() and _CONTROL.search(joined):
+        raise BadMessage("a control character in a header")
+
+
+def _read_headers(lines: list[str], *, strict: bool) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     usual = _NAMES.get
     for line in lines[1:]:
@@ -204,16 +254,20 @@ def _read_headers(lines: list[str]) -> dict[str, list[str]]:
         if name is None:
             found = _NAME.fullmatch(raw)
             if found is None or not colon:
-                raise BadMessage("a header line is malformed")
+                if strict:
+                    raise BadMessage("a header line is malformed")
+                continue
             name = found[1].lower()
             name = _COMPACT.get(name, name)
         elif not colon:
-            raise BadMessage("a header line is malformed")
+            if strict:
+                raise BadMessage("a header line is malformed")
+            continue
         value = value.strip(" \t")
         values = fields.get(name)
         if values is None:
             fields[name] = [value]
-        elif name in _SINGLE:
+        elif name in _SINGLE or (strict and name in _ONCE_AT_START):
             raise BadMessage("a header that may stand once stands twice")
         else:
             values.append(value)
@@ -223,7 +277,9 @@ def _read_headers(lines: list[str]) -> dict[str, list[str]]:
 def _read_start_line(message: Message, line: str) -> None:
     found = _REQUEST.fullmatch(line)
     if found is not None:
-        message.method, message.uri = found[1], found[2]
+        if found[3] != "2.0":
+            raise BadMessage("another version of SIP", status=505)
+        message.method, message.uri = found[1], escape_octets(found[2])
         message.status = 0
         if "?" in message.uri and has_headers(message.uri):
             raise BadMessage("the request URI carries headers")
@@ -267,7 +323,7 @@ def _cut_body(message: Message, length: str) -> None:
             raise BadMessage("the body is shorter than Content-Length")
         message.body = body[:wanted]
         return
-    raw = body.encode("utf-8", "surrogateescape")
+    raw = encode(body)
     if wanted > len(raw):
         raise BadMessage("the body is shorter than Content-Length")
-    message.body = raw[:wanted].decode("utf-8", "surrogateescape")
+    message.body = decode(raw[:wanted])

@@ -66,8 +66,9 @@ def relayed_status(status: int) -> int:
     """The status that the other side gets for ``status``.
 
     A redirection would give away where to, and a challenge is between us and the peer: the caller could
-    answer neither.
+    answer neither. That a peer is unavailable is no reason for the caller's side to hold back other calls, as
+    a 503 would be (RFC 3261 §21.5.4): 503 is what we say of ourselves alone.
     """
-    if 300 <= status < 400:
+    if 300 <= status < 400 or status == 503:
         return 480
     return 403 if status in (401, 407, 494) else status

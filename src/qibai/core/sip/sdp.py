@@ -5,6 +5,8 @@ Names, addresses and free text go; ``m=`` lines keep their places, since an answ
 
 import hashlib
 import re
+from base64 import b64decode
+from binascii import a2b_qp
 from typing import Final, NewType
 
 from qibai.core.errors import BadMessage
@@ -15,21 +17,25 @@ from qibai.core.sip.sdp_lines import attribute, bandwidth, codec_is_known
 CleanSdp = NewType("CleanSdp", str)
 
 MAX_LINES: Final = 400
+_MAX_PARTS: Final = 3  # multipart bodies within one another
 MAX_MEDIA: Final = 16
 
 _MEDIA = re.compile(
     r"(audio|video|text|image) ([0-9]{1,5})(?:/[0-9]{1,2})? ([A-Za-z0-9/]{3,24}) ([A-Za-z0-9 \-]+)"
 )
-_REFUSED_MEDIA = re.compile(r"([a-z]{1,20}) [0-9]{1,5}(?:/[0-9]{1,5})? \S+ .*")
+_REFUSED_MEDIA = re.compile(r"([A-Za-z0-9\-]{1,20}) [0-9]{1,5}(?:/[0-9]{1,5})? \S+(?: .*)?")
 _RTP: Final = frozenset(
     {"RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"}
 )
 _DISCARD: Final = 9  # nobody listens there (RFC 863)
-_ORIGIN = re.compile(r"\S+ ([0-9]{1,20}) ([0-9]{1,20}) IN IP[46] \S+")
-_CONNECTION = re.compile(r"IN (IP4 [0-9.]{7,15}|IP6 [0-9A-Fa-f:.]{2,45})(?:/[0-9]{1,3})?")
-_PART = re.compile(
-    r"content-type[ \t]*:[ \t]*application/sdp[ \t]*(?:;[^\r\n]*)?(?:\r\n|$)", re.ASCII | re.IGNORECASE
+_ORIGIN = re.compile(r"(?:.* )?([0-9]{1,20}) ([0-9]{1,20}) IN IP[46] \S+", re.IGNORECASE)
+_CONNECTION = re.compile(
+    r"IN (IP4 [0-9.]{7,15}|IP6 [0-9A-F:.]{2,45})(?:/[0-9]{1,3}){0,2}", re.ASCII | re.IGNORECASE
 )
+_PART_HEADER = re.compile(
+    r"(?:^|\r?\n)content-(type|transfer-encoding)[ \t]*:[ \t]*([^\r\n]*)", re.ASCII | re.IGNORECASE
+)
+_PART_BLANK = re.compile(r"\r?\n\r?\n")
 _BOUNDARY = re.compile(
     r";[ \t]*boundary[ \t]*=[ \t]*(?:\"([^\"\r\n]{1,70})\"|([^\s\";,]{1,70}))", re.ASCII | re.IGNORECASE
 )
@@ -38,26 +44,55 @@ _BOUNDARY = re.compile(
 def sdp_of(message: Message) -> str | None:
     """The session description in a message's body, alone or one part of several; None when there is none.
 
-    Raise BadMessage when the body is encoded, so that nobody can tell.
+    Other parts are not read and never passed on; ISUP (RFC 3204), which names numbers, is one. Raise
+    BadMessage when the body is encoded, so that nobody can tell.
     """
     kind = message.content_type
     if not kind:
         return None
     encoding = message.first("content-encoding")
-    if encoding is not None and encoding.lower() != "identity":
-        raise BadMessage("the body is encoded")
+    if encoding and encoding.lower() != "identity":
+        raise BadMessage("the body is encoded", status=415)
     if kind == "application/sdp":
         return message.body
     if not kind.startswith("multipart/"):
         return None
-    found = _BOUNDARY.search(message.fields["content-type"][0])
+    return _part(message.body, message.fields["content-type"][0], _MAX_PARTS)
+
+
+def _part(body: str, content_type: str, depth: int) -> str | None:
+    """The description among the parts of a multipart body (RFC 2046 §5.1)."""
+    found = _BOUNDARY.search(content_type)
     if found is None:
         raise BadMessage("a multipart body without boundary")
-    for part in f"\r\n{message.body}".split(f"\r\n--{found[1] or found[2]}")[1:]:
-        head, _, text = part.partition("\r\n\r\n")
-        if any(_PART.fullmatch(line) for line in head.split("\r\n")):
-            return text
+    delimiter = re.compile(rf"(?:^|\r?\n)--{re.escape(found[1] or found[2])}(?:--[^\r\n]*|[ \t]*(?=\r?\n|$))")
+    for part in delimiter.split(body)[1:]:
+        pieces = _PART_BLANK.split(part, maxsplit=1)
+        if len(pieces) < 2:
+            continue
+        head = re.sub(r"\r?\n[ \t]+", " ", pieces[0])
+        fields = {name.lower(): value for name, value in _PART_HEADER.findall(head)}
+        value = fields.get("type", "")
+        kind = re.sub(r"[ \t]", "", value.partition(";")[0]).lower()
+        if kind == "application/sdp":
+            return _transferred(pieces[1], fields.get("transfer-encoding", "").strip(" \t").lower())
+        if kind.startswith("multipart/") and depth > 1:
+            inner = _part(pieces[1], value, depth - 1)
+            if inner is not None:
+                return inner
     return None
+
+
+def _transferred(text: str, encoding: str) -> str:
+    """A part without its Content-Transfer-Encoding; 7bit, 8bit and binary change nothing."""
+    if encoding not in ("base64", "quoted-printable"):
+        return text
+    octets = text.encode("utf-8", "surrogateescape")
+    try:
+        read = b64decode(octets) if encoding == "base64" else a2b_qp(octets)
+    except ValueError:
+        raise BadMessage("a part of the body is malformed") from None
+    return read.decode("utf-8", "surrogateescape")
 
 
 def clean_sdp(
@@ -69,10 +104,16 @@ def clean_sdp(
     for 0.0.0.0, the old way to hold). ``salt`` is something that only the sender's side knows, such as its
     Call-ID: it hides the numbers in ``o=``, which keep growing by as much as they did. ``without_rtcp``:
     whoever reads this sends RTCP to the discard port of ``host`` and nowhere else.
+
+    A ``c=`` may name a host (RFC 8866 §5.7). A name is not looked up, since that would hold up other calls:
+    BadMessage with status 488, unless no media that is open uses it.
     """
-    lines = text.replace("\r\n", "\n").split("\n")
-    if len(lines) > MAX_LINES or lines[0] != "v=0":
+    lines = [line.rstrip(" \t") for line in text.lstrip("\r\n").replace("\r\n", "\n").split("\n")]
+    if len(lines) > MAX_LINES:
+        raise BadMessage("the session description has more than 400 lines", status=513)
+    if lines[0] != "v=0":
         raise BadMessage("the session description is malformed")
+    lines = _with_addresses(lines, host)
     ours = f"IN {'IP6' if ':' in host else 'IP4'} {host}"
     origin = ""
     timed = False
@@ -119,12 +160,48 @@ def clean_sdp(
         elif kind == "o=" and not origin:
             origin = out[1] = f"o={_origin(line[2:], salt)} {ours}"
     out += ending
-    if not origin or media > MAX_MEDIA:
+    if not origin:
         raise BadMessage("the session description is malformed")
+    if media > MAX_MEDIA:
+        raise BadMessage("the session description has more than 16 media", status=513)
     if not timed:
         out.append("t=0 0")
     out.append("")
     return CleanSdp("\r\n".join(out))
+
+
+def _with_addresses(lines: list[str], host: str) -> list[str]:
+    """The lines so that each open media has an address of its own or the session's.
+
+    Media that is refused (port 0) needs none (RFC 8866 §5.7), so a host name there becomes our address. Raise
+    BadMessage with status 488 where open media has none that can be used.
+    """
+    session, sections = None, []  # of each media: [its m= line, the index of its last c= line]
+    for index, line in enumerate(lines):
+        if line[:2] == "m=":
+            sections.append([index, -1])
+        elif line[:2] == "c=":
+            if sections:
+                sections[-1][1] = index
+            elif session is None:
+                session = index
+            else:
+                raise BadMessage("the session description is malformed")
+    unusable = {
+        at for at, line in enumerate(lines) if line[:2] == "c=" and not _CONNECTION.fullmatch(line[2:])
+    }
+    for start, own in sections:
+        place = session if own < 0 else own
+        if (place is None or place in unusable) and not _is_closed(lines[start]):
+            name = "names a host" if place is not None else "has no address"
+            raise BadMessage(f"the session description {name}", status=488)
+    ours = f"c=IN {'IP6' if ':' in host else 'IP4'} {host}"
+    return [ours if at in unusable else line for at, line in enumerate(lines)]
+
+
+def _is_closed(media: str) -> bool:
+    parts = media.split()
+    return len(parts) > 1 and parts[1].partition("/")[0].strip("0") == ""
 
 
 def _origin(value: str, salt: str) -> str:
@@ -139,7 +216,7 @@ def _origin(value: str, salt: str) -> str:
 def _connection(value: str, ours: str, pass_address: bool) -> str:
     found = _CONNECTION.fullmatch(value)
     if found is None:
-        raise BadMessage("the session description is malformed")
+        return ours
     if found[1] == "IP4 0.0.0.0" or pass_address:
         return f"IN {found[1]}"
     return ours
@@ -147,6 +224,7 @@ def _connection(value: str, ours: str, pass_address: bool) -> str:
 
 def _media(value: str, lines: list[str], index: int) -> tuple[str, frozenset[str] | None]:
     """The ``m=`` line, and the payload types whose attributes pass; None when the media is refused."""
+    value = " ".join(value.split())
     found = _MEDIA.fullmatch(value)
     if found is None:
         refused = _REFUSED_MEDIA.fullmatch(value)

@@ -29,6 +29,10 @@ _DTMF = re.compile(r"[ \t]*([0-9A-D*#]|1[0-6])[ \t\r\n]*", re.ASCII | re.IGNOREC
 _RPORT = re.compile(r";[ \t]*rport(?=[ \t]*(?:;|$))", re.ASCII | re.IGNORECASE)
 _SENT_BY = re.compile(r"[ \t]+(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-_]+)")
 
+_UNWRITABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+
+_LOOSE = re.compile(r";[ \t]*lr(?![A-Za-z0-9\-])", re.IGNORECASE)
+
 #: Methods whose requests and 2xx responses carry a Contact (and refresh where the dialog goes).
 _REFRESHING: Final = frozenset({"INVITE", "UPDATE"})
 _SESSION: Final = frozenset({"session-expires", "min-se"})
@@ -125,7 +129,9 @@ def write_in_dialog(
     if method not in IN_DIALOG or request.status:
         raise BadMessage("this method does not pass within a call")
     target, routes = leg.contact, leg.routes
-    if routes and ";lr" not in routes[0]:  # a strict router (RFC 3261 §16.12): it finds the target at the end
+    if routes and not _LOOSE.search(
+        routes[0]
+    ):  # a strict router (RFC 3261 §16.12): it finds the target at the end
         target, routes = routes[0], (*routes[1:], leg.contact)
     local_tag = leg.local_tag or mapped(request.call_id, request.from_tag)
     lines = [
@@ -180,11 +186,11 @@ def write_response(
     if keep_top_via:
         lines.append(f"Via: {response.vias[0]}")
     lines += [f"Via: {via}" for via in vias]
-    to = request.fields["to"][0]
+    to = echoed(request.fields["to"][0], request.to_uri, request.to_tag)
     if not request.to_tag and response.to_tag:
         to = f"{_tagless(to)};tag={mapped(response.call_id, response.to_tag)}"
     lines += [
-        f"From: {request.fields['from'][0]}",
+        f"From: {echoed(request.fields['from'][0], request.from_uri, request.from_tag)}",
         f"To: {to}",
         f"Call-ID: {request.call_id}",
         f"CSeq: {request.cseq} {request.method}",
@@ -192,7 +198,7 @@ def write_response(
     if code < 300:
         routes = request.fields.get("record-route")
         if routes and not request.to_tag:
-            lines += [f"Record-Route: {route}" for route in routes]
+            lines += [f"Record-Route: {route}" for route in routes if not _UNWRITABLE.search(route)]
         if token is not None and code > 100 and request.method in _REFRESHING:
             lines.append(here.contact(token))
     lines += passed(response, RESPONSE_FILTERS)
@@ -213,18 +219,25 @@ def write_bare_response(
     vias = request.vias
     if source is not None:
         vias = [_with_source(vias[0], *source), *vias[1:]]
-    to = request.fields["to"][0]
+    to = echoed(request.fields["to"][0], request.to_uri, request.to_tag)
     if not request.to_tag:
         to = f"{_tagless(to)};tag={branch}"
     code = relayed_status(status)
     lines = [f"SIP/2.0 {code} {phrase(code)}", here.via(branch), *(f"Via: {via}" for via in vias)]
     lines += [
-        f"From: {request.fields['from'][0]}",
+        f"From: {echoed(request.fields['from'][0], request.from_uri, request.from_tag)}",
         f"To: {to}",
         f"Call-ID: {request.call_id}",
         f"CSeq: {request.cseq} {request.method}",
     ]
     return _finish(lines, None)
+
+
+def echoed(value: str, uri: str, tag: str) -> str:
+    """A From or To for the side that wrote it; without its display name where that is no UTF-8 text."""
+    if value.isprintable() or not _UNWRITABLE.search(value):
+        return value
+    return f"<{uri}>;tag={tag}" if tag else f"<{uri}>"
 
 
 def _hops(request: Message) -> int:

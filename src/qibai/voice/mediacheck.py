@@ -1,0 +1,36 @@
+"""Whether rtpengine itself refuses a session description, asked in its ``ng`` protocol over UDP.
+
+Kamailio's module says the same of a refusal, of silence, and of an rtpengine that it has given up for a
+moment. The first is the sender's fault and the others are ours, so their answers differ.
+"""
+
+import secrets
+import socket
+from typing import Final
+
+_ANSWER_S: Final = 0.2
+
+
+def refuses(description: str, port: int) -> bool:
+    """Returns True if rtpengine on ``port`` of this machine answers that it cannot use ``description``."""
+    call_id = f"check-{secrets.token_hex(8)}"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        control.settimeout(_ANSWER_S)
+        try:
+            control.connect(("127.0.0.1", port))
+            answer = _ask(
+                control, {"call-id": call_id, "command": "offer", "from-tag": "a", "sdp": description}
+            )
+            if b"6:result5:error" in answer:
+                return b"SDP" in answer  # it may as well have no port left
+            _ask(control, {"call-id": call_id, "command": "delete"})
+        except OSError:
+            pass
+    return False
+
+
+def _ask(control: socket.socket, request: dict[str, str]) -> bytes:
+    """``request`` in bencoding, after a cookie; its keys are in order."""
+    pieces = [f"{len(text.encode())}:{text}" for pair in request.items() for text in pair]
+    control.send(f"{secrets.token_hex(4)} d{''.join(pieces)}e".encode())
+    return control.recv(65_535)

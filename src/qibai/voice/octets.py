@@ -1,0 +1,41 @@
+"""A message as Kamailio holds it, taken over octet by octet, and given back.
+
+KEMI hands over a variable as a str made of UTF-8, and raises UnicodeDecodeError where it is none. Then the
+same octets are asked for in base64 (0.7 µs, against 0.1 µs); ``core.sip`` has the form that both take.
+"""
+
+import base64
+from typing import Any, Final
+
+from qibai.core.sip import decode, encode
+
+#: Octets asked for at once: their base64 fits into the buffer of Kamailio's transformations (64 KiB).
+_PIECE: Final = 45_000
+
+
+def text_of(ksr: Any, variable: str = "mb") -> str:
+    """The message in a variable, such as ``mb`` or ``T_req($mb)``."""
+    try:
+        return str(ksr.pv.get(f"${variable}"))
+    except UnicodeError:
+        return decode(_octets(ksr, variable))
+
+
+def _octets(ksr: Any, variable: str) -> bytes:
+    get = ksr.pv.get
+    whole = get(f"$({variable}{{s.encode.base64}})")
+    if isinstance(whole, str) and whole:
+        return base64.b64decode(whole)
+    pieces, at = [], 0
+    while True:
+        piece = get(f"$({variable}{{s.substr,{at},{_PIECE}}}{{s.encode.base64}})")
+        octets = base64.b64decode(piece) if isinstance(piece, str) else b""
+        pieces.append(octets)
+        at += len(octets)
+        if len(octets) < _PIECE:
+            return b"".join(pieces)
+
+
+def writable(text: str) -> str:
+    """``text`` as KEMI takes it: octets that are not UTF-8 are replaced."""
+    return text if text.isascii() else encode(text).decode("utf-8", "replace")
