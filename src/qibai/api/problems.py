@@ -53,6 +53,7 @@ STATUS: Final[dict[str, int]] = {
     "number_700_as_party": 422,
     "number_not_mobile": 422,
     "number_foreign_digits": 422,
+    "number_not_allowed": 422,
     "province_unknown": 422,
     "party_repeated": 422,
     "group_size": 422,

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from qibai.core.errors import BadRequest
 from qibai.core.text import find_numbers, mask
+from qibai.core.typed import without_number
 
 MAX_TIMEOUT_MS: Final = 10_000
 MAX_URL: Final = 2_000
@@ -72,7 +73,10 @@ class ContentPolicy:
         return Passed(mask(text) if self.numbers is NumbersInText.MASK else text, has_number=True)
 
     def check(self, *, plain_http: bool = False) -> None:
-        """Raise BadRequest unless it can be followed; ``plain_http``: allow URLs without TLS."""
+        """Raise BadRequest, or NumberNotAllowed for the URL, unless it can be followed.
+
+        ``plain_http``: allow URLs without TLS.
+        """
         if not 100 <= self.timeout_ms <= MAX_TIMEOUT_MS:
             raise BadRequest(f"the hook's time-out is 100 to {MAX_TIMEOUT_MS} ms", field="timeout_ms")
         if self.url is None:
@@ -90,6 +94,7 @@ class ContentPolicy:
             raise BadRequest("the URL has to begin with https://", field="url")
         if url.username is not None or url.password is not None or url.fragment:
             raise BadRequest("the URL must not hold a user, a password or a fragment", field="url")
+        without_number(self.url, "url")
 
 
 #: Of a tenant that has set none.

@@ -66,6 +66,12 @@ class ForeignDigits(BadNumber):
     code = "number_foreign_digits"
 
 
+class NumberNotAllowed(QibaiError):
+    """A real number is written in this name. Names and ids are kept in clear: choose another one."""
+
+    code = "number_not_allowed"
+
+
 class BadProvince(QibaiError):
     """This province is not one of the pilot's; use its name or its administrative code."""
 

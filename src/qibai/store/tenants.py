@@ -17,6 +17,7 @@ from psycopg.rows import class_row
 
 from qibai.core.errors import BadRequest, Conflict, TenantNotFound
 from qibai.core.roles import Role
+from qibai.core.typed import without_number
 from qibai.store.actors import person_name
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
@@ -100,7 +101,8 @@ def parse_bearer(text: str) -> tuple[str, str] | None:
 
 
 async def add_tenant(conn: Connection, name: str) -> Tenant:
-    """Raise Conflict when the name is taken."""
+    """Raise Conflict when the name is taken, NumberNotAllowed."""
+    without_number(name, "name")
     try:
         return await _one(conn, "add_tenant", name)
     except psycopg.errors.UniqueViolation as exc:
@@ -146,7 +148,7 @@ async def add_key(
     AUDITOR), whose name is written in one way only: without blanks at its ends, in small letters.
     Raise BadRequest when the role needs another owner, TenantNotFound.
     """
-    person = person_name(person) if person is not None else None
+    person = without_number(person_name(person), "person") if person is not None else None
     if (tenant_id is not None, platform_id is not None, person is not None) != (
         kind.of_tenant,
         kind is Role.PLATFORM,

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final, Literal, get_args
 
 from qibai.core.errors import BadRequest, NotHere, StepRefused
+from qibai.core.masking import mask_text
 from qibai.core.pilot import ApplicationState, after_application
 from qibai.store.resources.platforms import platform_id
 from qibai.store.resources.session import Connection, changing, plausible, row, rows, run
@@ -42,7 +43,7 @@ async def draft(conn: Connection, platform: str, kind: str, *, at: datetime, not
         raise BadRequest(f"an application is one of {', '.join(KINDS)}", field="kind")
     async with changing(conn):
         owner = await platform_id(conn, platform)
-        found = await row(conn, "draft", platform=owner, kind=kind, note=note)
+        found = await row(conn, "draft", platform=owner, kind=kind, note=mask_text(note))
         assert found is not None  # noqa: S101  # an INSERT … RETURNING
         await run(conn, "add_step", id=found[0], state="drafted", at=at, reason=None)
     return int(found[0])
@@ -63,7 +64,14 @@ async def move(
         if after_application(state, to) is None:
             raise StepRefused(f"an application that is {state} cannot become {to}")
         await run(conn, "move_application", id=id, state=to.value, at=at)
-        await run(conn, "add_step", id=id, state=to.value, at=at, reason=reason)
+        await run(
+            conn,
+            "add_step",
+            id=id,
+            state=to.value,
+            at=at,
+            reason=None if reason is None else mask_text(reason),
+        )
 
 
 async def list_applications(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from qibai.core.errors import NotHere, StepRefused, SubLease
+from qibai.core.masking import mask_text
 from qibai.core.numbering import Code, Province
 from qibai.core.pilot import BEIJING, CodeEvent, CodeState, after_code
 from qibai.store.resources.platforms import tenant_of
@@ -127,7 +128,7 @@ async def return_(
 async def set_aside(conn: Connection, codes: Iterable[Code], why: str) -> list[Code]:
     """Bind nothing new on codes that fail somewhere; live bindings are not touched. Returns those found."""
     async with changing(conn):
-        return await _touched(conn, "set_aside", codes=_values(codes), why=why)
+        return await _touched(conn, "set_aside", codes=_values(codes), why=mask_text(why))
 
 
 async def restore(conn: Connection, codes: Iterable[Code]) -> list[Code]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from qibai.core.errors import NotHere
+from qibai.core.masking import mask_text
 from qibai.core.numbering import Code, Number700
 from qibai.store.resources.session import Connection, changing, rows, run
 
@@ -27,7 +28,7 @@ async def lock(conn: Connection, number: Number700, *, why: str, at: datetime, s
     """Lock a number, or change its lock. Live bindings go on unless ``stops_calls``."""
     async with changing(conn):
         key = {"code": number.code.value, "serial": number.serial}
-        await run(conn, "lock_number", **key, stops_calls=stops_calls, why=why, now=at)
+        await run(conn, "lock_number", **key, stops_calls=stops_calls, why=mask_text(why), now=at)
 
 
 async def unlock(conn: Connection, number: Number700) -> None:

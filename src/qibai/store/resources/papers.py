@@ -8,7 +8,9 @@ from typing import Literal
 import psycopg
 
 from qibai.core.errors import BadRequest, Conflict, NotHere, StepRefused
+from qibai.core.masking import mask_text
 from qibai.core.numbering import Province
+from qibai.core.typed import without_number
 from qibai.store.resources.platforms import platform_id
 from qibai.store.resources.session import Connection, changing, plausible, row, rows, run
 
@@ -42,8 +44,9 @@ class PaperRow:
 async def add_paper(conn: Connection, kind: Kind, platform: str, paper: Paper) -> None:
     """Enter a paper. The latest approval of a platform is the one that counts.
 
-    Raise NotHere, Conflict (the number is taken), BadRequest.
+    Raise NotHere, Conflict (the number is taken), BadRequest, NumberNotAllowed.
     """
+    without_number(paper.number, "number")
     plausible(paper.first_day, "first_day")
     plausible(paper.last_day, "last_day")
     if paper.last_day < paper.first_day:
@@ -74,7 +77,7 @@ async def renew(conn: Connection, kind: Kind, number: str, last_day: date) -> No
 async def revoke(conn: Connection, kind: Kind, number: str, *, at: datetime, why: str) -> None:
     """Revoke a paper: no new binds from ``at``, calls end after the grace. Raise NotHere, StepRefused."""
     plausible(at, "at")
-    await _change(conn, kind, "revoke", number, "it was revoked already", at=at, why=why)
+    await _change(conn, kind, "revoke", number, "it was revoked already", at=at, why=mask_text(why))
 
 
 async def leave_early(conn: Connection, number: str, *, at: datetime) -> None:

@@ -6,6 +6,7 @@ from datetime import date, datetime
 import psycopg
 
 from qibai.core.errors import BadRequest, Conflict, NotHere, SubLease, TenantNotFound
+from qibai.core.typed import without_number
 from qibai.store.resources.session import Connection, changing, row, rows, run
 
 
@@ -37,9 +38,10 @@ class Platform:
 
 
 async def set_carrier(conn: Connection, digit: int, name: str) -> None:
-    """Name the carrier of a digit. Raise BadRequest."""
+    """Name the carrier of a digit. Raise BadRequest, NumberNotAllowed."""
     if not 0 <= digit <= 9:
         raise BadRequest("a carrier's digit is 0 to 9", field="digit")
+    without_number(name, "name")
     async with changing(conn):
         await run(conn, "set_carrier", digit=digit, name=name)
 
@@ -50,7 +52,8 @@ async def list_carriers(conn: Connection) -> list[Carrier]:
 
 
 async def add_platform(conn: Connection, name: str) -> int:
-    """Add an application platform and return its id. Raise Conflict."""
+    """Add an application platform and return its id. Raise Conflict, NumberNotAllowed."""
+    without_number(name, "name")
     try:
         async with changing(conn):
             found = await row(conn, "add_platform", name=name)
