@@ -114,6 +114,7 @@ class Peer:
     version: int
     auto: Callable[["Peer", int, int, bytes], bytes | None] | None = None
     got: list[tuple[int, int, bytes]] = field(default_factory=list)
+    greeted: bool = False  #: a CONNECT of the other side was let in
     closed: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -205,6 +206,7 @@ class Ismg:
     peers: list[Peer] = field(default_factory=list)
     submits: list[Fields] = field(default_factory=list)
     answers: list[int | None] = field(default_factory=list)  #: results; None: no answer
+    breaks: set[int] = field(default_factory=set)  #: takes these Submits, counted from 1, and breaks off
     connects: int = 0
     host: str = "127.0.0.1"
     port: int = 0
@@ -215,6 +217,13 @@ class Ismg:
     @property
     def peer(self) -> Peer:
         return self.peers[-1]
+
+    async def bound(self) -> Peer:
+        """The newest connection, once it is let in and not closed."""
+        async with asyncio.timeout(WAIT_S):
+            while not (self.peers and self.peer.greeted and not self.peer.closed):  # noqa: ASYNC110 - two facts
+                await asyncio.sleep(0.01)
+            return self.peer
 
     def _auto(self, peer: Peer, command: int, _sequence: int, body: bytes) -> bytes | None:
         if self.deaf:
@@ -229,6 +238,9 @@ class Ismg:
                     return None
                 msg_id = next(self.ids) if answer == 0 else 0
                 self.submits[-1]["given"] = msg_id
+                if len(self.submits) in self.breaks:  # nobody hears of it, nor of what came after it
+                    peer.writer.transport.abort()
+                    raise ConnectionAbortedError
                 return msg_id.to_bytes(8, "big") + result(peer.version, answer)
             case 8:
                 return b"\0"
@@ -242,6 +254,7 @@ class Ismg:
         status = 4 if version > self.highest else 0 if proof == right else 3
         head = result(peer.version, status)
         mine = md5(head + proof + (b"" if self.forged else self.secret.encode()))
+        peer.greeted = status == 0
         return head + (mine if status == 0 else bytes(16)) + bytes((self.highest,))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

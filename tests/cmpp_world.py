@@ -143,10 +143,10 @@ def deliver(version: int, content: bytes, **fields: Any) -> bytes:
 
 async def told(north: Ismg, msg_id: int, stat: str = "DELIVRD") -> None:
     """B's carrier says what became of a part."""
-    version = north.peer.version
-    content = report(version, msg_id, stat, B.national)
-    answer = await north.peer.ask(DELIVER, deliver(version, content, Registered_Delivery=1))
-    assert answer[8:] == result(version, 0)
+    peer = await north.bound()
+    content = report(peer.version, msg_id, stat, B.national)
+    answer = await peer.ask(DELIVER, deliver(peer.version, content, Registered_Delivery=1))
+    assert answer[8:] == result(peer.version, 0)
 
 
 async def up(gateway: Gateway, *names: str) -> None:

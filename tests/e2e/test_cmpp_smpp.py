@@ -73,6 +73,6 @@ async def test_from_smpp_to_cmpp_and_back(home: Path, dsn: str, keyring: Keyring
         await told(north, out["given"], "EXPIRED")
         receipt = await south.expect("deliver_sm", esm_class=4)
         assert (receipt["receipted_message_id"], receipt["message_state"]) == (taken["message_id"], 3)
-        await north.peer.ask(DELIVER, deliver(3, "好".encode("utf-16-be"), Msg_Fmt=8))
+        await (await north.bound()).ask(DELIVER, deliver(3, "好".encode("utf-16-be"), Msg_Fmt=8))
         back = await south.expect("deliver_sm", esm_class=0)
         assert (back["source_addr"], back["short_message"]["message"]) == (str(X), "好")

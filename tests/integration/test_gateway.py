@@ -243,11 +243,11 @@ async def test_another_link_takes_over_and_prefixes_choose(
     bound(dsn, keyring)
     async with peer() as (first, one), peer() as (second, two):
         config = config_for(tmp_path, dsn, {"one": one, "two": two})
-        async with running(config):
+        async with running(config) as gateway:
             await first.connected()
             await second.connected()
             await first.stop()
-            await until(lambda: not first._lines)
+            await until(lambda: [link.state for link in gateway.stats().links] == ["connecting", "up"])
             await sent(second, "hi")
             await until(lambda: second.submitted)
 

@@ -1,5 +1,5 @@
 // An SMPP peer on node's `smpp`, driven by a test: one JSON object a line, in and out.
-//   node peer.js smsc '{"port":0,"host":…,"first":…}'           listens, says {"event":"listening","port":…}
+//   node peer.js smsc '{"port":0,"host":…,"first":…,"answers":…}'  listens, says {"event":"listening","port":…}
 //   node peer.js esme '{"port":…,"bind":"transceiver","system_id":…,"password":…,"ca":…}'
 // In:  {"send":"submit_sm","fields":{…}} on the newest session; {"hold":["submit_sm",…]} answers no more of these by
 //      itself; {"answer":SEQUENCE,"fields":{…}} does, perhaps with "session"; {"destroy":true} cuts the connection;
@@ -16,6 +16,7 @@ const say = (event) => process.stdout.write(JSON.stringify(event) + '\n');
 let hold = [];
 let refuse = 0;
 let count = config.first || 0xa0;  // ids of what it takes
+let answers = config.answers ?? Infinity;  // to submits; then it is silent
 let session = null;
 const waiting = new Map();
 const sessions = new Map();
@@ -44,6 +45,7 @@ function serve(peer) {
   peer.on('pdu', (pdu) => {
     say({ session: me, event: pdu.command, ...plain(pdu) });
     if (pdu.isResponse()) return;
+    if (pdu.command === 'submit_sm' && answers-- <= 0) return;
     if (hold.includes(pdu.command)) return void waiting.set(`${me}:${pdu.sequence_number}`, pdu);
     const fields = {};
     if (pdu.command.startsWith('bind_')) {
