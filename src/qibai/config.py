@@ -43,6 +43,21 @@ class ApiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public_url: str = ""  #: the API's address as clients see it, where a proxy stands in front
     max_bulk: AtLeastOne = 10_000  #: items in one bulk request
     bearer_over_http: bool = False  #: take bearer keys over plain HTTP from other machines too
+    rate: Annotated[int, msgspec.Meta(ge=0)] = 0  #: requests a second of one key; 0: no limit
+    metrics_from: list[str] = []  #: CIDR blocks that read /metrics without a key, beside this machine
+    max_connections: Annotated[int, msgspec.Meta(ge=1)] = 4_096  #: of each worker
+    max_connections_per_address: Annotated[int, msgspec.Meta(ge=1)] = 512  #: the same, from one address
+    head_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0  #: for a request's line and headers to come
+    body_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0  #: for a body to come whole
+    body_idle_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0  #: between two pieces of a body
+    write_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0  #: for a client to read on
+
+    def __post_init__(self) -> None:
+        for source in self.metrics_from:
+            try:
+                ip_network(source, strict=False)
+            except ValueError:
+                raise ValueError("metrics_from: give addresses or CIDR blocks") from None
 
 
 class BindingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

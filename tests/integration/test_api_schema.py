@@ -55,6 +55,8 @@ def test_schemathesis_finds_nothing(database: Callable[[], str], tmp_path: Path,
         ]
         tests = Path(__file__).parent.parent
         environment = os.environ | {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(tests)}
+        if kind is not Role.NETWORK:  # one kind of key is tried with signing headers, too
+            environment["SCHEMATHESIS_UNSIGNED"] = "1"
         done = subprocess.run(
             command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=150, check=False
         )

@@ -82,6 +82,7 @@ def test_errors_by_code(api: Api, tenant: Tenant) -> None:
         with pytest.raises(Invalid) as wrong:
             client.bind(BindRequest(mode="AXB", a="123", b=B, order_id="x"))
         assert (wrong.value.code, wrong.value.problem.errors[0].field) == ("number_malformed", "a")
+        assert wrong.value.status == 422
         with pytest.raises(Forbidden):
             client.translate("700123456780000", A)
         client.bind(ITEM, idempotency_key="mine")

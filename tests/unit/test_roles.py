@@ -27,6 +27,7 @@ TABLE = {
     "key.revoke": "O----",
     "code.read": "OPTA-",
     "code.add": "O----",
+    "metrics.read": "O--A-",
     "pool.read": "OPTA-",
     "stats.read": "OPTA-",
     "resource.read": "OP-A-",

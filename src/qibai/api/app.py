@@ -39,6 +39,24 @@ _DESCRIPTION = (
     "Temporary 700 numbers between two parties who shall not learn each other's number. "
     "Bind real numbers, get the 700 numbers to show, release them when the order is done."
 )
+_ROUTES = [
+    *handlers.HANDLERS,
+    *calls.HANDLERS,
+    *pools.HANDLERS,
+    *stats.HANDLERS,
+    *messages.HANDLERS,
+    *message_policy.HANDLERS,
+    *admin.HANDLERS,
+    *trace.HANDLERS,
+    *operations.HANDLERS,
+]
+_OPENAPI = OpenAPIConfig(
+    title="Qibai",
+    version=__version__,
+    description=_DESCRIPTION,
+    render_plugins=[],
+    use_handler_docstrings=True,
+)
 
 
 def create_app(config: Config) -> ASGIApp:
@@ -51,38 +69,22 @@ def create_app(config: Config) -> ASGIApp:
         yield
         await services.close()
 
+    # The document is made of another application: Litestar adds pages of its own to one that has a document.
+    described = document(Litestar(_ROUTES, guards=[permit.guard], openapi_config=_OPENAPI))
     app = Litestar(
-        [
-            *handlers.HANDLERS,
-            *calls.HANDLERS,
-            *pools.HANDLERS,
-            *stats.HANDLERS,
-            *messages.HANDLERS,
-            *message_policy.HANDLERS,
-            *admin.HANDLERS,
-            *trace.HANDLERS,
-            *operations.HANDLERS,
-        ],
+        _ROUTES,
         guards=[permit.guard],
         lifespan=[lifespan],
-        openapi_config=OpenAPIConfig(
-            title="Qibai",
-            version=__version__,
-            description=_DESCRIPTION,
-            path="/-/unused",
-            render_plugins=[],
-            use_handler_docstrings=True,
-        ),
+        openapi_config=None,
         exception_handlers={QibaiError: _own, HTTPException: _http, Exception: _unforeseen},
         logging_config=None,
     )
     permit.actions(app)  # raises when a handler names none
     app.state.services = services
     app.state.metrics = metrics
-    described = document(app)
     app.state.openapi = _ENCODER.encode(described)
     app.state.docs = docs.page(described).encode()
-    return Gate(app, services, metrics)
+    return Gate(app, services, metrics, described)
 
 
 def _respond(error: QibaiError, more: dict[str, str] | None = None) -> Response[bytes]:

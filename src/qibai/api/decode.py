@@ -1,9 +1,10 @@
 """Bodies and headers into typed requests."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -17,12 +18,39 @@ IDEMPOTENCY_KEY_PATTERN: Final = r"^[\x21-\x7e]{1,255}$"
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x21-\x7e]{1,255}")
 
 
+def _no_repeats(pairs: list[tuple[str, Any]]) -> None:
+    """Raise Invalid when a name stands twice: readers differ in which of the two they take."""
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise Invalid([FieldError("body", "request_invalid", "a name stands twice in one object")])
+
+
+def _holds_nul(value: Any) -> bool:
+    """Whether a text in it, or a name, has a NUL, which no column of text takes."""
+    if isinstance(value, dict):
+        return any(_holds_nul(one) for pair in value.items() for one in pair)
+    if isinstance(value, list):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\0" in value
+
+
+def _some(_: str) -> int:
+    """Any number: what it may be, the type says."""
+    return 0
+
+
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """The typed request. Raise Invalid, which names the place and never the value."""
     try:
-        return decoder.decode(body)
+        json.loads(body, object_pairs_hook=_no_repeats, parse_int=_some, parse_float=_some)
+    except (ValueError, RecursionError):
+        raise Invalid([FieldError("body", "request_invalid", "this is not JSON in UTF-8")]) from None
+    try:
+        decoded = decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise invalid(exc) from None
+    if rb"\u0000" in body and _holds_nul(json.loads(body, parse_int=_some)):
+        raise Invalid([FieldError("body", "request_invalid", "NUL is not text")])
+    return decoded
 
 
 def instant(text: str, field: str) -> datetime:

@@ -17,8 +17,8 @@ class Invalid(BadRequest):
 
     code = "request_invalid"
 
-    def __init__(self, errors: list[FieldError]) -> None:
-        super().__init__(field=errors[0].field if errors else None)
+    def __init__(self, errors: list[FieldError], message: str | None = None) -> None:
+        super().__init__(message, field=errors[0].field if errors else None)
         self.errors = errors
 
 
@@ -50,3 +50,31 @@ class Overloaded(Unavailable):
     """Too many requests are waiting; try again shortly."""
 
     code = "overloaded"
+
+
+class HeadersTooLarge(QibaiError):
+    """The request line and the headers are too many or too long: 100 headers and 32 KiB in all at most."""
+
+    code = "headers_too_large"
+
+
+class RequestTimeout(QibaiError):
+    """The request did not come whole in time."""
+
+    code = "request_timeout"
+
+
+class MediaTypeUnsupported(QibaiError):
+    """The body is not JSON in UTF-8 without a content coding; say `Content-Type: application/json`."""
+
+    code = "media_type_unsupported"
+
+
+class RateLimited(QibaiError):
+    """This key asks too often; see the headers `RateLimit-Limit` and `Retry-After`."""
+
+    code = "rate_limited"
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        super().__init__()
+        self.headers = headers

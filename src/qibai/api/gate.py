@@ -1,26 +1,48 @@
-"""The outermost ASGI layer: reads the body, checks who asks, measures, and turns errors into problems."""
+"""The outermost ASGI layer: checks who asks, reads the body, measures, turns errors into problems."""
 
 import time
 import traceback
 from collections.abc import MutableMapping
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final, cast
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 import structlog
 from litestar import Litestar
+from litestar.exceptions import MethodNotAllowedException, NotFoundException
+from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from litestar.types import Message, Receive, Scope, Send
 
-from qibai.api.auth import Principal
-from qibai.api.errors import BodyTooLarge
+from qibai.api.auth import Claim, Principal, check_beside_bearer
+from qibai.api.errors import BodyTooLarge, FieldError, Invalid, MediaTypeUnsupported, NotFound, Overloaded
 from qibai.api.metrics import Metrics
+from qibai.api.path import check_path, check_query
 from qibai.api.problems import headers_of, problem_of, status_of
+from qibai.api.rates import Rates
 from qibai.api.services import Services
+from qibai.core import roles
 from qibai.core.errors import QibaiError
 
 MAX_BODY: Final = 64 * 1024
+MAX_NO_BODY: Final = 1024  #: where none is documented
 MAX_BULK_ITEM: Final = 2 * 1024  #: on average, in a bulk request
+LARGE_BODIES: Final = 18  #: bodies above MAX_BODY that are read at once; more are refused
+
+ACTION: Final = "action"  #: a handler's option: what is done, which a key's role has to be permitted
+OPEN: Final = "open"  #: a handler's option: without a key, for everybody, or for those who are NEAR
+NEAR: Final = "near"  #: this machine, and the addresses of ``api.metrics_from``
+LARGE: Final = "large"  #: a handler's option: its body is a bulk
+
+#: curl's default type is taken for JSON: there are no forms here.
+_JSON: Final = frozenset({b"application/json", b"application/x-www-form-urlencoded", b""})
+_ONCE: Final = frozenset(
+    {b"authorization", b"content-digest", b"content-type", b"content-encoding", b"idempotency-key"}
+)
+_PROXIES: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via"})
+_SAFE: Final = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
 _ENCODER: Final = msgspec.json.Encoder()
 _log = structlog.get_logger("qibai.api")
@@ -45,14 +67,30 @@ def asked(scope: object) -> Asked:
 
 
 class Gate:
-    """Everything under ``/v1`` passes only with a valid key; what its role may do, ``permit`` says."""
+    """Only routes that are marked OPEN pass without a key; what a key's role may do, ``permit`` says.
 
-    def __init__(self, app: Litestar, services: Services, metrics: Metrics) -> None:
+    It asks the application's own router, so that it and the application cannot see two routes in one path.
+    """
+
+    def __init__(self, app: Litestar, services: Services, metrics: Metrics, doc: dict[str, Any]) -> None:
+        """``doc``: the OpenAPI document, whose query parameters are the only ones."""
         self._app, self._services, self._metrics = app, services, metrics
+        api = services.config.api
+        self._rates = Rates(api.rate, api.workers)
+        self._metrics_from = [ip_network(text, strict=False) for text in api.metrics_from]
+        self._large = max(MAX_BODY, MAX_BULK_ITEM * api.max_bulk)
+        self._large_bodies = 0
         self._allow = {
             route.path_format: ", ".join(sorted(route.methods)).encode()
             for route in app.routes
             if isinstance(route, HTTPRoute)
+        }
+        self._parameters = {
+            str(operation["operationId"]): frozenset(
+                one["name"] for one in operation.get("parameters", ()) if one.get("in") == "query"
+            )
+            for item in doc["paths"].values()
+            for operation in item.values()
         }
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -61,17 +99,19 @@ class Gate:
             return
         began = time.perf_counter()
         status = 500
+        more: list[tuple[bytes, bytes]] = []
 
         async def send_on(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message["headers"], *more, *_SAFE]
                 if scope["method"] == "OPTIONS":
                     self._list_methods(scope, message["headers"])
             await send(message)
 
         try:
-            await self._pass(scope, receive, send_on)
+            await self._pass(scope, receive, send_on, more)
         except ClientGone:
             status = 499
         except QibaiError as exc:
@@ -89,22 +129,108 @@ class Gate:
         if allow is not None:
             headers[:] = [(name, allow if name == b"allow" else value) for name, value in headers]
 
-    async def _pass(self, scope: Any, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        if path.startswith("/v1/"):
-            headers = dict(scope["headers"])
-            limit = MAX_BODY
-            if path.startswith("/v1/bindings/bulk"):
-                limit = max(MAX_BODY, MAX_BULK_ITEM * self._services.config.api.max_bulk)
-            body = await _read(receive, limit)
-            query = scope["query_string"]
-            target = (scope.get("raw_path") or path.encode()).decode("latin-1")
+    async def _pass(self, scope: Any, receive: Receive, send: Send, more: list[tuple[bytes, bytes]]) -> None:
+        check_path(scope)
+        options, known = self._route(scope)
+        if not options.get(OPEN) or self._needs_key(options, scope):
+            headers = _headers(scope)
+            query: bytes = scope["query_string"]
+            target = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
             if query:
                 target += "?" + query.decode("latin-1")
-            principal = await self._services.auth.check(scope, headers, scope["method"], target, body)
-            scope["qibai"] = Asked(principal, headers, body)
+            claim = await self._services.auth.identify(scope, headers, scope["method"], target)
+            more += [
+                (name.encode(), value.encode()) for name, value in self._rates.count(claim.key_id).items()
+            ]
+            if ACTION in options:
+                roles.require(claim.principal.role, options[ACTION])
+            if known is not None:
+                check_query(query, known)
+            body = await self._body(receive, options, headers, claim)
+            if claim.signed is None and known is not None:
+                check_beside_bearer(headers, body)
+            await self._services.auth.confirm(claim, body)
+            scope["qibai"] = Asked(claim.principal, headers, body)
             receive = _Again(receive, body)
+        elif b"\x00" in unquote_to_bytes(scope["query_string"]):
+            raise Invalid([FieldError("query", "request_invalid", "NUL is not text")])
         await self._app(cast(Scope, scope), receive, send)
+
+    def _route(self, scope: Any) -> tuple[dict[str, Any], frozenset[str] | None]:
+        """What the matched handler is marked with, and its query parameters; the latter None: refused later.
+
+        Raise NotFound when there is no route, or one that neither is open nor names an action.
+        """
+        router = self._app.asgi_router
+        try:
+            _, handler, _, _, _ = router.handle_routing(path=scope["path"], method=scope["method"])
+        except NotFoundException:
+            raise NotFound from None
+        except MethodNotAllowedException:
+            return {}, None
+        if not isinstance(handler, HTTPRouteHandler):
+            raise NotFound
+        if scope["method"] == "OPTIONS":  # Litestar's own handler
+            return {}, None
+        if not handler.opt.get(OPEN) and ACTION not in handler.opt:
+            raise NotFound
+        return handler.opt, self._parameters.get(str(handler.operation_id), frozenset())
+
+    def _needs_key(self, options: dict[str, Any], scope: Any) -> bool:
+        """Whether a route that is open to some is not open to who asks."""
+        if options[OPEN] != NEAR:
+            return False
+        if any(name in _PROXIES for name, _ in scope["headers"]):
+            return True
+        try:
+            address = ip_address(scope["client"][0])
+        except (TypeError, ValueError):
+            return True
+        return not address.is_loopback and not any(address in network for network in self._metrics_from)
+
+    async def _body(
+        self, receive: Receive, options: dict[str, Any], headers: dict[bytes, bytes], claim: Claim
+    ) -> bytes:
+        limit = self._large if options.get(LARGE) else MAX_BODY if "body" in options else MAX_NO_BODY
+        length = headers.get(b"content-length", b"")
+        declared = int(length) if length.isdigit() else None
+        if declared is not None and declared > limit:
+            raise BodyTooLarge
+        if declared or b"transfer-encoding" in headers:
+            _check_type(headers)
+        if limit <= MAX_BODY or (declared is not None and declared <= MAX_BODY):
+            return await _read(receive, limit)
+        if not claim.proven:
+            message = f"sign bodies of more than {MAX_BODY} octets together with this header (RFC 9530)"
+            raise Invalid([FieldError("Content-Digest", "request_invalid", message)])
+        if self._large_bodies >= LARGE_BODIES:
+            raise Overloaded
+        self._large_bodies += 1
+        try:
+            return await _read(receive, limit)
+        finally:
+            self._large_bodies -= 1
+
+
+def _headers(scope: Any) -> dict[bytes, bytes]:
+    """By name. Raise Invalid when a header that decides is there twice."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in headers and (name in _ONCE or name.startswith(b"qibai-")):
+            raise Invalid([FieldError(name.decode("latin-1"), "request_invalid", "give this header once")])
+        headers[name] = value
+    return headers
+
+
+def _check_type(headers: dict[bytes, bytes]) -> None:
+    """Raise MediaTypeUnsupported unless the body may be JSON in UTF-8."""
+    kind, *parameters = headers.get(b"content-type", b"application/json").lower().split(b";")
+    if kind.strip() not in _JSON or headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise MediaTypeUnsupported
+    for parameter in parameters:
+        name, _, value = parameter.strip().partition(b"=")
+        if name == b"charset" and value.strip(b'"') not in (b"utf-8", b"utf8", b"us-ascii"):
+            raise MediaTypeUnsupported
 
 
 class _Again:

@@ -8,7 +8,7 @@ from litestar.params import Parameter
 
 from qibai.api import models
 from qibai.api.decode import IDEMPOTENCY_KEY_PATTERN, decode, idempotency_key, no_nulls
-from qibai.api.gate import asked
+from qibai.api.gate import LARGE, asked
 from qibai.api.reach import Reach, Whose, reach
 from qibai.api.services import Services
 from qibai.core.binding import Mode, Status
@@ -197,7 +197,7 @@ async def remove_members(request: Asking, id: BindingId) -> models.Binding:
     summary="Bind many",
     tags=["bindings"],
     status_code=200,
-    opt={"action": Action.BIND, "body": models.BulkBindRequest},
+    opt={"action": Action.BIND, "body": models.BulkBindRequest, LARGE: True},
 )
 async def bind_bulk(request: Asking, key: IdempotencyKey = None) -> models.BulkBindAnswer:
     """Thousands of bindings in one request; each item has its own status, in the order of the request."""
@@ -212,7 +212,7 @@ async def bind_bulk(request: Asking, key: IdempotencyKey = None) -> models.BulkB
     summary="Release many",
     tags=["bindings"],
     status_code=200,
-    opt={"action": Action.BINDING_RELEASE, "body": models.BulkReleaseRequest},
+    opt={"action": Action.BINDING_RELEASE, "body": models.BulkReleaseRequest, LARGE: True},
 )
 async def release_bulk(request: Asking) -> models.BulkReleaseAnswer:
     """Thousands of releases in one request; each id has its own status, in the order of the request."""

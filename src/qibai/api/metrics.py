@@ -41,6 +41,17 @@ _FREE: Final = Gauge(
     registry=_OWN,
     multiprocess_mode="livesum",
 )
+_ENDED: Final = Counter(
+    "qibai_api_connections_ended",
+    "Connections that the API ended because a client went beyond a limit, by limit.",
+    ["limit"],
+    registry=_OWN,
+)
+
+
+def connection_ended(limit: str) -> None:
+    """Count a connection that was ended at a limit."""
+    _ENDED.labels(limit).inc()
 
 
 class Metrics:

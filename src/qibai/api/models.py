@@ -45,9 +45,10 @@ MiddleNumber = Annotated[
 ]
 Members = Annotated[list[Msisdn], Meta(max_length=MAX_GROUP, description="The group G, in order.")]
 # Text that PostgreSQL takes: no NUL, no lone surrogates; nothing invisible either.
+# Python's `$` alone would let a last newline pass.
 Label = Annotated[
     str,
-    Meta(min_length=1, max_length=64, pattern=r"^[\x20-\x7e\u00a0-\u200a\u3001-\u9fff\uff01-\uffee]+$"),
+    Meta(min_length=1, max_length=64, pattern=r"^[\x20-\x7e\u00a0-\u200a\u3001-\u9fff\uff01-\uffee]+$(?!\n)"),
 ]
 Seconds = Annotated[int, Meta(ge=1, le=MAX_S)]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339, with an offset.")]

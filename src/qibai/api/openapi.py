@@ -6,6 +6,7 @@ import msgspec
 from litestar import Litestar
 
 from qibai.api.problems import STATUS, Problem
+from qibai.api.rates import HEADERS
 
 _REF: Final = "#/components/schemas/{name}"
 _PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -16,9 +17,13 @@ _DESCRIPTIONS: Final = {
     403: "The key may not do this.",
     404: "No such thing, or not this tenant's.",
     405: "Not this method.",
+    408: "The request did not come whole in time.",
     409: "Not in the present state.",
     413: "The body is too large.",
+    415: "The body is not JSON in UTF-8.",
     422: "The request breaks a rule; `code` says which.",
+    429: "This key asks too often (`api.rate`): try again after `Retry-After` seconds.",
+    431: "The headers are too large.",
     500: "Something failed on our side.",
     503: "Overloaded, or a part does not answer: try again after `Retry-After` seconds.",
 }
@@ -36,9 +41,23 @@ _SECURITY: Final = {
             "Hex HMAC-SHA256 (or HMAC-SM3, with `Qibai-Algorithm: hmac-sm3`) under the key's secret over\n"
             "`METHOD\\npath?query\\nhex SHA-256 of the body\\ntime\\nnonce`, with the headers `Qibai-Key` "
             "(the key's id), `Qibai-Time` (Unix seconds, at most five minutes off) and `Qibai-Nonce` "
-            "(8 to 64 of `A-Za-z0-9_-.`, never used before)."
+            "(8 to 64 of `A-Za-z0-9_-.`, never used before). Bodies of more than 64 KiB need "
+            "`Content-Digest` (RFC 9530) as well."
         ),
     },
+}
+_SIGNING: Final = {
+    "Qibai-Key": ("The id of the key that signs.", {"type": "string", "pattern": "^[a-z0-9]{1,32}$"}),
+    "Qibai-Time": ("When it was signed, Unix seconds.", {"type": "string", "pattern": "^[0-9]{1,12}$"}),
+    "Qibai-Nonce": (
+        "A text that this key has not used before.",
+        {"type": "string", "pattern": r"^[A-Za-z0-9_\-.]{8,64}$"},
+    ),
+    "Qibai-Algorithm": ("How it was signed.", {"type": "string", "enum": ["hmac-sha256", "hmac-sm3"]}),
+    "Content-Digest": (
+        "`sha-256=:…:`, the body's SHA-256 in base64 (RFC 9530).",
+        {"type": "string", "pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"},
+    ),
 }
 
 
@@ -60,7 +79,17 @@ def document(app: Litestar) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(sorted(models, key=lambda m: m.__name__), ref_template=_REF)
     doc.setdefault("components", {})
     doc["components"]["schemas"] = _without_defaults_of_null(schemas)
+    codes = sorted(code for code, status in STATUS.items() if status != 500)
+    schemas["Problem"]["properties"]["code"]["enum"] = [*codes, "error"]
     doc["components"]["securitySchemes"] = _SECURITY
+    doc["components"]["parameters"] = {
+        name: {"name": name, "in": "header", "required": False, "description": text, "schema": schema}
+        for name, (text, schema) in _SIGNING.items()
+    }
+    doc["components"]["headers"] = {
+        name: {"description": f"{text} Only where there is a limit.", "schema": {"type": "integer"}}
+        for name, text in HEADERS.items()
+    }
     doc["security"] = [{"bearer": []}, {"signature": []}]
     for path, item in doc["paths"].items():
         for operation in item.values():
@@ -99,7 +128,15 @@ def _complete(operation: dict[str, Any], path: str, body: type | None) -> None:
         if status == 404 and "{" not in path and not path.startswith(_NAMING):
             continue
         responses[str(status)] = {"description": _DESCRIPTIONS[status], "content": _PROBLEM}
-    responses["503"]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+    for refused in ("429", "503"):
+        responses[refused]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+    for answered, response in responses.items():
+        if answered < "300" or answered == "429":
+            limits = {name: {"$ref": f"#/components/headers/{name}"} for name in HEADERS}
+            response["headers"] = response.get("headers", {}) | limits
+    names = [name for name in _SIGNING if body is not None or name != "Content-Digest"]
+    signing = [{"$ref": f"#/components/parameters/{name}"} for name in names]
+    operation["parameters"] = [*operation.get("parameters", ()), *signing]
 
 
 def _without_defaults_of_null(schemas: dict[str, Any]) -> dict[str, Any]:

@@ -4,27 +4,29 @@ from typing import Final
 
 from litestar import MediaType, Response, get
 
+from qibai.api.gate import ACTION, NEAR, OPEN
 from qibai.api.handlers import Asking, services_of
 from qibai.api.metrics import Metrics
 from qibai.api.node_metrics import NodeMetrics
+from qibai.core.roles import Action
 
 
-@get("/healthz", include_in_schema=False, media_type=MediaType.TEXT)
+@get("/healthz", include_in_schema=False, media_type=MediaType.TEXT, opt={OPEN: True})
 async def health() -> str:
     """The process answers."""
     return "ok\n"
 
 
-@get("/readyz", include_in_schema=False, media_type=MediaType.TEXT)
+@get("/readyz", include_in_schema=False, media_type=MediaType.TEXT, opt={OPEN: True})
 async def ready(request: Asking) -> str:
     """The database answers and its schema is this release's; else a problem with status 503."""
     await services_of(request).check_ready()
     return "ready\n"
 
 
-@get("/metrics", include_in_schema=False)
+@get("/metrics", include_in_schema=False, opt={OPEN: NEAR, ACTION: Action.METRICS_READ})
 async def metrics(request: Asking) -> Response[bytes]:
-    """Prometheus' text format, for all workers together."""
+    """Prometheus' text format, for all workers together: to near addresses, else to an operator's key."""
     services = services_of(request)
     measured: Metrics = request.app.state.metrics
     measured.load(
@@ -38,16 +40,19 @@ async def metrics(request: Asking) -> Response[bytes]:
     )
 
 
-@get("/openapi.json", include_in_schema=False)
+@get("/openapi.json", include_in_schema=False, opt={OPEN: True})
 async def openapi(request: Asking) -> Response[bytes]:
     """The OpenAPI 3.1 document."""
     return Response(request.app.state.openapi, media_type="application/json")
 
 
-@get("/docs", include_in_schema=False)
+@get("/docs", include_in_schema=False, opt={OPEN: True})
 async def docs(request: Asking) -> Response[bytes]:
     """The documentation for people."""
-    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+    headers = {
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    }
     return Response(request.app.state.docs, media_type="text/html; charset=utf-8", headers=headers)
 
 

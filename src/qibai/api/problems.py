@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from qibai.api.errors import FieldError, Invalid
+from qibai.api.errors import FieldError, Invalid, RateLimited
 from qibai.core.errors import PolicyRefused, QibaiError
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -34,6 +34,7 @@ STATUS: Final[dict[str, int]] = {
     "request_not_found": 404,
     "resource_not_found": 404,
     "method_not_allowed": 405,
+    "request_timeout": 408,
     "conflict": 409,
     "quota_exceeded": 409,
     "step_refused": 409,
@@ -46,6 +47,7 @@ STATUS: Final[dict[str, int]] = {
     "call_ended": 409,
     "request_over": 409,
     "body_too_large": 413,
+    "media_type_unsupported": 415,
     "number_malformed": 422,
     "number_700_malformed": 422,
     "code_malformed": 422,
@@ -65,6 +67,8 @@ STATUS: Final[dict[str, int]] = {
     "content_blocked": 422,
     "idempotency_mismatch": 422,
     "text_malformed": 422,
+    "rate_limited": 429,
+    "headers_too_large": 431,
     "error": 500,
     "sip_malformed": 500,
     "token_invalid": 500,
@@ -86,9 +90,13 @@ _TITLES: Final = {
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
+    408: "Request timeout",
     409: "Conflict",
     413: "Content too large",
+    415: "Unsupported media type",
     422: "Unprocessable content",
+    429: "Too many requests",
+    431: "Request header fields too large",
     500: "Internal error",
     503: "Service unavailable",
 }
@@ -153,6 +161,8 @@ def headers_of(error: QibaiError) -> list[tuple[bytes, bytes]]:
         headers.append((b"www-authenticate", b"Bearer"))
     elif status == 503:
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+    elif isinstance(error, RateLimited):
+        headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
     return headers
 
 

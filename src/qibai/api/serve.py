@@ -3,10 +3,11 @@
 import gc
 import hashlib
 import os
+import resource
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import structlog
 import uvicorn
@@ -20,6 +21,8 @@ _log = structlog.get_logger("qibai.api")
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108  # the folder in it is made new, with our mode
 _OBJECTS: Final = 100_000  #: made and not yet dropped, until the collector looks for cycles among them
+
+_OWN_FILES: Final = 128  #: that a worker needs beside its clients' connections
 
 
 def run(config: Config) -> None:
@@ -36,6 +39,17 @@ def run(config: Config) -> None:
         _log.warning("rules_off", reason=UNRULED)
     shared = _shared_folder(config)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(shared)
+    # it imports metrics, which look at the environment on import
+    from qibai.api.bounds import BoundedProtocol, Bounds  # noqa: PLC0415
+
+    bounds = Bounds(
+        connections=min(api.max_connections, _files() - _OWN_FILES),
+        connections_per_address=api.max_connections_per_address,
+        head_s=api.head_s,
+        body_s=api.body_s,
+        body_idle_s=api.body_idle_s,
+        write_s=api.write_s,
+    )
     settings = uvicorn.Config(
         partial(_app, config),
         factory=True,
@@ -43,7 +57,7 @@ def run(config: Config) -> None:
         port=api.port,
         workers=api.workers,
         loop="uvloop",
-        http="httptools",
+        http=cast(Any, partial(BoundedProtocol, bounds)),
         ws="none",
         lifespan="on",
         access_log=False,
@@ -77,6 +91,16 @@ def _shared_folder(config: Config) -> Path:
         else:
             return folder
     raise ConfigError(f"{config.run_dir} cannot be written; is the disk full?")
+
+
+def _files() -> int:
+    """How many files a process may have open, after asking for as many as the system allows."""
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if most == resource.RLIM_INFINITY else min(most, 65_536)
+    if least != resource.RLIM_INFINITY and least < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+        return wanted
+    return wanted if least == resource.RLIM_INFINITY else least
 
 
 def _app(config: Config) -> object:

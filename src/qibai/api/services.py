@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+import psycopg
 
 from qibai.api import convert, models
 from qibai.api.auth import Authenticator
@@ -22,7 +23,7 @@ from qibai.api.translate import Translator
 from qibai.api.watched import Watcher
 from qibai.config import Config
 from qibai.core.binding import Mode, Status
-from qibai.core.errors import BadRequest, QibaiError, SchemaError
+from qibai.core.errors import BadRequest, QibaiError, SchemaError, StoreUnavailable
 from qibai.core.numbering import Msisdn, Number700
 from qibai.settings.live import LiveConfig
 from qibai.store import bindings, dsn
@@ -64,6 +65,7 @@ class Services:
         self._bulks = asyncio.Semaphore(BULKS)
         self._bulk_requests = 0
         self.watcher = Watcher(self.connections, config.pools)
+        self._probe: asyncio.Future[Any] | None = None
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
 
     def _change(self, config: Config) -> None:
@@ -184,9 +186,15 @@ class Services:
 
     async def check_ready(self) -> None:
         """Raise StoreUnavailable or SchemaError unless requests can be served."""
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(3):
-            left = await loop.run_in_executor(self._prober, pending, self.dsn)
+        probe = self._probe
+        if probe is None or probe.done():  # a database that hangs is asked once at a time
+            loop = asyncio.get_running_loop()
+            probe = self._probe = loop.run_in_executor(self._prober, pending, self.dsn)
+        try:
+            async with asyncio.timeout(3):
+                left = await asyncio.shield(probe)
+        except (TimeoutError, OSError, psycopg.Error):
+            raise StoreUnavailable from None
         if left:
             raise SchemaError
 

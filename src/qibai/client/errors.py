@@ -1,6 +1,6 @@
 """What the client raises: a class by the problem's code, or by its status where the code is new."""
 
-from typing import ClassVar, Final
+from typing import Final
 
 import msgspec
 
@@ -16,13 +16,12 @@ class NoAnswer(ClientError):
 
 
 class ApiError(ClientError):
-    """The platform answered with a problem; ``code`` is stable."""
+    """The platform answered with a problem: ``code`` is stable, ``status`` is the answer's HTTP status."""
 
-    status: ClassVar[int] = 0
-
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, status: int | None = None) -> None:
         super().__init__(f"{problem.code}: {problem.detail}")
         self.problem = problem
+        self.status = problem.status if status is None else status
 
     @property
     def code(self) -> str:
@@ -113,4 +112,4 @@ def error_of(status: int, body: bytes) -> ApiError:
     except (msgspec.DecodeError, UnicodeDecodeError):  # not from the platform: a proxy's page
         problem = Problem(status=status, code="error", detail=f"HTTP status {status}")
     kind = _BY_CODE.get(problem.code) or _BY_STATUS.get(status, ApiError)
-    return kind(problem)
+    return kind(problem, status)

@@ -1,5 +1,6 @@
 """A logical call: what is asked, what comes back, and how it is signed and tried again. No I/O."""
 
+import base64
 import hashlib
 import hmac
 import random
@@ -57,9 +58,11 @@ class Credentials:
         if not self.signed:
             return {"Authorization": f"Bearer qb_{self.key_id}_{self.secret}"}
         at, nonce = str(int(time.time())), secrets.token_urlsafe(18)
-        text = f"{method}\n{target}\n{hashlib.sha256(body).hexdigest()}\n{at}\n{nonce}"
+        digest = hashlib.sha256(body)
+        text = f"{method}\n{target}\n{digest.hexdigest()}\n{at}\n{nonce}"
         signature = hmac.new(self.secret.encode(), text.encode(), "sha256").hexdigest()
         return {
+            "Content-Digest": f"sha-256=:{base64.b64encode(digest.digest()).decode()}:",
             "Qibai-Key": self.key_id,
             "Qibai-Time": at,
             "Qibai-Nonce": nonce,

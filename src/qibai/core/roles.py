@@ -53,6 +53,7 @@ class Action(StrEnum):
     CODE_READ = "code.read"
     CODE_ADD = "code.add"
 
+    METRICS_READ = "metrics.read"  #: figures of the whole platform
     POOL_READ = "pool.read"  #: how many numbers are free
     STATS_READ = "stats.read"  #: how calls and messages went
     RESOURCE_READ = "resource.read"  #: carriers, platforms, papers
@@ -96,6 +97,7 @@ PERMITTED: Final[dict[Action, frozenset[Role]]] = {
     Action.KEY_REVOKE: frozenset({_O}),
     Action.CODE_READ: frozenset({_O, _P, _T, _A}),
     Action.CODE_ADD: frozenset({_O}),
+    Action.METRICS_READ: frozenset({_O, _A}),
     Action.POOL_READ: frozenset({_O, _P, _T, _A}),
     Action.STATS_READ: frozenset({_O, _P, _T, _A}),
     Action.RESOURCE_READ: frozenset({_O, _P, _A}),

@@ -61,7 +61,7 @@ async def list_all(
         request, lambda conn: stored.list_codes(conn, platform=own, after=after, limit=limit + 1)
     )
     items = [
-        models.Code(
+        models.HeldCode(
             code=str(row),
             state=row.state,
             enabled=row.enabled,

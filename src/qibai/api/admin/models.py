@@ -10,7 +10,7 @@ from qibai.api.models import NUMBER_PATTERN, Instant, Label
 from qibai.core.binding import Scene
 from qibai.core.pilot import ApplicationState
 
-CODES_PATTERN: Final = "^700[0-9]{8}(-700[0-9]{8})?$"
+CODES_PATTERN: Final = r"^700[0-9]{8}(-700[0-9]{8})?$(?!\n)"  #: Python's `$` lets a last newline pass
 
 Digit = Annotated[int, Meta(ge=0, le=9)]
 Count = Annotated[int, Meta(ge=0, le=2**62)]
@@ -20,7 +20,7 @@ Codes = Annotated[
     list[Annotated[str, Meta(pattern=CODES_PATTERN, examples=["70010000001-70010000020"])]],
     Meta(min_length=1, max_length=1_000, description="Codes, or ranges FIRST-LAST; 100,000 codes in all."),
 ]
-Number = Annotated[str, Meta(pattern=NUMBER_PATTERN, examples=["700123456781234"])]
+Number = Annotated[str, Meta(pattern=NUMBER_PATTERN + r"(?!\n)", examples=["700123456781234"])]
 
 
 class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -210,7 +210,7 @@ class Changed(msgspec.Struct, frozen=True):
     codes: int
 
 
-class Code(msgspec.Struct, frozen=True, kw_only=True):
+class HeldCode(msgspec.Struct, frozen=True, kw_only=True):
     """A code and where it stands."""
 
     code: str
@@ -225,7 +225,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
 class CodePage(msgspec.Struct, frozen=True):
     """Codes in order. Give `next_cursor` as `cursor` to go on; null at the end."""
 
-    items: list[Code]
+    items: list[HeldCode]
     next_cursor: str | None
 
 

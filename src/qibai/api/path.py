@@ -1,0 +1,55 @@
+"""One address, one spelling: what a request's path and query may hold before a route is looked for."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from qibai.api.errors import FieldError, Invalid, NotFound
+
+_ENCODED_SEPARATORS: Final = (b"%2f", b"%5c", b"\\")
+_MOST_PARAMETERS: Final = 100
+
+
+def check_path(scope: Mapping[str, Any]) -> None:
+    """Raise Invalid for octets that are no text, NotFound for another spelling of an address.
+
+    Empty and dotted segments and encoded slashes lead nowhere, so no two readers of a path can differ.
+    """
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    _text(raw, "path")
+    if any(separator in raw.lower() for separator in _ENCODED_SEPARATORS):
+        raise NotFound
+    path: str = scope["path"]
+    if not path.startswith("/") or any(part in ("", ".", "..") for part in path[1:].split("/")):
+        raise NotFound
+
+
+def check_query(query: bytes, known: Collection[str]) -> None:
+    """Raise Invalid unless each parameter is text, is known, and is there once."""
+    if not query:
+        return
+    _text(query, "query")
+    try:
+        names = [
+            name
+            for name, _ in parse_qsl(
+                query.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_PARAMETERS
+            )
+        ]
+    except ValueError:
+        raise Invalid([FieldError("query", "request_invalid", "too many parameters, or not ASCII")]) from None
+    for name in names:
+        if name not in known:
+            label = name if name.isascii() and name.isprintable() else "query"
+            raise Invalid([FieldError(label[:80], "request_invalid", "there is no parameter of this name")])
+        if names.count(name) > 1:
+            raise Invalid([FieldError(name, "request_invalid", "give this parameter once")])
+
+
+def _text(raw: bytes, field: str) -> None:
+    try:
+        text = unquote_to_bytes(raw).decode("utf-8")
+    except UnicodeDecodeError:
+        raise Invalid([FieldError(field, "request_invalid", "percent-encode text in UTF-8")]) from None
+    if any(ord(sign) < 32 or ord(sign) == 127 for sign in text):
+        raise Invalid([FieldError(field, "request_invalid", "control characters are not text")])
