@@ -10,6 +10,7 @@ import psycopg
 
 from qibai.core.errors import StoreUnavailable
 from qibai.store.failures import UNAVAILABLE
+from qibai.store.hosts import connect_async, deadline
 
 BACK_OFF_S: Final = 0.25
 Connection = psycopg.AsyncConnection[Any]
@@ -45,12 +46,8 @@ class Connections:
         try:
             if conn is None or conn.closed:
                 conn = await self._connect()
-            async with asyncio.timeout(timeout_s):
+            async with deadline(conn, self._dsn, timeout_s):
                 yield conn
-        except TimeoutError:
-            if conn is not None:
-                await conn.close()
-            raise StoreUnavailable from None
         except UNAVAILABLE:
             if conn is not None:
                 await conn.close()
@@ -75,8 +72,7 @@ class Connections:
         if time.monotonic() < self._not_before:
             raise StoreUnavailable
         try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                return await psycopg.AsyncConnection.connect(self._dsn, autocommit=True)
-        except (psycopg.Error, TimeoutError, OSError):
+            return await connect_async(self._dsn, connect_timeout_s=self._connect_timeout_s)
+        except StoreUnavailable:
             self._not_before = time.monotonic() + BACK_OFF_S
-            raise StoreUnavailable from None
+            raise

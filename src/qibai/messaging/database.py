@@ -10,7 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from qibai.core.errors import StoreUnavailable
-from qibai.store.failures import own_errors
+from qibai.store.hosts import connect_async, deadline
 
 #: All is looked up by keys: no plan may keep a scan that was cheap while its table was empty.
 _SETTINGS: Final = (
@@ -41,11 +41,8 @@ class Database:
         async with self._busy:
             conn = await self._connection()
             try:
-                async with asyncio.timeout(within_s):
+                async with deadline(conn, self._dsn, within_s):
                     return await work(conn)
-            except TimeoutError:
-                await self._lose()
-                raise StoreUnavailable from None
             except StoreUnavailable:
                 await self._lose()
                 raise
@@ -63,12 +60,7 @@ class Database:
         if time.monotonic() < self._not_before:
             raise StoreUnavailable
         try:
-            with own_errors():
-                self._conn = await psycopg.AsyncConnection.connect(
-                    self._dsn,
-                    autocommit=True,
-                    connect_timeout=self._connect_s,
-                )
+            self._conn = await connect_async(self._dsn, connect_timeout_s=self._connect_s)
         except StoreUnavailable:
             self._not_before = time.monotonic() + BACK_OFF_S
             self.up = False

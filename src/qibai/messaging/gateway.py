@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-import psycopg
 import structlog
 import uvloop
 
@@ -34,6 +33,7 @@ from qibai.messaging.table import Table
 from qibai.settings.live import LiveConfig
 from qibai.store import dsn, messages, read_dsn
 from qibai.store.failures import own_errors
+from qibai.store.hosts import connect_async
 from qibai.store.keys import Keyring
 from qibai.store.messages import CHANNEL
 from qibai.store.routes import RouteReader
@@ -230,8 +230,8 @@ class Gateway:
 
     async def _notifications(self) -> AsyncIterator[str]:
         with own_errors():
-            async with await psycopg.AsyncConnection.connect(
-                dsn(self._config), autocommit=True, application_name="qibai gateway listen"
+            async with await connect_async(
+                dsn(self._config), application_name="qibai gateway listen"
             ) as conn:
                 await conn.execute(f"LISTEN {CHANNEL}")
                 while True:

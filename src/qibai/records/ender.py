@@ -19,6 +19,7 @@ from qibai.records.keeper import Keeper
 from qibai.records.ng import MediaClient
 from qibai.store import calls, dsn
 from qibai.store.failures import own_errors
+from qibai.store.hosts import connect_async
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.loss_counts import LossCounts
 from qibai.store.spool import SpoolWriter
@@ -88,13 +89,11 @@ class Ender:
         """Orders are notified, and looked for each second too, as a notice may be missed."""
         while True:
             try:
-                with own_errors():
-                    conn = await psycopg.AsyncConnection.connect(
-                        dsn(self._config),
-                        autocommit=True,
-                        connect_timeout=max(2, self._config.store.connect_timeout_s),
-                        application_name="qibai recorder orders",
-                    )
+                conn = await connect_async(
+                    dsn(self._config),
+                    connect_timeout_s=max(2, self._config.store.connect_timeout_s),
+                    application_name="qibai recorder orders",
+                )
                 async with conn:
                     await conn.execute(f"LISTEN {calls.CHANNEL}")  # a constant
                     await self._load(conn)

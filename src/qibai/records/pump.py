@@ -21,9 +21,11 @@ from qibai.records.keeper import Keeper
 from qibai.store import calls, dsn
 from qibai.store.failures import own_errors
 from qibai.store.loss_counts import LossCounts
+from qibai.store.hosts import connect_async, deadline
 from qibai.store.spool_reader import OffsetFile, Positions, SpoolReader
 
 TOGETHER_S: Final = 0.5  #: how long the keeper's reading waits for the writer's
+MERGE_S: Final = 20.0  #: a batch takes no longer, or the server hangs
 RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 TIDY_S: Final = 10.0
 LAST_WRITE_S: Final = 5.0
@@ -136,11 +138,13 @@ class Pump:
             try:
                 conn = await self._connection()
                 try:
-                    await calls.merge_calls(conn, rows)
+                    async with deadline(conn, dsn(self._config), MERGE_S):
+                        await calls.merge_calls(conn, rows)
                 except _AT_FAULT:  # not for want of an answer: one of the rows is to blame
                     for key, row in rows.items():
                         try:
-                            await calls.merge_calls(conn, {key: row})
+                            async with deadline(conn, dsn(self._config), MERGE_S):
+                                await calls.merge_calls(conn, {key: row})
                         except _AT_FAULT as exc:
                             self.refused += 1
                             self._losses.add("call_rows_refused")
@@ -160,13 +164,9 @@ class Pump:
     async def _connection(self) -> calls.Connection:
         if self._conn is None or self._conn.closed:
             timeout = self._config.store.connect_timeout_s
-            with own_errors():
-                self._conn = await psycopg.AsyncConnection.connect(
-                    dsn(self._config),
-                    autocommit=True,
-                    connect_timeout=max(2, timeout),
-                    application_name="qibai recorder",
-                )
+            self._conn = await connect_async(
+                dsn(self._config), connect_timeout_s=max(2, timeout), application_name="qibai recorder"
+            )
             self.store_up = True
         return self._conn
 

@@ -12,9 +12,13 @@ from psycopg import OperationalError, pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from qibai.core.errors import StoreUnavailable
+from qibai.store.hosts import Hosts
 
 BACK_OFF_S: Final = 1.0
 CONNECT_S: Final = 0.5
+HOST_S: Final = 0.2  #: for one of several hosts to take a connection
+ROLE_S: Final = 1.0  #: how often it is looked at whether a standby is one still
+RENEW_S: Final = 30.0  #: how often a standby is looked for while there is none
 GRACE_MS: Final = 200  # beyond the server's own statement_timeout, for a server that does not even answer
 
 #: A look-up by key needs no plan of its own for each value, and must not keep a sequential scan that was
@@ -26,6 +30,8 @@ _SETTINGS: Final = {
     "jit": "off",
 }
 _BINARY: Final = pq.Format.BINARY
+#: The server stops, starts, recovers or is a standby now: another connection may find a better one.
+_AWAY: Final = frozenset({"25006", "57P01", "57P02", "57P03", "53300"})
 _DONE: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
@@ -45,7 +51,9 @@ class Session:
         options = [str(conninfo_to_dict(dsn).get("options") or "")]
         options += [f"-c {name}={value}" for name, value in settings.items()]
         info = make_conninfo(dsn, application_name=application, options=" ".join(options).strip())
-        self._conninfo = info.encode()
+        self._hosts = Hosts(info)
+        self._place = 0
+        self._look_at = 0.0
         self._patience_ms = statement_timeout_ms + GRACE_MS
         self._conn: pq.abc.PGconn | None = None
         self._readable = select.poll()
@@ -57,6 +65,8 @@ class Session:
 
         Raise StoreUnavailable, within a second, when there is no answer.
         """
+        if self._hosts.prefers_standby and self._conn is not None and time.monotonic() >= self._look_at:
+            self._renew(self._conn)
         conn = self._conn
         if conn is not None:
             try:
@@ -92,6 +102,7 @@ class Session:
     def _result(self, conn: pq.abc.PGconn) -> pq.abc.PGresult:
         while True:
             if not self._readable.poll(self._patience_ms):
+                self._hosts.failed(self._place)
                 self._fail()  # alive but stuck: trying once more would only take as long again
             conn.consume_input()
             if not conn.is_busy():
@@ -102,7 +113,7 @@ class Session:
         if result is None:
             raise _Broken
         if result.status not in _DONE:
-            if conn.status != pq.ConnStatus.OK:
+            if conn.status != pq.ConnStatus.OK or _state(result) in _AWAY:
                 raise _Broken
             raise _refusal(result)
         return result
@@ -111,26 +122,52 @@ class Session:
         now = time.monotonic()
         if now < self._not_before:
             raise StoreUnavailable
-        deadline = now + CONNECT_S
-        conn = self._conn = pq.PGconn.connect_start(self._conninfo)
-        state: int = pq.PollingStatus.WRITING
-        while conn.status != pq.ConnStatus.BAD and state != pq.PollingStatus.OK:
-            left = deadline - time.monotonic()
-            waiting = select.poll()
-            waiting.register(
-                conn.socket, select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT
-            )
-            if left <= 0 or not waiting.poll(left * 1000):
-                self._fail()
-            state = conn.connect_poll()
-            if state == pq.PollingStatus.FAILED:
-                self._fail()
-        if conn.status != pq.ConnStatus.OK:
+        conn = self._first(now + CONNECT_S)
+        if conn is None:
             self._fail()
+        self._use(conn)
+        return conn
+
+    def _first(self, deadline: float, *, standby_only: bool = False) -> pq.abc.PGconn | None:
+        """The first host that takes a connection in its time."""
+        hung: set[int] = set()
+        for attempt in self._hosts.attempts(standby_only=standby_only):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            if attempt.place in hung:
+                continue
+            within = min(left, HOST_S) if self._hosts.several else left
+            began = time.monotonic()
+            conn = _open(attempt.conninfo.encode(), began + within)
+            if conn is not None:
+                self._place = attempt.place
+                self._hosts.worked(attempt.place)
+                return conn
+            if not standby_only:
+                self._hosts.failed(attempt.place)
+            if time.monotonic() - began >= within:
+                hung.add(attempt.place)
+        return None
+
+    def _use(self, conn: pq.abc.PGconn) -> None:
+        self._conn = conn
         conn.notice_handler = None
         self._readable = select.poll()
         self._readable.register(conn.socket, select.POLLIN)
-        return conn
+        self._look_at = time.monotonic() + ROLE_S
+
+    def _renew(self, conn: pq.abc.PGconn) -> None:
+        """If this server is no standby (any more), go to one that is."""
+        self._look_at = time.monotonic() + ROLE_S
+        if conn.parameter_status(b"in_hot_standby") != b"off":
+            return
+        found = self._first(time.monotonic() + CONNECT_S, standby_only=True)
+        if found is not None:
+            self.close()
+            self._use(found)
+        else:
+            self._look_at = time.monotonic() + RENEW_S
 
     def _fail(self) -> NoReturn:
         self.close()
@@ -138,9 +175,32 @@ class Session:
         raise StoreUnavailable
 
 
+def _open(conninfo: bytes, deadline: float) -> pq.abc.PGconn | None:
+    """A connection, or None if it was not made before ``deadline``."""
+    conn = pq.PGconn.connect_start(conninfo)
+    state: int = pq.PollingStatus.WRITING
+    while conn.status != pq.ConnStatus.BAD and state != pq.PollingStatus.OK:
+        left = deadline - time.monotonic()
+        waiting = select.poll()
+        waiting.register(conn.socket, select.POLLIN if state == pq.PollingStatus.READING else select.POLLOUT)
+        if left <= 0 or not waiting.poll(left * 1000):
+            break
+        state = conn.connect_poll()
+        if state == pq.PollingStatus.FAILED:
+            break
+    if conn.status == pq.ConnStatus.OK and state == pq.PollingStatus.OK:
+        return conn
+    conn.finish()
+    return None
+
+
+def _state(result: pq.abc.PGresult) -> str:
+    return (result.error_field(pq.DiagnosticField.SQLSTATE) or b"?").decode()
+
+
 def _refusal(result: pq.abc.PGresult) -> StoreUnavailable:
     """The server answered, but with an error, such as the statement time-out; its text may hold values."""
-    state = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"?").decode()
+    state = _state(result)
     if state == "42P01":
         return StoreUnavailable("the database has no schema; run qibai migrate")
     return StoreUnavailable(f"the database could not answer (SQLSTATE {state}); try again shortly")

@@ -17,6 +17,7 @@ from qibai.core.errors import QibaiError
 from qibai.core.pools import Alert, CodeCount, Stratum, figures
 from qibai.store import dsn
 from qibai.store.failures import own_errors
+from qibai.store.hosts import connect
 from qibai.store.pools import Pool, read_sync
 from qibai.store.statements import load
 
@@ -67,7 +68,7 @@ class PoolCounter(threading.Thread):
         while self._config.pools.count_interval_s and not self._over.wait(self._look_s):
             try:
                 patience = self._config.store.connect_timeout_s
-                with psycopg.connect(dsn(self._config), autocommit=True, connect_timeout=patience) as conn:
+                with connect(dsn(self._config), autocommit=True, connect_timeout_s=patience) as conn:
                     if count_pools(conn, self._config, stop=self._over.is_set):
                         self._tell(read_sync(conn, self._config.pools))
             except (QibaiError, psycopg.Error) as exc:  # next time, then

@@ -17,6 +17,7 @@ from psycopg import sql
 from qibai.config import RetentionConfig
 from qibai.core.errors import QibaiError
 from qibai.store.failures import own_errors
+from qibai.store.hosts import connect
 from qibai.store.rotating import partitions
 
 SWEEP_LOCK: Final = 7_003
@@ -60,7 +61,7 @@ def sweep(
 ) -> Swept:
     """Go through all tables once, slowly; ``stop`` is asked between transactions. Raise StoreUnavailable."""
     rows = dict.fromkeys(_DUE, 0)
-    with own_errors(), psycopg.connect(dsn, autocommit=True) as conn:
+    with own_errors(), connect(dsn, autocommit=True) as conn:
         row = conn.execute("SELECT pg_try_advisory_lock(%s)", [SWEEP_LOCK]).fetchone()
         if row is None or not row[0]:
             return Swept(rows)
