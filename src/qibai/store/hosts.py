@@ -20,6 +20,7 @@ from qibai.core.errors import StoreUnavailable
 from qibai.store.failures import UNAVAILABLE
 
 HOST_S: Final = 1.0  #: for one of several hosts to take a connection, where no look-up waits for it
+_LEAST_S: Final = 2  # psycopg counts a connection's time in whole seconds, and no fewer
 _OWN: Final = ("host", "hostaddr", "port", "load_balance_hosts")  #: not shared by all hosts
 _FIRST: Final[dict[tuple[str, ...], int]] = {}  # by hosts: the place of the one that answered last
 _SERVER: Final[WeakKeyDictionary[psycopg.AsyncConnection[Any], int]] = WeakKeyDictionary()
@@ -73,6 +74,12 @@ class Hosts:
                 text = self._strings[place]
                 yield Attempt(place, make_conninfo(text, target_session_attrs=kind) if kind else text)
 
+    def each(self) -> Iterator[tuple[str, str]]:
+        """Each host, in the string's order: its name, and a string that leads to it whatever it is."""
+        for name, text in zip(self.names, self._strings, strict=True):
+            port = conninfo_to_dict(text).get("port") or 5432
+            yield f"{name}:{port}", make_conninfo(text, target_session_attrs="any")
+
     def worked(self, place: int) -> None:
         """Begin with this host from now on."""
         _FIRST[self._key] = place
@@ -83,16 +90,20 @@ class Hosts:
             _FIRST[self._key] = (place + 1) % len(self._strings)
 
 
-def connect(dsn: str, *, connect_timeout_s: int = 2, **more: Any) -> psycopg.Connection[Any]:
-    """Return a connection to the first host that answers in its time. Raise psycopg.OperationalError."""
+def connect(dsn: str, *, connect_timeout_s: int = 10, **more: Any) -> psycopg.Connection[Any]:
+    """Return a connection to the first host that answers in its time. Raise psycopg.OperationalError.
+
+    One of several hosts has two seconds.
+    """
     hosts, dead = Hosts(dsn), set[int]()
+    within_s = _LEAST_S if hosts.several else max(_LEAST_S, connect_timeout_s)
     error: psycopg.OperationalError | None = None
     for attempt in hosts.attempts():
         if attempt.place in dead:
             continue
         began = time.monotonic()
         try:
-            conn = psycopg.connect(attempt.conninfo, connect_timeout=max(2, connect_timeout_s), **more)
+            conn = psycopg.connect(attempt.conninfo, connect_timeout=within_s, **more)
         except psycopg.OperationalError as exc:
             error = exc
             hosts.failed(attempt.place)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import psycopg
 
 from qibai.core.errors import SchemaError, StoreUnavailable
+from qibai.store.hosts import connect
 
 MIN_SERVER_VERSION: Final = 150_000
 MIGRATION_LOCK: Final = 7_000
@@ -56,7 +57,7 @@ def migrate(dsn: str) -> list[str]:
 
 def _connect(dsn: str) -> psycopg.Connection[tuple[Any, ...]]:
     try:
-        conn = psycopg.connect(dsn, autocommit=True, options="-c client_min_messages=warning")
+        conn = connect(dsn, autocommit=True, options="-c client_min_messages=warning", connect_timeout_s=30)
     except psycopg.OperationalError as exc:
         raise StoreUnavailable from exc
     if conn.info.server_version < MIN_SERVER_VERSION:

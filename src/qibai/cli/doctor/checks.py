@@ -15,6 +15,7 @@ from qibai import __version__
 from qibai.cli.doctor.backup import check_backup_age
 from qibai.cli.doctor.call_losses import check_call_losses
 from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
+from qibai.cli.doctor.hosts import check_hosts
 from qibai.cli.doctor.messages import check_messages
 from qibai.cli.doctor.node import check_node
 from qibai.cli.doctor.peers import check_peers
@@ -28,6 +29,7 @@ from qibai.config import Config
 from qibai.core.errors import ConfigError, KeyFileError, QibaiError
 from qibai.settings.needed import needed_ports
 from qibai.store import dsn, read_dsn
+from qibai.store.hosts import connect
 from qibai.store.keycheck import check_key_file
 from qibai.store.keys import Keyring
 from qibai.store.migrate import pending
@@ -123,15 +125,15 @@ def _supervisor(config: Config) -> Finding:
 
 def _store(config: Config) -> list[Finding]:
     mend = "check store.dsn and that the server runs" if config.store.dsn else "qibai up"
-    found = []
+    found = check_hosts("store hosts", dsn(config), writes=True)
     try:
-        with psycopg.connect(dsn(config), connect_timeout=config.store.connect_timeout_s) as conn:
+        with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
             began = time.monotonic()
             row = conn.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
             took = time.monotonic() - began
             version = conn.info.server_version // 10_000
     except psycopg.Error:
-        return [fail("store", "PostgreSQL does not answer", mend), skip("schema", "needs the store")]
+        return [*found, fail("store", "PostgreSQL does not answer", mend), skip("schema", "needs the store")]
     if version < 15:
         found.append(fail("store", f"PostgreSQL {version} is too old", "use PostgreSQL 15 or later"))
     else:
@@ -157,8 +159,9 @@ def _store(config: Config) -> list[Finding]:
         found.append(check_node(config))
     found.append(check_rights(config))
     if read_dsn(config) != dsn(config):
+        found += check_hosts("standby hosts", read_dsn(config), writes=False)
         try:
-            psycopg.connect(read_dsn(config), connect_timeout=config.store.connect_timeout_s).close()
+            connect(read_dsn(config), connect_timeout_s=config.store.connect_timeout_s).close()
             found.append(ok("standby", "answers"))
         except psycopg.Error:
             found.append(fail("standby", "the standby does not answer", "check store.read_dsn"))
@@ -171,7 +174,7 @@ def _keys(config: Config) -> Finding:
     except KeyFileError:
         return skip("keys", "needs the key file")
     try:
-        with psycopg.connect(dsn(config), connect_timeout=config.store.connect_timeout_s) as conn:
+        with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
             check_key_file(conn, config.key_file)
     except KeyFileError as exc:
         return fail("keys", exc.message, "stop the platform and restore the key file from its backup")

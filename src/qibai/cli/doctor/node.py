@@ -6,13 +6,14 @@ from qibai.cli.doctor.finding import Finding, ok, skip, warn
 from qibai.config import Config
 from qibai.store import dsn
 from qibai.store.calls import node_with_number
+from qibai.store.hosts import connect
 
 
 def check_node(config: Config) -> Finding:
     """By the calls of the last hour."""
     number = config.node_number
     try:
-        with psycopg.connect(dsn(config), connect_timeout=config.store.connect_timeout_s) as conn:
+        with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
             other = node_with_number(conn, number, but=config.node)
     except psycopg.Error:
         return skip("node", "could not be checked: the store does not answer in time")

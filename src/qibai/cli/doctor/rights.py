@@ -7,12 +7,13 @@ from qibai.config import Config
 from qibai.core.errors import QibaiError
 from qibai.store import dsn
 from qibai.store.grants import excess
+from qibai.store.hosts import connect
 
 
 def check_rights(config: Config) -> Finding:
     """The platform must not be able to change what is in the audit trail."""
     try:
-        with psycopg.connect(dsn(config), connect_timeout=config.store.connect_timeout_s) as conn:
+        with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
             row = conn.execute("SELECT current_user, to_regclass('audit') IS NOT NULL").fetchone()
             if row is None or not row[1]:
                 return skip("database role", "needs the schema")

@@ -11,6 +11,7 @@ from qibai.core.errors import QibaiError
 from qibai.core.numbering import PILOT_PROVINCES
 from qibai.core.pilot import BEIJING
 from qibai.store import dsn
+from qibai.store.hosts import connect
 from qibai.store.pools import Pool
 from qibai.store.watch import PaperEnd, Watched, watch_sync
 
@@ -21,7 +22,7 @@ _NAMES: Final = {province.code: province.name for province in PILOT_PROVINCES}
 def check_watched(config: Config) -> list[Finding]:
     """Papers and codes where the pilot's rules are asked, pools everywhere."""
     try:
-        with psycopg.connect(dsn(config), connect_timeout=config.store.connect_timeout_s) as conn:
+        with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
             found = watch_sync(conn, config.pools)
     except (psycopg.Error, QibaiError):
         return [skip("pools", "needs the store")]
