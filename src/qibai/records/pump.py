@@ -19,9 +19,8 @@ from qibai.core.errors import QibaiError
 from qibai.core.events import CallEvent
 from qibai.records.keeper import Keeper
 from qibai.store import calls, dsn
-from qibai.store.failures import own_errors
-from qibai.store.loss_counts import LossCounts
 from qibai.store.hosts import connect_async, deadline
+from qibai.store.loss_counts import LossCounts
 from qibai.store.spool_reader import OffsetFile, Positions, SpoolReader
 
 TOGETHER_S: Final = 0.5  #: how long the keeper's reading waits for the writer's
