@@ -228,7 +228,10 @@ def on_reply(worker: Worker, text: str) -> None:
     source = None
     if "rport" in request.vias[0]:
         source = (str(ksr.pv.get("$T_req($si)")), int(ksr.pv.get("$T_req($sp)")))
-    ksr.textopsx.msg_set_buffer(write_response(response, request, here=worker.inside, source=source))
+    # Both ways a 503 is heard by us or said by us: the gateway tries again, or asks the sender to.
+    status = 503 if response.status == 503 else None
+    written = write_response(response, request, here=worker.inside, source=source, status=status)
+    ksr.textopsx.msg_set_buffer(written)
 
 
 def _seconds(response: Message) -> str:
