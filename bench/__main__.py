@@ -6,16 +6,16 @@ import platform
 from contextlib import nullcontext
 from pathlib import Path
 
-from bench import binds, lookups, masker, memory, messages, migration, voice
+from bench import binds, commands, lookups, masker, memory, messages, migration, voice
 from bench.figures import Report
 from bench.world import World
 
-PARTS = ("masker", "voice", "lookups", "binds", "messages", "memory", "migration")
+PARTS = ("masker", "voice", "lookups", "binds", "messages", "commands", "memory", "migration")
 
 
 def main() -> None:
     options = _options()
-    report = Report()
+    report = Report(judges=not options.quick)
     machine = f"{os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}"
     sizes = options.sizes or ([10_000] if options.quick else [10_000, 1_000_000])
     if options.full and not options.sizes:
@@ -49,6 +49,8 @@ def main() -> None:
             count = options.messages or (1_000 if options.quick else 5_000)
             turns = options.rounds or (1 if options.quick else 5)
             messages.run(world, report, messages=count, rate=200, rounds=turns)
+        if "commands" in parts:
+            commands.run(world, report, rounds=3 if options.quick else 15)
         if "memory" in parts:
             memory.run(world, report, requests=20_000 if options.quick else 1_000_000)
         if "migration" in parts:  # the last: it empties the tables
@@ -65,7 +67,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all of them by default"
     )
-    parser.add_argument("--quick", action="store_true", help="one short run of each: does it work at all?")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one short run of each: does it work at all? Its figures are not held against marks",
+    )
     parser.add_argument(
         "--full",
         action="store_true",

@@ -1,17 +1,25 @@
 """The command line: a thin file per command."""
 
+import gc
 import sys
 
 import typer
 from typer.exceptions import TyperException
 
 from qibai.cli.app import app
-from qibai.cli.output import fail
 from qibai.core.errors import QibaiError
+
+
+def fail(code: str, message: str, field: str | None = None) -> None:
+    """``output.fail``; what prints it is imported when there is something to print."""
+    from qibai.cli import output  # noqa: PLC0415  # as said
+
+    output.fail(code, message, field)
 
 
 def main() -> None:
     """Run the command line; a failure is one sentence with its code on stderr, and a status other than 0."""
+    gc.disable()  # until the command is loaded
     try:
         status = app(standalone_mode=False)
     except QibaiError as exc:

@@ -60,6 +60,3 @@ def load(config: Config) -> Saved | None:
         return None
     except (OSError, msgspec.MsgspecError) as exc:
         raise KeyFileError(f"{path} cannot be read; run `qibai login` again") from exc
-
-
-COMMANDS = {"login": login}

@@ -144,6 +144,3 @@ def _at(time: datetime) -> str:
 def _rows(rows: dict[str, int]) -> str:
     words = {"binding": "bindings", "call": "calls", "message": "messages", "audit": "audit entries"}
     return ", ".join(f"{rows.get(table, 0)} {word}" for table, word in words.items())
-
-
-COMMANDS = {"backup": backup, "restore": restore}

@@ -70,6 +70,3 @@ def bind(  # noqa: PLR0917  # Typer calls it by name
         return
     done("bound")
     print_binding(made)
-
-
-COMMANDS = {"bind": bind}

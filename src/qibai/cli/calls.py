@@ -116,6 +116,3 @@ def _started(one: dict[str, Any]) -> datetime:
 
 def _row(one: dict[str, Any]) -> tuple[Any, ...]:
     return (one["id"], *(one.get(name) for name in _COLUMNS[1:]))
-
-
-COMMANDS = {"calls": calls}

@@ -42,6 +42,3 @@ def make_home(config: Config, toml: str) -> list[str]:
     except OSError as exc:
         raise Unavailable(f"{config.home} cannot be written: {exc.strerror}; give another --home") from None
     return made
-
-
-COMMANDS = {"init": init}

@@ -75,6 +75,3 @@ def _span(seconds: int) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit}"
     return f"{max(seconds, 0)} s"
-
-
-COMMANDS = {"links": links}

@@ -46,6 +46,3 @@ def messages(  # noqa: PLR0917  # Typer calls it by name
 
 def _row(one: dict[str, Any]) -> tuple[Any, ...]:
     return (one["id"], *(one.get(name) for name in _COLUMNS[1:]))
-
-
-COMMANDS = {"messages": messages}

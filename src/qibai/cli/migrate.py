@@ -18,6 +18,3 @@ def migrate(ctx: typer.Context, json: JsonOut = False) -> None:
         as_json({"applied": applied})
     else:
         done(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
-
-
-COMMANDS = {"migrate": migrate}

@@ -4,12 +4,12 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qibai import config
-from qibai.config import Config
+if TYPE_CHECKING:  # else it is imported when it is read: `--version` and `--help` need none
+    from qibai.config import Config
 
 JsonOut = Annotated[bool, typer.Option("--json", help="Print JSON.", envvar="QIBAI_JSON")]
 ApiUrl = Annotated[
@@ -38,7 +38,9 @@ class State:
     name: str | None = None  #: who acts, as `--as` says
 
     @cached_property
-    def config(self) -> Config:
+    def config(self) -> "Config":
+        from qibai import config  # noqa: PLC0415  # as above
+
         return config.load(self.home)
 
 
@@ -59,7 +61,6 @@ def asked_each(param: typer.CallbackParam, value: list[str] | None) -> list[str]
     return [asked(param, one) or "" for one in value or []]
 
 
-def config_of(ctx: typer.Context) -> Config:
+def config_of(ctx: typer.Context) -> "Config":
     """The configuration of the home that the command line names. Raise ConfigError."""
-    state = ctx.find_object(State)
-    return state.config if state is not None else config.load()
+    return (ctx.find_object(State) or State(None)).config

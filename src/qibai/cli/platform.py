@@ -13,11 +13,11 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
+from qibai.cli.address import api_url
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, note, out, table
 from qibai.config import UNRULED, Config
 from qibai.core.errors import QibaiError, Unavailable
-from qibai.core.sip import uri_host
 from qibai.settings.mistakes import refuse
 from qibai.settings.running import differences
 from qibai.supervise import preflight, state, supervisor
@@ -153,14 +153,6 @@ def all_ready(found: dict[str, dict[str, Any]]) -> bool:
     return bool(found) and all(part["state"] == "ready" for part in found.values())
 
 
-def api_url(config: Config) -> str:
-    """Where the API of this home is."""
-    if config.api.public_url:
-        return config.api.public_url.rstrip("/")
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.api.host, config.api.host)  # noqa: S104
-    return f"{'https' if config.api.tls_cert else 'http'}://{uri_host(host)}:{config.api.port}"
-
-
 def _wait_ready(config: Config, process: "subprocess.Popen[bytes] | None") -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not all_ready(state.read(config)):
@@ -196,6 +188,3 @@ def _tail(log: Path, began: int) -> str:
         file.seek(began)
         lines = file.read().decode(errors="replace").strip().splitlines()
     return f"the end of {log}:\n" + "\n".join(lines[-15:])
-
-
-COMMANDS = {"up": up, "down": down, "status": status}

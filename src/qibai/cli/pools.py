@@ -88,6 +88,3 @@ def _row(one: dict[str, Any]) -> tuple[Any, ...]:
 
 def _minute(at: str) -> str:
     return f"{datetime.fromisoformat(at):%Y-%m-%d %H:%M}"
-
-
-COMMANDS = {"pools": show}

@@ -65,12 +65,3 @@ def _begin(config: Config, part: str) -> Config:
     if part in ("recorder", "gateway", "api") or "QIBAI_PART_OF" not in os.environ:
         note_running(config, part)
     return config
-
-
-COMMANDS = {
-    "api": api,
-    "recorder": recorder,
-    "gateway": gateway,
-    "kamailio": kamailio,
-    "rtpengine": rtpengine,
-}

@@ -26,6 +26,3 @@ def release(
         as_json(released)
     else:
         done(f"{released['id']} ended at {released['ended_at']}")
-
-
-COMMANDS = {"release": release}

@@ -22,6 +22,3 @@ def reload(ctx: typer.Context, json: JsonOut = False) -> None:
         note(f"{part} needs a restart for {', '.join(keys)} (qibai down, qibai up; or systemctl restart)")
     if not found.taken and not found.restart:
         done("what runs is what the configuration says")
-
-
-COMMANDS = {"reload": reload}

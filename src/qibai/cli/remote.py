@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from qibai.cli import access
-from qibai.cli.platform import api_url as local_url
+from qibai.cli.address import api_url as local_url
 from qibai.client import ApiError, BindRequest, Client, NoAnswer, SendRequest
 from qibai.config import Config
 from qibai.core.errors import BadRequest, QibaiError, Unauthenticated, Unavailable

@@ -117,6 +117,3 @@ def _pilot(rules: Rules, rule: Rule | None, now: float) -> str:
 def _refused(refusal: Refusal) -> str:
     sip = refusal.sip
     return f"refused, {refusal.reason.value}: SIP {sip.status} {sip.phrase}, Q.850 cause {sip.q850}"
-
-
-COMMANDS = {"route": route}

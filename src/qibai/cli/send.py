@@ -72,6 +72,3 @@ def _outcome(api: Remote, sent: dict[str, Any], wait: int) -> dict[str, Any]:
         time.sleep(_POLL_S)
         sent = api.message(sent["id"])
     return sent
-
-
-COMMANDS = {"send": send}

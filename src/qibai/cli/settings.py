@@ -75,6 +75,3 @@ def _check(ctx: typer.Context, *, json: bool) -> None:
             out.print(f"    mend: {one.mend}", markup=False)
     if mistakes:
         raise typer.Exit(1)
-
-
-COMMANDS = {"config": config}

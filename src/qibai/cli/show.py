@@ -58,6 +58,3 @@ def print_binding(one: dict[str, Any], *, reveal: bool = False) -> None:
             ("until", one["expires_at"]),
         ),
     )
-
-
-COMMANDS = {"show": show}

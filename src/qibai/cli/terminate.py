@@ -27,6 +27,3 @@ def terminate(  # noqa: PLR0917  # options
         as_json(answer)
     else:
         done(f"{call} is being ended")
-
-
-COMMANDS = {"terminate": terminate}

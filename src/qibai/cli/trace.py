@@ -114,6 +114,3 @@ def _print_call(call: dict[str, Any]) -> None:
     peer = f"from {call['caller_peer']}" if call["caller_peer"] else ""
     text = f"call {call['id']}  {call['started_at']} – {ends}  {who}  {call['reason'] or ''}  {peer}"
     out.print(text.rstrip(), markup=False)
-
-
-COMMANDS = {"trace": trace, "reveal": reveal}

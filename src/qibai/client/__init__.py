@@ -1,6 +1,7 @@
 """Client of the HTTP API: ``Client`` and ``AsyncClient``. Imports nothing else of Qibai."""
 
-from qibai.client.aio import AsyncClient
+from typing import TYPE_CHECKING, Any
+
 from qibai.client.errors import (
     ApiError,
     BindingEnded,
@@ -34,6 +35,9 @@ from qibai.client.models import (
 )
 from qibai.client.sync import Client
 
+if TYPE_CHECKING:
+    from qibai.client.aio import AsyncClient
+
 __all__ = [
     "ApiError",
     "AsyncClient",
@@ -65,3 +69,12 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``AsyncClient``, which programs without asyncio need not import."""
+    if name == "AsyncClient":
+        from qibai.client.aio import AsyncClient  # noqa: PLC0415  # as said
+
+        return AsyncClient
+    raise AttributeError(name)

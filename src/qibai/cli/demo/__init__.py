@@ -18,6 +18,3 @@ def demo(ctx: typer.Context, json: JsonOut = False) -> None:
     ready = prepare(config_of(ctx), actor_of(ctx), quiet=json)
     seen = place_call(ready, quiet=json)
     report(ready, seen, send_message(ready, quiet=json), json=json)
-
-
-COMMANDS = {"demo": demo}

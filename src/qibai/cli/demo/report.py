@@ -7,11 +7,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from qibai.cli.address import api_url
 from qibai.cli.demo.call import FRAMES, Seen
 from qibai.cli.demo.message import TEXT, SeenMessage
 from qibai.cli.demo.prepare import CALLEE, CALLER, Ready
 from qibai.cli.output import as_json, done, out, table
-from qibai.cli.platform import api_url
 from qibai.core.errors import QibaiError
 from qibai.core.masking import mask_numbers
 

@@ -32,6 +32,3 @@ def doctor(ctx: typer.Context, json: JsonOut = False) -> None:
                 out.print(f"    mend: {one.mend}", markup=False)
     if failed:
         raise typer.Exit(1)
-
-
-COMMANDS = {"doctor": doctor}

@@ -167,6 +167,3 @@ def _seconds(value: float | None) -> str | None:
 
 def _delay(mean: float | None, most: float | None) -> str | None:
     return None if mean is None or most is None else f"{mean:.2f} s, 95 %: {most:.2f} s"
-
-
-COMMANDS = {"stats": stats}
