@@ -101,7 +101,10 @@ def used(cli: Cli, bound: dict[str, Any], tmp_path_factory: pytest.TempPathFacto
     for who, called, status in ((C, bound["x"], 403), (A, C.national, 404), (A, f"700{A.national}9", 404)):
         refused = Scenario(who.national).invite(called).expect(100, optional=True).expect(status)
         dial(cli, folder, refused.fail_ack(called), None)
-    twice = (f"RAck: {C.national}", f"RAck: {C.national}")  # which our own reader refuses
+    twice = (
+        f"Session-Expires: {C.national}",
+        f"Session-Expires: {C.national}",
+    )  # which our own reader refuses
     bad = Scenario(C.national).invite(bound["x"], headers=twice).expect(400)
     dial(cli, folder, bad.fail_ack(bound["x"]), None)
     voice = cli.config.voice
