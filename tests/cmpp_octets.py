@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 CONNECT, TERMINATE, SUBMIT, DELIVER, QUERY, CANCEL, ACTIVE_TEST = 1, 2, 4, 5, 6, 7, 8
 RESP = 0x80000000
 ACCOUNT, SECRET = "901234", "secret"

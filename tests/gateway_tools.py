@@ -62,7 +62,7 @@ def text_part(text: str) -> Part:
     return Part(encode(text, encoding), encoding)
 
 
-async def until(fact: Callable[[], Any], within_s: float = 30.0) -> Any:
+async def until(fact: Callable[[], Any], within_s: float = 90.0) -> Any:
     """Wait until something is true, and return it."""
     deadline = time.monotonic() + within_s
     while not (found := fact()):

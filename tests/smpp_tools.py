@@ -18,7 +18,7 @@ from qibai.messaging.smpp import SmppClient, SmppServer
 
 PEER = Path(__file__).parent / "peers" / "node-smpp" / "peer.js"
 A, B, X = "+8613800138000", "+8613900139000", "700000000010001"
-WAIT_S = 45.0
+WAIT_S = 120.0
 SECRET = "secret"
 _IDS = itertools.count(1)
 
