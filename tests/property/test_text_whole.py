@@ -135,6 +135,8 @@ def _writing(draw: st.DrawFn) -> tuple[str, str]:
 )
 @example(("13800138000", "一三八〇〇一三八〇〇〇"), "", "")
 @example(("13800138000", "138 0013 8000"), "", "")
+@example(("13000000000", "1.3.0\u200b.0.0.0\u200b.0.0.0\u200b.0.0"), "V", "")
+@example(("13900000000", "0\u200b1.3.9\u200b.0.0.0.0.0.0\u200b.0.0"), "", " ok")
 def test_any_writing_of_a_mobile_number_is_found(writing: tuple[str, str], before: str, after: str) -> None:
     number, written = writing
     text = before + written + after

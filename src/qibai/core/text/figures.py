@@ -1,7 +1,7 @@
 """Figures that are no phone numbers though their digits would make one: dates, times, amounts, ids, lists."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -47,6 +47,8 @@ _MIDDLE: Final = re.compile(
     rf"(?<![0-9])7(?:00[0-9]{{0,11}}(?P<a>{_SPACE})[0-9]{{1,12}}(?:(?P=a)[0-9]{{1,12}}){{0,10}}"
     rf"|(?P<b>{_SPACE})0(?P=b)0(?:(?P=b)[0-9]){{12}})(?![0-9])"
 )
+_ENDS_AS_FIGURE: Final = re.compile(r"[0-9][-,./:：]?\Z")
+_BEGINS_AS_FIGURE: Final = re.compile(r"[-,./:：]?[0-9]")
 _DIGITS: Final = re.compile(r"[0-9]+")
 _BEFORE_MONEY: Final = re.compile(rf"[ \u00a0]?{_MONEY}")
 
@@ -61,13 +63,14 @@ class Figures:
     def __init__(self, text: str, classes: str) -> None:
         """``classes``: the text's, character for character."""
         self._plain = text if text.isascii() else _plain(text, classes)
+        self._unseen = classes if "z" in classes else ""
         self._held, self._clock = bytearray(len(text)), bytearray(len(text))
         for pattern in _OTHERS:
-            for found in pattern.finditer(self._plain):
+            for found in self._found(pattern):
                 self._hold(found.start(), found.end())
-        for found in _MIDDLE.finditer(self._plain):
+        for found in self._found(_MIDDLE):
             self._hold_middle(found.start(), found.end())
-        for found in _CLOCK.finditer(self._plain):
+        for found in self._found(_CLOCK):
             self._clock[found.start()] = _BEGINS
             for at in range(found.start() + 1, found.end()):
                 self._clock[at] = _GOES_ON
@@ -84,6 +87,23 @@ class Figures:
         """Returns True if a currency is written right before the span or right after it."""
         before = self._plain[max(start - 2, 0) : start].rstrip()
         return before.endswith(("¥", "￥", "$", "€", "£")) or bool(_BEFORE_MONEY.match(self._plain, end))
+
+    def _found(self, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
+        """What the pattern finds and what does not go on behind unseen characters: ``V1.3.0\\u200b.0``."""
+        for found in pattern.finditer(self._plain):
+            if not (self._unseen and self._goes_on(found.start(), found.end())):
+                yield found
+
+    def _goes_on(self, start: int, end: int) -> bool:
+        before, after = start, end
+        while before and self._unseen[before - 1] == "z":
+            before -= 1
+        while after < len(self._unseen) and self._unseen[after] == "z":
+            after += 1
+        return bool(
+            (before < start and _ENDS_AS_FIGURE.search(self._plain[max(before - 2, 0) : before]))
+            or (after > end and _BEGINS_AS_FIGURE.match(self._plain, after))
+        )
 
     def _hold(self, start: int, end: int) -> None:
         self._held[start:end] = bytes((_HELD,)) * (end - start)
