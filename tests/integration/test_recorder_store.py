@@ -1,5 +1,6 @@
 """Rows that meet rows: whatever the order of batches, PostgreSQL holds what one fold over all would give."""
 
+import itertools
 import random
 
 import msgspec
@@ -54,6 +55,20 @@ async def test_ringing_is_no_later_than_the_answer(dsn: str, ringing_first: bool
     await calls.merge_events(conn, [event for event in answered_call(12) if event.kind != "ringing"])
     rows = await (await conn.execute("SELECT ringing_at FROM call WHERE id = 12")).fetchall()
     assert rows == [(None,)]
+    await conn.close()
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+async def test_times_are_in_order_whatever_workers_noted(dsn: str, order: tuple[int, ...]) -> None:
+    """A CANCEL that crosses 180, and a BYE that crosses the note of its answer."""
+    conn = await _connect(dsn)
+    decided, ringing, answered, ended = answered_call(11)
+    ringing, answered = (msgspec.structs.replace(late, at=ended.at + 1) for late in (ringing, answered))
+    events = [decided, ringing, answered, ended]
+    for at in order:
+        await calls.merge_events(conn, [events[at]])
+    times = "SELECT ringing_at = ended_at, answered_at = ended_at, started_at < ringing_at FROM call"
+    assert await (await conn.execute(times)).fetchall() == [(True, True, True)]
     await conn.close()
 
 

@@ -66,3 +66,23 @@ def test_ringing_is_no_later_than_the_answer() -> None:
     for found in (row(ringing, answered), row(answered, ringing)):
         assert found.ringing_at == found.answered_at == 2_000_000
     assert row(answered, event("ended", 9.0, reason="answered", ended_by="caller")).ringing_at is None
+
+
+def test_ringing_and_answer_are_no_later_than_an_end_that_was_seen() -> None:
+    """A CANCEL that crosses 180, and a BYE that crosses the note of its answer."""
+    ended = event("ended", 2.0, reason="cancelled", ended_by="caller")
+    ringing, answered = event("ringing", 2.002), event("answered", 2.001)
+    for found in (
+        row(ringing, answered, ended),
+        row(ended, answered, ringing),
+        row(ended, ringing, answered),
+    ):
+        assert found.ringing_at == found.answered_at == 2_000_000
+    assert row(ringing, ended).ringing_at == row(ended, ringing).ringing_at == 2_000_000
+
+
+def test_an_assumed_end_moves_no_time() -> None:
+    lost = event("ended", 2.0, reason="lost", ended_by="platform")
+    seen = event("ended", 9.0, reason="answered", ended_by="caller")
+    found = row(event("ringing", 3.0), lost, event("answered", 4.0), seen)
+    assert (found.ringing_at, found.answered_at) == (3_000_000, 4_000_000)

@@ -4,8 +4,8 @@ Folding is commutative, associative and idempotent: events may come late, twice 
 split over batches, and the record comes out the same. So each field has a rule that asks for no order: the
 earliest time, the smallest value (where two differ at all), the latest refresh and what came with it, the end
 that ranks first.
-Two processes may take a call's 180 and its 200 at once and note them the wrong way round: a call that rang
-did so no later than it was answered.
+Two processes may take a call's 180 and its 200 or CANCEL at once and note them the wrong way round: a call
+that rang did so no later than it was answered, and both came no later than an end that was seen.
 ``store/sql/calls.sql`` has the same rules for rows that meet a row already stored.
 
 An end that was seen ranks before one that was assumed (``lost``), and of two that were seen the earlier one
@@ -118,8 +118,6 @@ def merge(one: CallRow, other: CallRow) -> CallRow:
     one.max_call_s = _least(one.max_call_s, other.max_call_s)
     one.ringing_at = _least(one.ringing_at, other.ringing_at)
     one.answered_at = _least(one.answered_at, other.answered_at)
-    if one.ringing_at is not None:
-        one.ringing_at = _least(one.ringing_at, one.answered_at)
     one.dialled = _least_bytes(one.dialled, other.dialled)
     one.caller = _least_bytes(one.caller, other.caller)
     one.callee = _least_bytes(one.callee, other.callee)
@@ -137,6 +135,7 @@ def merge(one: CallRow, other: CallRow) -> CallRow:
         one.end = other.end if one.end is None else min(one.end, other.end)
     if one.end is not None:
         one.legs = None
+    _put_in_order(one)
     return one
 
 
@@ -151,6 +150,15 @@ def fold(events: Iterable[CallEvent]) -> dict[CallKey, CallRow]:
         else:
             merge(known, row)
     return rows
+
+
+def _put_in_order(row: CallRow) -> None:
+    """An assumed end moves no time: an end that was seen may replace it, and that may be later."""
+    end = row.end.at if row.end is not None and not row.end.assumed else None
+    if row.answered_at is not None:
+        row.answered_at = _least(row.answered_at, end)
+    if row.ringing_at is not None:
+        row.ringing_at = _least(_least(row.ringing_at, row.answered_at), end)
 
 
 def _end_of(event: CallEvent, at: int) -> End:

@@ -35,8 +35,13 @@ ON CONFLICT (code, id) DO UPDATE SET
     caller = coalesce(c.caller, excluded.caller),
     callee = coalesce(c.callee, excluded.callee),
     ringing_at = CASE WHEN coalesce(c.ringing_at, excluded.ringing_at) IS NOT NULL
-                 THEN least(c.ringing_at, excluded.ringing_at, c.answered_at, excluded.answered_at) END,
-    answered_at = least(c.answered_at, excluded.answered_at),
+                 THEN least(c.ringing_at, excluded.ringing_at, c.answered_at, excluded.answered_at,
+                            CASE WHEN c.end_seen THEN c.ended_at END,
+                            CASE WHEN excluded.end_seen THEN excluded.ended_at END) END,
+    answered_at = CASE WHEN coalesce(c.answered_at, excluded.answered_at) IS NOT NULL
+                  THEN least(c.answered_at, excluded.answered_at,
+                             CASE WHEN c.end_seen THEN c.ended_at END,
+                             CASE WHEN excluded.end_seen THEN excluded.ended_at END) END,
     refreshed_at = greatest(c.refreshed_at, excluded.refreshed_at),
     session_expires = CASE WHEN c.refreshed_at IS NULL OR excluded.refreshed_at > c.refreshed_at
                       THEN excluded.session_expires ELSE c.session_expires END,
