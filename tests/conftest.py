@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from qibai.config import Config
@@ -23,6 +24,10 @@ def pytest_configure() -> None:
     """What commands print is as wide as they want it, not as whoever runs the tests has it."""
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
+    # A busy machine is no fault, and a database is made for each test, not for each example.
+    slow = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    settings.register_profile("qibai", deadline=None, suppress_health_check=slow)
+    settings.load_profile("qibai")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit_tools import ALICE, fill
@@ -87,7 +87,7 @@ async def test_concurrent_writers_make_one_chain(dsn: str, keyring: Keyring) -> 
     assert verify(dsn, keyring) == 4 * 15 + 4 * 10
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(
     place=st.integers(1, 6),
     how=st.sampled_from(["actor", "at", "details", "hash", "prev", "gone", "swapped"]),

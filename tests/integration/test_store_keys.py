@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qibai.core.errors import KeyFileError, SealBroken
@@ -102,7 +102,7 @@ def test_what_is_sealed_opens_again_and_never_looks_alike(keyring: Keyring) -> N
     assert not any(b"138001" in blob for blob in blobs)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(max_examples=50)
 @given(text=st.text(max_size=300), aad=st.binary(max_size=40))
 def test_any_text_comes_back(keyring: Keyring, text: str, aad: bytes) -> None:
     assert keyring.open(keyring.seal(text, aad), aad) == text

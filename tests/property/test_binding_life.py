@@ -303,7 +303,6 @@ def test_bindings_live_as_the_model_says(machine: type[Lives]) -> None:
         settings=settings(
             max_examples=25,
             stateful_step_count=25,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

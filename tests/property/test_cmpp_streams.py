@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cmpp_checks import check
 from cmpp_samples import MESSAGES, OTHERS
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cmpp_octets import CONNECT, RESP, SUBMIT, Ismg
@@ -54,7 +54,7 @@ def _spoiled(draw: st.DrawFn) -> bytes:
 
 
 STREAMS = st.lists(st.one_of(_spoiled(), st.binary(max_size=64)), min_size=1, max_size=12).map(b"".join)
-LIVE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LIVE = settings(max_examples=150)
 
 VERSIONS = st.sampled_from([V2, V3])
 OCTET = st.integers(0, 255)
@@ -133,7 +133,7 @@ def test_any_report_reads_as_it_was_written(version: int, made: StatusReport) ->
 
 
 @given(STREAMS)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_nothing_but_a_bad_pdu_comes_of_it(data: bytes) -> None:
     check(data)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from binding_tools import connection
@@ -133,7 +133,7 @@ class Life:
                 assert reader.open_callee(decision.record).e164 == row["b"]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12)
 @given(actions=st.lists(ACTIONS, min_size=2, max_size=7))
 def test_each_old_binding_is_mapped_once_whatever_happens(
     actions: list[tuple[str, int]],

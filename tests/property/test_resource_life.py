@@ -380,7 +380,6 @@ def test_nobody_binds_what_is_not_theirs_or_in_quarantine(machine: type[Resource
         settings=settings(
             max_examples=25,
             stateful_step_count=40,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -66,7 +66,7 @@ _SDP_LINE = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sip_samples.ALL), _HEADERS, st.randoms(use_true_random=False))
 def test_any_headers(sample: str, headers: list[tuple[str, str]], where: random.Random) -> None:
     head, blank, body = sample.partition("\r\n\r\n")
@@ -80,7 +80,7 @@ def test_any_headers(sample: str, headers: list[tuple[str, str]], where: random.
     check("\r\n".join(lines) + blank + body)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(_SDP_LINE, max_size=25))
 def test_any_description(lines: list[str]) -> None:
     sdp = "\r\n".join(["v=0", "o=- 1 2 IN IP4 10.20.30.40", *lines, ""])
@@ -88,14 +88,14 @@ def test_any_description(lines: list[str]) -> None:
     check(sip_samples.with_body(head, sdp))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.one_of(st.text(max_size=400), st.binary(max_size=400)))
 @example("INVITE sip:a SIP/2.0\r\n\r\n")
 def test_any_text(text: str | bytes) -> None:
     check(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(sip_samples.ALL), st.data())
 def test_any_cut_and_splice(sample: str, data: st.DataObject) -> None:
     other = data.draw(st.sampled_from(sip_samples.ALL))

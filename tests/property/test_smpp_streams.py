@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from smpp_checks import check
 from smpp_samples import MESSAGES, OTHERS
@@ -43,11 +43,11 @@ def _spoiled(draw: st.DrawFn) -> bytes:
 
 
 STREAMS = st.lists(st.one_of(_spoiled(), st.binary(max_size=64)), min_size=1, max_size=12).map(b"".join)
-LIVE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LIVE = settings(max_examples=150)
 
 
 @given(STREAMS)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_nothing_but_a_bad_pdu_comes_of_it(data: bytes) -> None:
     check(data)
 
