@@ -10,7 +10,7 @@ import pytest
 
 from qibai.core.numbering import Number700
 from qibai.store import spool
-from qibai.store.loss_counts import read_losses
+from qibai.store.loss_counts import LossCounts, read_losses
 from qibai.store.spool import SpoolWriter
 from qibai.testing.platform import wait_for
 from qibai.testing.sipp import Scenario
@@ -49,6 +49,29 @@ def test_no_room_is_seen_before_the_disk_is_full(small_disk: Path, monkeypatch: 
     ballast.unlink()
     assert writer.has_room()
     assert writer.lost == 0
+
+
+def test_losses_that_were_counted_in_memory_reach_the_file_when_there_is_room(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "LOOK_S", 0.0)
+    earlier = LossCounts(small_disk / "run", "voice-1")
+    earlier.add("calls_refused_full", 2)
+    ballast = small_disk / "ballast"
+    with pytest.raises(OSError, match="No space"):
+        ballast.write_bytes(bytes(1_100_000))
+    counts = LossCounts(small_disk / "run", "voice-2")
+    counts.add("calls_refused_full", 3)
+    counts.settle()
+    writer = SpoolWriter(small_disk / "spool", "voice", lambda: counts)
+    assert not writer.has_room()
+    assert read_losses(small_disk / "run")["calls_refused_full"][0] == 2
+    ballast.unlink()
+    assert writer.has_room()
+    count, at = read_losses(small_disk / "run")["calls_refused_full"]
+    assert (count, at > 0) == (5, True)
+    counts.add("calls_refused_full")
+    assert read_losses(small_disk / "run")["calls_refused_full"][0] == 6
 
 
 @pytest.mark.voice

@@ -75,7 +75,7 @@ CALL_LOSSES: Final[Mapping[str, Loss]] = {
         "see that the disk is sound; a line is torn when its writer is killed in mid-write",
     ),
     "refusals_unrecorded": Loss(
-        "Refused calls without a record, since their source sent more than voice.refused_records_per_minute.",
+        "Refused calls without a record: too many of a source in a minute, or a spool without room.",
         "see Kamailio's log for the source; block it before Qibai, or raise voice.refused_records_per_minute",
         mild=True,
     ),

@@ -27,26 +27,42 @@ class LossCounts:
     """The counts of one process; nobody else writes its file."""
 
     def __init__(self, run_dir: Path, name: str) -> None:
-        """``name``: of the process's place. Without a file, which is then said, counts stay in memory."""
+        """``name``: of the process's place. Without a file, which is then said, counts wait in memory."""
         self._map: mmap.mmap | bytearray = bytearray(_SIZE)
-        folder = run_dir / FOLDER
+        self._path = run_dir / FOLDER / f"{name}{_SUFFIX}"
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fd = os.open(folder / f"{name}{_SUFFIX}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(fd, 0, _SIZE)
-                self._map = mmap.mmap(fd, _SIZE)
-            finally:
-                os.close(fd)
+            self._map = self._file()
         except OSError as exc:
             print(
                 f"losses of {name} are counted in memory alone: {exc.strerror}", file=sys.stderr, flush=True
             )
 
+    def settle(self) -> None:
+        """If the counts wait in memory, bring them into the file as soon as the disk takes it."""
+        if isinstance(self._map, mmap.mmap):
+            return
+        try:
+            found = self._file()
+        except OSError:
+            return
+        for at in range(0, _SIZE, _SLOT.size):
+            (kept, kept_at), (more, more_at) = _SLOT.unpack_from(found, at), _SLOT.unpack_from(self._map, at)
+            _SLOT.pack_into(found, at, kept + more, max(kept_at, more_at))
+        self._map = found
+
     def add(self, name: str, count: int = 1) -> None:
         """Count ``name``, a key of CALL_LOSSES."""
         at = _NAMES.index(name) * _SLOT.size
         _SLOT.pack_into(self._map, at, _SLOT.unpack_from(self._map, at)[0] + count, time.time())
+
+    def _file(self) -> mmap.mmap:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, _SIZE)
+            return mmap.mmap(fd, _SIZE)
+        finally:
+            os.close(fd)
 
 
 def read_losses(run_dir: Path) -> dict[str, tuple[int, float]]:

@@ -92,6 +92,8 @@ class SpoolWriter:
                     self._failing = False
             except OSError:
                 room = False
+            if room and self._counts is not None:
+                self._counts().settle()
             if room != self._said_room:
                 self._said_room = room
                 says = (

@@ -43,9 +43,10 @@ def note_early(
     """
     try:
         get = worker.ksr.pv.get
-        if get("$rm") != "INVITE" or get("$tt") or not worker.ledger.has_room():
+        if get("$rm") != "INVITE" or get("$tt") or not worker.memory.is_first(_identity(get), _REPEATED_S):
             return
-        if not worker.memory.is_first(_identity(get), _REPEATED_S):
+        if not worker.ledger.has_room():
+            worker.losses.add("refusals_unrecorded")
             return
         if may_record(worker, source, stranger=stranger):
             called: Dialled | None = dialled_in(request.uri if request else str(get("$ru") or ""))
