@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from qibai.config import Config, VoiceConfig
-from qibai.records.ng import decode, encode
+from qibai.core.bencode import decode, encode
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.spool import SpoolWriter
 from qibai.testing.ports import free_port, media_ports

@@ -15,8 +15,8 @@ import pytest
 
 from call_plans import KNOWN, Plan, draw
 from qibai.config import Peer
+from qibai.core.bencode import decode, encode
 from qibai.core.numbering import Msisdn, Number700
-from qibai.records.ng import decode, encode
 from qibai.testing.platform import free_port
 from recorder_tools import RecorderProcess, wait_for
 from sip_agent import Line

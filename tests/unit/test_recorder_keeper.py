@@ -2,10 +2,10 @@
 
 import pytest
 
+from qibai.core.bencode import decode, encode
 from qibai.core.calls import row_of
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.records.keeper import Keeper
-from qibai.records.ng import decode, encode
 from qibai.requests import reply_of
 
 KEY = (1, 2)

@@ -8,6 +8,8 @@ import secrets
 import socket
 from typing import Final
 
+from qibai.core.bencode import encode
+
 _ANSWER_S: Final = 0.2
 
 
@@ -30,7 +32,7 @@ def refuses(description: str, port: int) -> bool:
 
 
 def _ask(control: socket.socket, request: dict[str, str]) -> bytes:
-    """``request`` in bencoding, after a cookie; its keys are in order."""
-    pieces = [f"{len(text.encode())}:{text}" for pair in request.items() for text in pair]
-    control.send(f"{secrets.token_hex(4)} d{''.join(pieces)}e".encode())
+    """``request`` in bencoding, after a cookie."""
+    question = encode({key.encode(): value.encode() for key, value in request.items()})
+    control.send(secrets.token_hex(4).encode() + b" " + question)
     return control.recv(65_535)
