@@ -4,24 +4,21 @@ Sources, later ones win: defaults, ``$QIBAI_HOME/qibai.toml``, variables ``QIBAI
 """
 
 from datetime import date
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
-from qibai.core.ids import NODES, node_number
+from qibai.core.ids import node_number
 from qibai.core.pilot import Calendar, Rules
+from qibai.settings import bounds
+from qibai.settings.bounds import PortNumber, PortOrOff
 
 #: What is said wherever the pilot's rules are switched off by an empty date.
 UNRULED: Final = "pilot.notice is not set: approvals, certificates and the calendar are NOT asked"
 
 Transport = Literal["udp", "tcp", "tls"]
-NodeNumber = Annotated[int, msgspec.Meta(ge=-1, lt=NODES)]
-PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
-PortOrOff = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
-AtLeastZero = Annotated[int, msgspec.Meta(ge=0)]
 NumberFormat = Literal["e164", "national", "tel"]
 MediaFrom = Literal["described", "first"]
 
@@ -30,49 +27,41 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dsn: str = ""  #: as the platform's role; empty: the embedded server
     owner_dsn: str = ""  #: as the schema's owner, for `qibai migrate`; empty: the same as dsn
     read_dsn: str = ""  #: hot standbys for routing reads; empty: the same as dsn
-    statement_timeout_ms: AtLeastOne = 200  #: of routing reads
-    connect_timeout_s: AtLeastOne = 2  #: seconds to wait for a connection
+    statement_timeout_ms: bounds.Milliseconds = 200  #: of routing reads
+    connect_timeout_s: bounds.Waiting = 2  #: seconds to wait for a connection
 
 
 class ApiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"  #: the address that the API listens on
     port: PortNumber = 7000  #: its port
-    workers: AtLeastOne = 1  #: processes
+    workers: bounds.Workers = 1  #: processes
     tls_cert: str = ""  #: PEM files; both empty: plain HTTP
     tls_key: str = ""  #: its private key
     public_url: str = ""  #: the API's address as clients see it, where a proxy stands in front
-    max_bulk: AtLeastOne = 10_000  #: items in one bulk request
+    max_bulk: bounds.Items = 10_000  #: items in one bulk request
     bearer_over_http: bool = False  #: take bearer keys over plain HTTP from other machines too
-    rate: Annotated[int, msgspec.Meta(ge=0)] = 0  #: requests a second of one key; 0: no limit
+    rate: bounds.Rate = 0  #: requests a second of one key; 0: no limit
     metrics_from: list[str] = []  #: CIDR blocks that read /metrics without a key, beside this machine
-    max_connections: Annotated[int, msgspec.Meta(ge=1)] = 4_096  #: of each worker
-    max_connections_per_address: Annotated[int, msgspec.Meta(ge=1)] = 512  #: the same, from one address
-    head_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0  #: for a request's line and headers to come
-    body_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0  #: for a body to come whole
-    body_idle_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0  #: between two pieces of a body
-    write_s: Annotated[float, msgspec.Meta(gt=0)] = 30.0  #: for a client to read on
+    max_connections: bounds.Connections = 4_096  #: of each worker
+    max_connections_per_address: bounds.Connections = 512  #: the same, from one address
+    head_s: bounds.Patience = 10.0  #: for a request's line and headers to come
+    body_s: bounds.Patience = 60.0  #: for a body to come whole
+    body_idle_s: bounds.Patience = 10.0  #: between two pieces of a body
+    write_s: bounds.Patience = 30.0  #: for a client to read on
 
     def __post_init__(self) -> None:
-        for source in self.metrics_from:
-            try:
-                ip_network(source, strict=False)
-            except ValueError:
-                raise ValueError("metrics_from: give addresses or CIDR blocks") from None
+        bounds.check_host(self.host, "host")
+        if self.public_url:
+            bounds.check_url(self.public_url, "public_url")
+        bounds.check_networks(self.metrics_from, "metrics_from")
 
 
 class BindingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    default_ttl_s: AtLeastOne = 86_400  #: lifetime of a binding that names none
-    max_ttl_s: AtLeastOne = 90 * 86_400  #: the longest lifetime
-    quarantine_s: AtLeastZero = 86_400  #: how long a (number, caller) pair stays unused after its binding
-    default_max_call_s: AtLeastOne = 3_600  #: the longest call of a binding that names none
-    max_call_s: AtLeastOne = 14_400  #: the most that a binding may allow
-
-
-def _check_address(text: str, key: str) -> None:
-    try:
-        ip_address(text)
-    except ValueError:
-        raise ValueError(f"{key}: give an IP address") from None
+    default_ttl_s: bounds.TenYears = 86_400  #: lifetime of a binding that names none
+    max_ttl_s: bounds.TenYears = 90 * 86_400  #: the longest lifetime
+    quarantine_s: bounds.TenYearsOrNone = 86_400  #: after its binding a (number, caller) pair stays unused
+    default_max_call_s: bounds.AWeek = 3_600  #: the longest call of a binding that names none
+    max_call_s: bounds.AWeek = 14_400  #: the most that a binding may allow
 
 
 class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,17 +79,14 @@ class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: PortNumber = 5060  #: where it takes SIP
     transport: Transport = "udp"  #: udp, tcp or tls
     number_format: NumberFormat = "e164"  #: how it writes real numbers: +86138…, 138…, or tel:+86138…
-    priority: int = 10  #: the highest that answers OPTIONS gets the calls; negative: trusted, never called
+    priority: bounds.Priority = 10  #: the highest that answers OPTIONS gets calls; negative: never called
     sources: list[str] = []  #: more addresses or CIDR blocks that it may call from
     media_from: MediaFrom = "described"  #: which address its media has: as described, or the first packet's
 
     def __post_init__(self) -> None:
-        _check_address(self.host, f"host of peer {self.name}")
-        for source in self.sources:
-            try:
-                ip_network(source, strict=False)
-            except ValueError:
-                raise ValueError(f"sources of peer {self.name}: give addresses or CIDR blocks") from None
+        bounds.check_name(self.name, "name")
+        bounds.check_address(self.host, f"host of peer {self.name}")
+        bounds.check_networks(self.sources, f"sources of peer {self.name}")
 
 
 class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,23 +98,23 @@ class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls_cert: str = ""  #: PEM files of the TLS port
     tls_key: str = ""  #: its private key
     tls_ca: str = ""  #: who signs peers' certificates
-    workers: AtLeastOne = 2  #: Kamailio processes for each transport
-    node_number: NodeNumber = -1  #: 0 to 127, unlike every other node's; -1: made of the node's name
-    ring_timeout_s: AtLeastOne = 60  #: how long a callee may ring
-    session_expires_s: AtLeastOne = 1_800  #: RFC 4028: a call that is not refreshed for so long is over
-    min_se_s: AtLeastOne = 90  #: the shortest refresh that is accepted
-    probe_interval_s: AtLeastZero = 10  #: between OPTIONS to each peer; 0: never
+    workers: bounds.Workers = 2  #: Kamailio processes for each transport
+    node_number: bounds.NodeNumber = -1  #: 0 to 127, unlike every other node's; -1: made of the node's name
+    ring_timeout_s: bounds.Waiting = 60  #: how long a callee may ring
+    session_expires_s: bounds.AWeek = 1_800  #: RFC 4028: a call that is not refreshed for so long is over
+    min_se_s: bounds.AWeek = 90  #: the shortest refresh that is accepted
+    probe_interval_s: bounds.WaitingOrNone = 10  #: between OPTIONS to each peer; 0: never
     media: bool = True  #: anchor media with rtpengine
     media_ng_port: PortNumber = 2223  #: rtpengine's control port, on 127.0.0.1
     media_port_min: PortNumber = 30_000  #: UDP ports for media
     media_port_max: PortNumber = 39_999  #: the last of them
-    media_timeout_s: AtLeastOne = 60  #: a call without media for so long is over
+    media_timeout_s: bounds.ADay = 60  #: a call without media for so long is over
     refuse_when_full: bool = True  #: refuse new calls with 503 while the disk has no room for their records
-    refused_records_per_minute: AtLeastOne = 600  #: refused calls of one peer that get a record
+    refused_records_per_minute: bounds.AtLeastOneRate = 600  #: refused calls of one peer that get a record
     peers: list[Peer] = []  #: see below
 
     def __post_init__(self) -> None:
-        _check_address(self.host, "host")
+        bounds.check_address(self.host, "host")
         for peer in self.peers:
             if (":" in peer.host) != (":" in self.host):
                 raise ValueError(f"host of peer {peer.name}: IPv4 and IPv6 do not mix; give it that of host")
@@ -141,6 +127,9 @@ class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """rtpengine opens a port though another has it, as Kamailio's may be shared, and gets what comes."""
         if not 1_024 <= self.media_port_min < self.media_port_max <= 65_535:
             raise ValueError("media_port_min and media_port_max: give a range within 1024 to 65535")
+        if len(self.media_ports) < bounds.LEAST_MEDIA_PORTS:
+            least = bounds.LEAST_MEDIA_PORTS
+            raise ValueError(f"media_port_min and media_port_max: a call takes four; give {least} or more")
         others = {"udp_port": self.udp_port, "media_ng_port": self.media_ng_port}
         here = ip_address(self.host)
         others |= {f"port of peer {p.name}": p.port for p in self.peers if ip_address(p.host) == here}
@@ -177,13 +166,13 @@ class MessageLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls_ca: str = ""  #: who signs the peer's certificate; empty: the system's authorities
     number_format: NumberFormat = "national"  #: how it writes real numbers: e164 +86138…, national 138…
     version: Literal["", "3.4", "2.0", "3.0"] = ""  #: empty: SMPP 3.4, CMPP 3.0
-    priority: int = 10  #: the highest that is up gets messages first; negative: never sent to
+    priority: bounds.Priority = 10  #: the highest that is up gets messages first; negative: never sent to
     prefixes: list[str] = []  #: only receivers whose number begins so (138, 1709 …); empty: all
-    window: Annotated[int, msgspec.Meta(ge=1)] = 16  #: submits without an answer
-    rate: Annotated[int, msgspec.Meta(ge=0)] = 0  #: submits a second; 0: as fast as the window allows
-    sessions: Annotated[int, msgspec.Meta(ge=1)] = 1  #: connections: how many we make, or at most take
-    enquire_s: Annotated[int, msgspec.Meta(ge=1)] = 30  #: an idle connection is asked after so long
-    answer_s: Annotated[int, msgspec.Meta(ge=1)] | None = None  #: wait so long; unset: SMPP 10, CMPP 60
+    window: bounds.Window = 16  #: submits without an answer
+    rate: bounds.Rate = 0  #: submits a second; 0: as fast as the window allows
+    sessions: bounds.Sessions = 1  #: connections: how many we make, or at most take
+    enquire_s: bounds.ADay = 30  #: an idle connection is asked after so long
+    answer_s: bounds.Waiting | None = None  #: wait so long; unset: SMPP 10, CMPP 60
     long: Literal["udh8", "udh16", "sar", "payload"] = "udh8"  #: how long messages leave; CMPP: udh8, udh16
     service: str = ""  #: SMPP's service_type, CMPP's Service_Id
     fee_type: str = "01"  #: CMPP's FeeType: 01 free, 02 each message, 03 by the month …
@@ -198,11 +187,11 @@ class MessageLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.answer_s or (60 if self.protocol == "cmpp" else 10)
 
     def __post_init__(self) -> None:
-        for source in self.sources:
-            try:
-                ip_network(source, strict=False)
-            except ValueError:
-                raise ValueError(f"sources of link {self.name}: give addresses or CIDR blocks") from None
+        bounds.check_name(self.name, "name")
+        if self.host:
+            bounds.check_host(self.host, f"host of link {self.name}")
+        bounds.check_networks(self.sources, f"sources of link {self.name}")
+        bounds.check_prefixes(self.prefixes, f"prefixes of link {self.name}")
 
 
 class MessagingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -215,15 +204,15 @@ class MessagingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls_cert: str = ""  #: PEM files: both ports in TLS
     tls_key: str = ""  #: its private key
     sip: bool = True  #: take SIP MESSAGE from voice's peers, and send to them
-    sip_priority: int = 0  #: as a link's priority
+    sip_priority: bounds.Priority = 0  #: as a link's priority
     sip_port: PortNumber = 5064  #: between Kamailio and the gateway, on 127.0.0.1
     sip_cpim: bool = False  #: send SIP messages in CPIM, and ask what became of them (IMDN)
     join: bool = True  #: put long messages together first; false: pass parts where no rule reads text
-    parts_wait_s: AtLeastOne = 300  #: how long the rest of a long message is waited for
-    validity_s: AtLeastOne = 86_400  #: of a message that names none, and the most
-    receipt_wait_s: AtLeastZero = 86_400  #: after the validity: then a message without a receipt is unknown
-    pair_per_minute: AtLeastZero = 20  #: messages of one sender to one number; 0: no limit
-    number_per_minute: AtLeastZero = 60  #: messages to one number; 0: no limit
+    parts_wait_s: bounds.ADay = 300  #: how long the rest of a long message is waited for
+    validity_s: bounds.AMonth = 86_400  #: of a message that names none, and the most
+    receipt_wait_s: bounds.AMonthOrNone = 86_400  #: after the validity: without a receipt it is unknown then
+    pair_per_minute: bounds.Rate = 20  #: messages of one sender to one number; 0: no limit
+    number_per_minute: bounds.Rate = 60  #: messages to one number; 0: no limit
     content: Literal["masked", "none", "full"] = "masked"  #: what a record keeps of the text
     hook_networks: list[str] = []  #: private CIDR blocks where tenants' hooks may be; others are refused
     hook_plain_http: bool = False  #: take hooks' URLs without TLS too
@@ -231,37 +220,38 @@ class MessagingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refusal_text: str = ""  #: sent back to a refused sender; empty: nothing
     links: list[MessageLink] = []  #: see below
 
+    def __post_init__(self) -> None:
+        bounds.check_host(self.host, "host")
+        bounds.check_networks(self.hook_networks, "hook_networks")
+
 
 class RecorderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    batch_ms: AtLeastOne = 250  #: how often events go to the store
-    keep_spool_s: AtLeastZero = 3_600  #: how long events are kept after they were stored
+    batch_ms: bounds.Milliseconds = 250  #: how often events go to the store
+    keep_spool_s: bounds.AYearOrNone = 3_600  #: how long events are kept after they were stored
 
 
 class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long ended things are kept; at least half a year, as call records have to be."""
 
-    bindings_days: Annotated[int, msgspec.Meta(ge=183)] = 183  #: after their end
-    calls_days: Annotated[int, msgspec.Meta(ge=183)] = 183  #: after they began
-    messages_days: Annotated[int, msgspec.Meta(ge=183)] = 183  #: after they came
+    bindings_days: bounds.KeptDays = 183  #: after their end
+    calls_days: bounds.KeptDays = 183  #: after they began
+    messages_days: bounds.KeptDays = 183  #: after they came
 
 
 class PilotConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The pilot's calendar (工信部信管函〔2025〕130号). Its rules are asked as soon as ``notice`` is set."""
 
     notice: str = ""  #: the notice's date, YYYY-MM-DD; empty: the pilot's rules are NOT asked
-    preparation_months: Annotated[int, msgspec.Meta(ge=0)] = 3  #: carriers open the range
-    transition_months: Annotated[int, msgspec.Meta(ge=0)] = 3  #: applications are taken
-    formal_months: Annotated[int, msgspec.Meta(ge=0)] = 24  #: only the approved, only 700
-    grace_s: Annotated[int, msgspec.Meta(ge=0)] = 86_400  #: calls go on for so long after a paper's end
-    code_quarantine_days: Annotated[int, msgspec.Meta(ge=0)] = 90  #: from a code's return to its reuse
+    preparation_months: bounds.Months = 3  #: carriers open the range
+    transition_months: bounds.Months = 3  #: applications are taken
+    formal_months: bounds.Months = 24  #: only the approved, only 700
+    grace_s: bounds.AYearOrNone = 86_400  #: calls go on for so long after a paper's end
+    code_quarantine_days: bounds.DaysOrNone = 90  #: from a code's return to its reuse
     existing_axn: bool = False  #: old numbers outside 700 may be ones that anyone may dial (AXN)
 
     def __post_init__(self) -> None:
         if self.notice:
-            try:
-                date.fromisoformat(self.notice)
-            except ValueError:
-                raise ValueError("notice: give a date, YYYY-MM-DD") from None
+            bounds.check_day(self.notice, "notice")
 
     @property
     def rules(self) -> Rules:
@@ -277,27 +267,27 @@ class PilotConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PoolsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How pools of numbers are counted, and when their state is an alert."""
 
-    count_interval_s: Annotated[int, msgspec.Meta(ge=0)] = 3_600  #: how often they are counted; 0: never
-    count_codes: Annotated[int, msgspec.Meta(ge=1)] = 20  #: of a tenant's codes in the same provinces
-    trend_hours: Annotated[int, msgspec.Meta(ge=1)] = 72  #: how far back the forecast looks
-    keep_days: Annotated[int, msgspec.Meta(ge=1)] = 14  #: how long figures are kept
-    low_percent: Annotated[int, msgspec.Meta(ge=0, le=100)] = 10  #: alert `low`: so few numbers are free
-    horizon_days: Annotated[int, msgspec.Meta(ge=0)] = 7  #: alert `soon`: used up within so many days
+    count_interval_s: bounds.AWeekOrNone = 3_600  #: how often they are counted; 0: never
+    count_codes: bounds.Codes = 20  #: of a tenant's codes in the same provinces
+    trend_hours: bounds.Hours = 72  #: how far back the forecast looks
+    keep_days: bounds.Days = 14  #: how long figures are kept
+    low_percent: bounds.Percent = 10  #: alert `low`: so few numbers are free
+    horizon_days: bounds.DaysOrNone = 7  #: alert `soon`: used up within so many days
 
 
 class DualConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Acts that one person asks for and another approves: revocation, key rotation, traces, persons' keys."""
 
     two_person: bool = True  #: false: for a deployment of one person, who then does these acts alone
-    valid_s: Annotated[int, msgspec.Meta(ge=60)] = 86_400  #: how long a request can be approved and used
+    valid_s: bounds.ApprovalS = 86_400  #: how long a request can be approved and used
 
 
 class BackupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Backups that `qibai backup` makes."""
 
     folder: str = ""  #: where they go; empty: backups in the home
-    keep: Annotated[int, msgspec.Meta(ge=0)] = 7  #: so many stay in that folder; 0: all
-    max_age_h: Annotated[int, msgspec.Meta(ge=0)] = 26  #: an older last backup is a finding; 0: never
+    keep: bounds.Copies = 7  #: so many stay in that folder; 0: all
+    max_age_h: bounds.HoursOrNone = 26  #: an older last backup is a finding; 0: never
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

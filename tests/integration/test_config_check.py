@@ -81,6 +81,25 @@ def test_an_address_that_is_not_here(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
+    ("dsn", "says"),
+    [
+        ("not a dsn secret", "give a connection string as host="),
+        ("postgresql://x:secret@[", "give a connection string as host="),
+        ("host=127.0.0.1 port=99999 password=secret", "its port is not a whole number from 1 to 65535"),
+        ("host=a,b,c port=1,2", "it names 3 hosts and 2 ports"),
+    ],
+)
+def test_a_connection_string_that_is_none(cli: Cli, dsn: str, says: str) -> None:
+    (one,) = check(cli, f"[store]\ndsn = '{dsn}'\n")
+    assert (one["key"], one["says"][: len(says)]) == ("store.dsn", says)
+    (cli.home / "qibai.toml").write_text(f"[store]\nread_dsn = '{dsn}'\n")
+    assert cli.json("config", "check", status=1)["mistakes"][0]["key"] == "store.read_dsn"
+    refused = cli.run("tenant", "list", status=1, QIBAI_STORE_DSN=dsn).stderr
+    assert f"config_invalid: store.dsn: {says}" in " ".join(refused.split())
+    assert "secret" not in refused
+
+
+@pytest.mark.parametrize(
     ("args", "says"),
     [
         (

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -12,8 +13,10 @@ from qibai.config import load
 from qibai.core.errors import ConfigError
 from qibai.settings.read import SECTIONS, survey
 from qibai.settings.variables import OTHERS, variable_of
+from qibai.settings.wanted import wanted
 
 PEER = '[[voice.peers]]\nname = "west"\nhost = "192.0.2.7"\n'
+LINK = '[[messaging.links]]\nname = "sms"\nprotocol = "cmpp"\nhost = "192.0.2.8"\n'
 
 
 def test_variables_win_over_the_file(tmp_path: Path) -> None:
@@ -64,9 +67,9 @@ def test_a_mistake_is_named_and_its_value_is_not_shown(tmp_path: Path, text: str
     [
         ("[api]\nport = 99999\n", "api.port: give a whole number from 1 to 65535"),
         ("[voice]\nudp_port = -1\n", "voice.udp_port: give a whole number from 0 to 65535"),
-        ("[voice]\nmedia_timeout_s = 0\n", "voice.media_timeout_s: give a whole number, at least 1"),
-        ("[voice]\nring_timeout_s = -5\n", "voice.ring_timeout_s: give a whole number, at least 1"),
-        ("[store]\nconnect_timeout_s = 0\n", "store.connect_timeout_s: give a whole number, at least 1"),
+        ("[voice]\nmedia_timeout_s = 0\n", "voice.media_timeout_s: give a whole number from 1 to 86400"),
+        ("[voice]\nring_timeout_s = -5\n", "voice.ring_timeout_s: give a whole number from 1 to 3600"),
+        ("[store]\nconnect_timeout_s = 0\n", "store.connect_timeout_s: give a whole number from 1 to 3600"),
         ("[messaging]\ncontent = 'all'\n", "messaging.content: give one of masked, none, full"),
         (PEER + "transport = 'sctp'\n", "[[voice.peers]] west: transport: give one of udp, tcp, tls"),
         (PEER + "port = 0\n", "[[voice.peers]] west: port: give a whole number from 1 to 65535"),
@@ -82,6 +85,28 @@ def test_a_mistake_is_named_and_its_value_is_not_shown(tmp_path: Path, text: str
         ("[api]\ntls_cert = '/x.pem'\n", "api.tls_cert and api.tls_key: they belong together"),
         ("[api]\nport = 5060\n", "api.port and voice.tcp_port: both are TCP port 5060"),
         ("[messaging]\nsip_port = 2223\n", "messaging.sip_port and voice.media_ng_port"),
+        ("[messaging]\nsip_port = 30064\n", "messaging.sip_port: 30064 is among the ports for media"),
+        ("[voice]\nmedia_port_max = 30000\n", "media_port_min and voice.media_port_max: give a range"),
+        ("[voice]\nmedia_port_max = 30003\n", "a call takes four; give 40 or more"),
+        ("[api]\nworkers = 100000\n", "api.workers: give a whole number from 1 to 256"),
+        ("[voice]\nworkers = 100000\n", "voice.workers: give a whole number from 1 to 256"),
+        ("[retention]\ncalls_days = 100000000000\n", "calls_days: give a whole number from 183 to 36600"),
+        ("[pilot]\nformal_months = 100000\n", "pilot.formal_months: give a whole number from 0 to 1200"),
+        ("[pilot]\nnotice = '9999-12-31'\n", "pilot.notice: give a date, YYYY-MM-DD, of the years 2000"),
+        ("[api]\nhead_s = 0\n", "api.head_s: give a number above 0, at most 3600"),
+        ("[api]\nbody_s = inf\n", "api.body_s: give a number above 0, at most 3600"),
+        ("[api]\nbody_s = nan\n", "api.body_s: give a number above 0, at most 3600"),
+        ("[api]\nhost = ''\n", "api.host: give an IP address or a host's name"),
+        ("[api]\npublic_url = 'qibai.example'\n", "api.public_url: give an address as https://host"),
+        ("[api]\nmetrics_from = ['10.0.0.0/99']\n", "api.metrics_from: give addresses or CIDR blocks"),
+        ("[messaging]\nhook_networks = ['10.0.0.0/99']\n", "hook_networks: give addresses or CIDR blocks"),
+        (PEER.replace("west", " "), "name: give 1 to 64 characters, not only spaces"),
+        (PEER.replace("west", "a\\nb"), "without control characters"),
+        (PEER.replace("west", "a" * 3_000), "name: give 1 to 64 characters"),
+        (LINK + "answer_s = 0\n", "answer_s: give a whole number from 1 to 3600, or leave it out"),
+        (LINK + "prefixes = ['+86']\n", "prefixes of link sms: give the first digits of numbers"),
+        (LINK.replace("192.0.2.8", "a b"), "host of link sms: give an IP address or a host's name"),
+        ("node = ' '\n", "node: give 1 to 64 characters"),
         ('[store]\ndsn = "a\\u0000b"\n', "store.dsn: its value holds a NUL character"),
     ],
 )
@@ -145,6 +170,32 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     with pytest.raises(ConfigError, match="is a file"):
         load(tmp_path / "home", {})
+
+
+def test_every_number_has_a_least_and_a_most() -> None:
+    for section, kind in SECTIONS.items():
+        for field in msgspec.structs.fields(kind):
+            if field.type in (int, float):
+                pytest.fail(f"{section}.{field.name} takes any number")
+            said = wanted(field.type)
+            assert "number" not in said or re.search("from -?[0-9]+ to [0-9]+|above 0, at most", said), said
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        f"{section}.{field.name}"
+        for section, kind in SECTIONS.items()
+        for field in msgspec.structs.fields(kind)
+    ],
+)
+def test_the_longest_span_of_each_key_is_one_that_python_and_postgresql_can_add(key: str) -> None:
+    section, name = key.split(".")
+    (field,) = (one for one in msgspec.structs.fields(SECTIONS[section]) if one.name == name)
+    found = re.search(r"to ([0-9]+)$", wanted(field.type))
+    unit = {"s": "seconds", "ms": "milliseconds", "days": "days", "h": "hours"}.get(name.rpartition("_")[2])
+    if found and unit:
+        assert datetime.now(UTC) + timedelta(**{unit: int(found[1])}) < datetime(9000, 1, 1, tzinfo=UTC)
 
 
 def test_every_variable_in_the_source_is_known() -> None:

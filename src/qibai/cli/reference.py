@@ -5,13 +5,15 @@ A key's description is its ``#:`` comment there, so that code, sample and page c
 
 import inspect
 import re
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 
 from qibai import config
+from qibai.settings.wanted import limits
 
 _FIELD: Final = re.compile(r"    (\w+): [^#]*?(?:#: (.*))?$")
 
@@ -127,7 +129,9 @@ def _rows(found: list[Key], *, variables: bool = True) -> list[str]:
     head = ["key", "type", "default", "meaning"] + (["variable"] if variables else [])
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for key in found:
-        default = "required" if key.default is msgspec.NODEFAULT else f"`{_toml(key.default)}`"
+        default = f"`{_toml(key.default)}`"
+        if key.default is None or key.default is msgspec.NODEFAULT:
+            default = "unset" if key.default is None else "required"
         cells = [f"`{key.name}`", key.kind, default, key.about]
         if variables:
             cells.append("" if f"{key.section}.{key.name}" in TABLES else f"`{key.variable}`")
@@ -140,14 +144,19 @@ def _clean(text: str) -> list[str]:
 
 
 def _kind(kind: Any) -> str:
-    if hasattr(kind, "__metadata__"):  # Annotated
-        kind = kind.__origin__
-    if values := getattr(kind, "__args__", None):
-        if getattr(kind, "__origin__", None) is list:
-            return "list"
-        return ", ".join(str(value) for value in values)
-    names = {"str": "text", "int": "whole number", "bool": "true, false"}
-    return names.get(kind.__name__, "text")
+    """A key's type in words that a reader of the page knows, with its limits."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        base, *marks = get_args(kind)
+        said = [limits(mark) for mark in marks if isinstance(mark, msgspec.Meta)]
+        return " ".join([_kind(base), *filter(None, said)])
+    if origin in (Union, types.UnionType):
+        return " or ".join(_kind(one) for one in get_args(kind) if one is not types.NoneType)
+    if origin is list:
+        return "list"
+    if origin is Literal:
+        return ", ".join(str(value) or "empty" for value in get_args(kind))
+    return {str: "text", int: "whole number", bool: "true, false", float: "number"}.get(kind, "text")
 
 
 def _toml(value: Any) -> str:

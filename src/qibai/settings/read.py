@@ -16,6 +16,7 @@ import msgspec
 
 from qibai.config import Config
 from qibai.core.errors import ConfigError
+from qibai.settings.bounds import check_name
 from qibai.settings.mistakes import Mistake
 from qibai.settings.rules import contradictions
 from qibai.settings.variables import OTHERS, PREFIX, nearest, variable_of
@@ -69,8 +70,10 @@ class _Reading:
         self._unknown_variables()
         sections = {name: self._section(name, kind, data.get(name, {})) for name, kind in SECTIONS.items()}
         node = self._env.get("QIBAI_NODE") or data.get("node") or socket.gethostname()
-        if not isinstance(node, str) or not node.isprintable():
-            self._note("node", "give text without control characters")
+        try:
+            check_name(node if isinstance(node, str) else "", "node")
+        except ValueError as exc:
+            self._note("node", str(exc).partition(": ")[2])
             node = socket.gethostname()
         config = Config(home=self._root, node=node, **sections)
         wrong = {mistake.key for mistake in self._mistakes}

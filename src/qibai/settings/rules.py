@@ -17,6 +17,7 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
     yield from _tls(config)
     yield from _voice(config)
     yield from _links(config)
+    yield from _among_media(config)
     for one, other in combinations(needed_ports(config), 2):
         if _same(one, other):
             keys = tuple(dict.fromkeys((one.key, other.key)))
@@ -62,6 +63,21 @@ def _voice(config: Config) -> Iterator[Contradiction]:
         address = ip_address(peer.host)
         if address.is_unspecified or address.is_multicast:
             yield ("voice.peers",), f"host of peer {peer.name}: give the address of one machine"
+
+
+def _among_media(config: Config) -> Iterator[Contradiction]:
+    """rtpengine opens UDP ports that somebody has; those of voice itself are looked at with its section."""
+    voice = config.voice
+    if not (voice.enabled and voice.media):
+        return
+    for port in needed_ports(config):
+        if (
+            port.transport == "udp"
+            and port.number in voice.media_ports
+            and port.key not in ("voice.udp_port", "voice.media_ng_port")
+        ):
+            least, most = voice.media_ports[0], voice.media_ports[-1]
+            yield (port.key,), f"{port.number} is among the ports for media, {least} to {most}"
 
 
 def _links(config: Config) -> Iterator[Contradiction]:

@@ -21,15 +21,23 @@ def wanted(kind: Any) -> str:
         tables = isinstance(inner, type) and issubclass(inner, msgspec.Struct)
         return "blocks of their own, [[…]]" if tables else f"a list, each {wanted(inner)}"
     if origin in (Union, types.UnionType):
-        return " or ".join(wanted(one) for one in get_args(kind))
+        given = [one for one in get_args(kind) if one is not types.NoneType]
+        unset = ", or leave it out" if len(given) < len(get_args(kind)) else ""
+        return " or ".join(wanted(one) for one in given) + unset
     return _WORDS.get(kind, "text")
 
 
 def _range(mark: msgspec.Meta) -> str:
-    least = mark.ge if mark.ge is not None else None if mark.gt is None else mark.gt + 1
+    return f" {words}" if (words := limits(mark)) else ""
+
+
+def limits(mark: msgspec.Meta) -> str:
+    """As ``from 0 to 65535``, ``at least 1``, ``above 0, at most 10``."""
     most = mark.le if mark.le is not None else None if mark.lt is None else mark.lt - 1
-    if least is not None and most is not None:
-        return f" from {least} to {most}"
-    if least is not None:
-        return f", at least {least}"
-    return f", at most {most}" if most is not None else ""
+    if mark.gt is not None:
+        return f"above {mark.gt}" + (f", at most {most}" if most is not None else "")
+    if mark.ge is not None and most is not None:
+        return f"from {mark.ge} to {most}"
+    if mark.ge is not None:
+        return f"at least {mark.ge}"
+    return f"at most {most}" if most is not None else ""

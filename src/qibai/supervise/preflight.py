@@ -7,6 +7,7 @@ from qibai.core.errors import ConfigError
 from qibai.settings.files import file_mistakes
 from qibai.settings.mistakes import Mistake, refuse
 from qibai.settings.needed import media_range, needed_ports
+from qibai.store.dsncheck import dsn_fault
 from qibai.store.embedded import EmbeddedPostgres
 from qibai.supervise import portuse
 from qibai.supervise.claims import Claims
@@ -29,6 +30,10 @@ def _programs(config: Config) -> Iterator[Mistake]:
 
 
 def _database(config: Config) -> Iterator[Mistake]:
+    for key in ("dsn", "owner_dsn", "read_dsn"):
+        given = getattr(config.store, key)
+        if given and (fault := dsn_fault(given)):
+            yield Mistake(str(config.file), f"store.{key}", fault)
     if config.store.dsn:
         return
     try:
