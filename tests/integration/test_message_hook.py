@@ -99,6 +99,8 @@ async def test_the_service_decides_and_can_verify_who_asks(service: Service, ins
         (200, {"action": "perhaps"}),
         (200, {"go": True}),
         (200, b" " * 100_000 + b'{"action": "forward"}'),
+        (200, b'{"action": "forward", "more": ' + b"[" * 8_000 + b"]" * 8_000 + b"}"),
+        (200, b"[" * 16_000),
     ],
 )
 async def test_an_answer_that_does_not_count_is_as_none(
@@ -121,7 +123,10 @@ async def test_silence_ends_with_the_time_out(
     assert await inside.ask(7, gone, SECRET, QUESTION) is (on_timeout is OnTimeout.CONTINUE)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]"])
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "127.1"],
+)
 async def test_a_service_inside_is_not_reached_unless_allowed(service: Service, host: str) -> None:
     outside = HookClient()
     try:
@@ -147,6 +152,8 @@ async def test_a_service_inside_is_not_reached_unless_allowed(service: Service, 
             "::ffff:10.0.0.1",
         ),
         *("64:ff9b::10.0.0.1", "2002:7f00:1::", "2001:0:7f00:1::1", "shop.example", ""),
+        *("2002:a00:1::1", "64:ff9b:1::a00:1", "::10.0.0.1", "::ffff:0:10.0.0.1", "2606:4700::5efe:10.0.0.1"),
+        *("2606:4700::200:5efe:10.0.0.1", "2001:0:1.1.1.1".replace("1.1.1.1", "101:101") + "::f5ff:fffe"),
     ],
 )
 def test_addresses_that_are_refused(host: str) -> None:

@@ -135,7 +135,7 @@ def _read(path: Path) -> Iterator[Entry]:
                     line = decoder.decode(text)
                     fields = msgspec.structs.asdict(line)
                     fields |= {"prev": bytes.fromhex(line.prev), "hash": bytes.fromhex(line.hash)}
-                except (msgspec.MsgspecError, ValueError):
+                except (msgspec.MsgspecError, ValueError, RecursionError):
                     raise AuditBroken(number, f"line {number} of {path} is no entry") from None
                 yield Entry(**fields)
     except OSError:

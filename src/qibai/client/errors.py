@@ -109,7 +109,7 @@ def error_of(status: int, body: bytes) -> ApiError:
     """The exception for an answer that is no success."""
     try:
         problem = msgspec.json.decode(body, type=Problem)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # not from the platform: a proxy's page
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # not from the platform: a proxy's page
         problem = Problem(status=status, code="error", detail=f"HTTP status {status}")
     kind = _BY_CODE.get(problem.code) or _BY_STATUS.get(status, ApiError)
     return kind(problem, status)

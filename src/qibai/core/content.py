@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 from qibai.core.errors import BadRequest
 from qibai.core.text import find_numbers, mask
@@ -94,7 +94,14 @@ class ContentPolicy:
             raise BadRequest("the URL has to begin with https://", field="url")
         if url.username is not None or url.password is not None or url.fragment:
             raise BadRequest("the URL must not hold a user, a password or a fragment", field="url")
-        without_number(self.url, "url")
+        without_number(_plain(self.url), "url")
+
+
+def _plain(url: str) -> str:
+    """A URL without its encoding, however often it was encoded."""
+    while (plain := unquote_plus(url)) != url:
+        url = plain
+    return url
 
 
 #: Of a tenant that has set none.

@@ -46,6 +46,10 @@ LOSSES: Final[Mapping[str, Loss]] = {
         "Messages that ended since their text or number could not be decrypted.",
         "give the gateway this database's key file",
     ),
+    "messages_unstorable": Loss(
+        "Messages that ended as unknown, since PostgreSQL did not take what a peer had said of them.",
+        "see the gateway's log; the peer writes ids or errors that no text can hold",
+    ),
     "journal_unwritten": Loss(
         "Answers of peers that the journal could not take; after a crash they are not known.",
         "free space on the disk of the spool",

@@ -10,8 +10,12 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: RFC 6052: an IPv4 address in its last four bytes.
-_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+#: An IPv4 address in the last four octets: NAT64 (RFC 6052, RFC 8215), translated (RFC 2765), compatible
+#: (RFC 4291).
+_LAST_FOUR: Final = tuple(
+    map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/96", "::ffff:0:0:0/96", "::/96"))
+)
+_ISATAP: Final = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")  #: RFC 5214: before the last four octets
 
 
 class AddressRefused(OSError):
@@ -49,8 +53,9 @@ def _parts(address: Address) -> list[Address]:
             found.append(address.sixtofour)
         if address.teredo is not None:
             found += address.teredo
-        if address in _NAT64:
-            found.append(ipaddress.IPv4Address(address.packed[-4:]))
+        octets = address.packed
+        if octets[8:12] in _ISATAP or any(address in network for network in _LAST_FOUR):
+            found.append(ipaddress.IPv4Address(octets[-4:]))
     return found
 
 

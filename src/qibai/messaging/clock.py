@@ -68,6 +68,9 @@ class Clock:
                 more = await self._look()
             except QibaiError:  # the table's flusher tells of it
                 more = False
+            except Exception as exc:  # one message that cannot be read must not stop all others
+                _log.error("the clock failed", error=type(exc).__name__)
+                more = False
             if not more:
                 wake = asyncio.create_task(self._wake.wait())
                 await asyncio.wait({wake, halt}, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)

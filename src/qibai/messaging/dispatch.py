@@ -92,6 +92,9 @@ class Dispatcher:
                 self._end(held, MessageState.REJECTED, MessageReason.MALFORMED)
                 self.unopened += 1
                 _log.error("a message cannot be opened; is it this database's key file?")
+            except Exception as exc:  # whatever it was: the others go on
+                _log.error("a message could not be sent", message=held.row.id, error=type(exc).__name__)
+                self._fail(held)
             if self._stopping or not self._queue:
                 return
             held = self._queue.popleft()
@@ -209,6 +212,13 @@ class Dispatcher:
         held.finish(state, time.time(), reason, error)
         self._table.changed(held, before)
         held.busy = False
+
+    def _fail(self, held: Held) -> None:
+        """Nobody knows how to send it, and the next try would fail as well."""
+        if held.row.out_tries or held.sent:  # somebody may have it, or some of it
+            self._end(held, MessageState.UNKNOWN, MessageReason.NO_RECEIPT)
+        else:
+            self._end(held, MessageState.REJECTED, MessageReason.MALFORMED)
 
     def _later(self, held: Held, asked_s: float | None) -> None:
         """Try again after a while: from memory after a short one, else from PostgreSQL."""

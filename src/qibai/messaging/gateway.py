@@ -141,6 +141,7 @@ class Gateway:
                 "parts_missing": self._joins.missing,
                 "reports_undelivered": self._reporter.given_up,
                 "messages_unopened": self._dispatcher.unopened,
+                "messages_unstorable": self._table.unstorable,
                 "journal_unwritten": self._table.unwritten,
                 "journal_damaged": self._journal.damaged,
             },

@@ -26,6 +26,7 @@ class Held:
     changes: int = 0
     stored_parts: bool = False  #: PostgreSQL has some of ``sent``
     retries: int = 0  #: of the report
+    stripped: bool = False  #: what could not be stored is left out
 
     @property
     def key(self) -> MessageKey:

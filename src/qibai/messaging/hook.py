@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -19,6 +18,7 @@ import structlog
 from aiohttp.abc import AbstractResolver
 from aiohttp.helpers import is_ip_address
 from standardwebhooks import Webhook
+from yarl import URL
 
 from qibai.core.content import ContentPolicy, OnTimeout
 from qibai.messaging.addresses import AddressRefused, Allowed, CheckedResolver
@@ -117,7 +117,8 @@ class HookClient:
         return goes_on
 
     async def _answer(self, url: str, secret: str, question: Question) -> bool:
-        host = urlsplit(url).hostname or ""
+        target = URL(url)  # what is connected to is what is checked
+        host = target.host or ""
         if is_ip_address(host) and not self._allowed(host):  # no name, so no resolver is asked
             raise AddressRefused("the host is at an address that is not allowed")
         now = datetime.now(UTC)
@@ -128,7 +129,9 @@ class HookClient:
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": Webhook(secret).sign(question.id, now, body),
         }
-        async with self._open().post(url, data=body.encode(), headers=headers, allow_redirects=False) as got:
+        async with self._open().post(
+            target, data=body.encode(), headers=headers, allow_redirects=False
+        ) as got:
             if got.status != 200:
                 raise _NoAnswer(f"status {got.status}")
             answer = bytearray()
@@ -138,7 +141,7 @@ class HookClient:
                     raise _NoAnswer("an answer too long")
         try:
             return _DECODER.decode(bytes(answer)).action == "forward"
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise _NoAnswer("an answer that is not as documented") from None
 
     def _open(self) -> aiohttp.ClientSession:

@@ -14,6 +14,7 @@ from qibai.config import MessagingConfig
 from qibai.core.errors import QibaiError, StoreUnavailable
 from qibai.core.messages import MessageReason, MessageState
 from qibai.core.text import BadText, Encoding, Part, cleaned, decode, encode
+from qibai.messaging.apart import UNSTORABLE, Unstorable, storable, store_apart
 from qibai.messaging.batch import Batches
 from qibai.messaging.content import ContentRules
 from qibai.messaging.database import Connection, Database
@@ -88,7 +89,7 @@ class Gate:
         self._begun: OrderedDict[LongKey, set[int]] = OrderedDict()  #: places of texts that have begun
         self._table, self._journal = table, journal
         self._send, self._in_flight = send, in_flight
-        self._storing: Batches[MessageRow, messages.Known | None] = Batches(self._store)
+        self._storing: Batches[MessageRow, messages.Known | Unstorable | None] = Batches(self._store)
         self._answers: OrderedDict[tuple[str, str], Answer] = OrderedDict()
         self._pending: dict[tuple[str, str], asyncio.Task[Answer]] = {}
         self.accepted = 0
@@ -139,6 +140,8 @@ class Gate:
 
     async def receipt(self, link: str, receipt: Receipt) -> bool:
         """See ``link.Inbox``."""
+        if not storable(receipt.ref):  # it can name nothing of ours
+            return False
         deadline = time.monotonic() + NOT_YET_S
         pair = pair_named(self._keyring, receipt.ends)
         while True:
@@ -194,6 +197,8 @@ class Gate:
     async def _take(self, received: Received) -> Answer:
         if self._table.disowning:  # PostgreSQL was away a moment ago: first things first
             return Refused(MessageReason.STORE_UNAVAILABLE)
+        if not storable(received.ref):
+            return Refused(MessageReason.MALFORMED)
         verdict = await self._rules.decide(received.source, received.destination)
         if verdict.refused is not None:
             return await self._refuse(received, verdict, verdict.refused, verdict.rule)
@@ -264,6 +269,8 @@ class Gate:
 
     async def _keep(self, row: MessageRow, verdict: Verdict, body: Body) -> Answer:
         known = await self._storing.submit(row)
+        if known is UNSTORABLE:
+            return Refused(MessageReason.MALFORMED)
         if known is not None:
             return _said(known)
         if verdict.allowed.from_group and not await self._rules.touch(verdict.allowed):
@@ -275,6 +282,8 @@ class Gate:
         """A part of a long message that is put together first: whoever brings the last one joins them."""
         self._rows.wait(row, received)
         known = await self._storing.submit(row)
+        if known is UNSTORABLE:
+            return Refused(MessageReason.MALFORMED)
         if known is not None:
             return _said(known)
         answer, refused = await self._joins.arrived(row, verdict)
@@ -293,7 +302,7 @@ class Gate:
             return Refused(reason, rule)
         now = time.time()
         known = await self._storing.submit(self._rows.refused(received, verdict, reason, rule, now))
-        if known is not None:
+        if known is not None and known is not UNSTORABLE:
             return _said(known)
         await self._tell(verdict, reason, now)
         return Refused(reason, rule)
@@ -305,15 +314,15 @@ class Gate:
             return
         if self._limits.may_tell(called, caller):
             row = self._rows.notice(called, caller, text, now)
-            await self._storing.submit(row)
-            self._send(Held(row, body=text))
+            if await self._storing.submit(row) is not UNSTORABLE:
+                self._send(Held(row, body=text))
 
-    async def _store(self, rows: Sequence[MessageRow]) -> list[messages.Known | None]:
-        async def write(conn: Connection) -> list[messages.Known | None]:
-            return await messages.accept(conn, rows)
+    async def _store(self, rows: Sequence[MessageRow]) -> list[messages.Known | Unstorable | None]:
+        async def store(some: Sequence[MessageRow]) -> list[messages.Known | None]:
+            return await self._database.run(lambda conn: messages.accept(conn, some))
 
         try:
-            return await self._database.run(write)
+            return await store_apart(rows, store)
         except StoreUnavailable:
             self._table.disown(rows, time.time())
             raise

@@ -95,6 +95,9 @@ class Reporter:
         except SealBroken:
             self.given_up += 1
             _log.error("a sender cannot be told; is it this database's key file?")
+        except Exception as exc:  # whatever it was: the others go on
+            self.given_up += 1
+            _log.error("a receipt could not be sent", message=row.id, error=type(exc).__name__)
         else:
             self.sent += 1
         self._table.happened(held, Fact(FactKind.REPORTED, row.code, row.id, time.time()))

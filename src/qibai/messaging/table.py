@@ -5,6 +5,7 @@ memory and waits for nothing but a receipt may be let go: a receipt brings it ba
 """
 
 import asyncio
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
@@ -13,7 +14,8 @@ from typing import Final, Literal
 import structlog
 
 from qibai.core.errors import QibaiError, StoreUnavailable
-from qibai.core.messages import MessageState
+from qibai.core.messages import MessageReason, MessageState
+from qibai.messaging.apart import UNSTORABLE, storable, store_apart
 from qibai.messaging.batch import Batches
 from qibai.messaging.database import Connection, Database
 from qibai.messaging.facts import Fact, FactKind, MessageKey
@@ -53,6 +55,7 @@ class Table:
         self._disowned: list[Fact] = []
         self._out: dict[MessageKey, Held] = {}  #: with a part that went out and was not answered
         self._past: OrderedDict[Ref, None] = OrderedDict()  #: of messages that have ended
+        self.unstorable = 0  #: messages that ended, as what a peer said of them could not be stored
         self.unwritten = 0  #: facts that the journal could not take
         self._flushing = asyncio.Lock()
         self._finder: Batches[Ref, Found] = Batches(self._find)
@@ -205,6 +208,8 @@ class Table:
                 if not failed:
                     _log.warning("what became of messages waits for the database", error=exc.code)
                 failed = True
+            except Exception as exc:
+                _log.error("what became of messages could not be stored", error=type(exc).__name__)
             if last:
                 return
             wait = asyncio.create_task(stop.wait())
@@ -227,17 +232,44 @@ class Table:
             self._let_go()
 
     async def _store(self, chunk: Sequence[Held]) -> None:
-        async def work(conn: Connection) -> list[tuple[Held, int, Change]]:
-            told = [(held, held.changes, self._change(held)) for held in chunk]
-            await messages.update(conn, [change for _, _, change in told])  # reads them before it waits
-            return told
+        async def store(some: Sequence[Held]) -> list[tuple[int, Change]]:
+            async def work(conn: Connection) -> list[tuple[int, Change]]:
+                told = [(held.changes, self._change(held)) for held in some]
+                await messages.update(conn, [change for _, change in told])  # reads them before it waits
+                return told
 
-        for held, mark, change in await self._database.run(work):
+            return await self._database.run(work)
+
+        for held, stored in zip(chunk, await store_apart(chunk, store), strict=True):
+            if stored is UNSTORABLE:
+                self._strip(held)
+                continue
+            mark, change = stored
             held.stored_parts = not change.clear and (held.stored_parts or bool(change.sent))
             if held.changes == mark:
                 del self._dirty[held.key]
                 if held.row.state.is_final and (held.row.due_at is None or held.row.node != self._node):
                     self._forget(held)
+
+    def _strip(self, held: Held) -> None:
+        """What a peer said of a message cannot be stored: end the message, and store that alone.
+
+        The next flush does so. Where it fails as well, the message is let go; PostgreSQL has it as it was.
+        """
+        self.unstorable += 1
+        row, before = held.row, held.row.state
+        _log.error("a message ends, as its progress cannot be stored", message=row.id)
+        if held.stripped:
+            del self._dirty[held.key]
+            self._forget(held)
+            return
+        held.stripped = True
+        held.sent = {part: sent for part, sent in held.sent.items() if storable(sent.ref, sent.error or "")}
+        row.error, row.stated_at = None, None
+        if not before.is_final:
+            held.finish(MessageState.UNKNOWN, time.time(), MessageReason.NO_RECEIPT)
+            held.stored_parts = True  # some may be there
+        self.changed(held, before)
 
     def _change(self, held: Held) -> Change:
         row = held.row

@@ -1,5 +1,6 @@
 """What the driver raises, in our own errors."""
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -18,6 +19,10 @@ UNAVAILABLE: Final = (
     errors.ReadOnlySqlTransaction,
     errors.IdleInTransactionSessionTimeout,
 )
+
+#: What is to be stored is to blame, and the same again would fail again: PostgreSQL does not take a value, or
+#: it does not fit into the form in which it goes there.
+REFUSED: Final = (psycopg.DataError, psycopg.IntegrityError, ValueError, OverflowError, struct.error)
 
 
 @contextmanager

@@ -29,23 +29,30 @@ _TOLD: Final[Mapping[MessageState, tuple[int, str]]] = {
     MessageState.SENT: (1, "ENROUTE"),
 }
 
-_SIGN: Final = rb"(?:^|[\s,;|])"
-_END: Final = rb"(?=[\s,;|]|$)"
-_ID: Final = re.compile(_SIGN + rb"(?:message[ _]?)?id\s*[:=] ?([!-+\--9<>-~]{1,64})" + _END, re.IGNORECASE)
+#: Before a word. Some peers quote words and values; in GSM 03.38 { is ESC ( and _ is 0x11.
+_SIGN: Final = rb"(?:^|[\s,;|{(])[\"']?"
+_IS: Final = rb"[\"']?\s*[:=]\s*[\"']?"
+_END: Final = rb"[\"']?(?=[\s,;|})\x1b]|$)"
+_ID: Final = re.compile(
+    _SIGN + rb"(?:message[ _\x11]?)?id[\"']?\s*[:=] ?[\"']?([!#-&(-+\--9<>-~]{1,64})" + _END, re.IGNORECASE
+)
 _STAT: Final = re.compile(
     _SIGN
-    + rb"stat(?:us|e)?\s*[:=]\s*(?!(?:err|text|sub|id|dlvrd|submit|done)\b)([!-+\--:<>-~]{1,20})(\s|[,;|]|$)",
+    + rb"stat(?:us|e)?"
+    + _IS
+    + rb"(?!(?:err|text|sub|id|dlvrd|submit|done)(?:\b|_))([!#-&(-+\--:<>-z~]{1,20})[\"']?(\s|[,;|})\x1b]|$)",
     re.IGNORECASE,
 )
 _ERR: Final = re.compile(
-    _SIGN + rb"err(?:or)?\s*[:=]\s*([^:;|,]{1,40}?)(?=\s+[a-z]+ ?[a-z]*\s*:|[,;|]|\s*$)", re.IGNORECASE
+    _SIGN + rb"err(?:or)?" + _IS + rb"([^:;|,]{1,40}?)(?=\s+[a-z]+[ _\x11]?[a-z]*\s*:|[,;|]|\s*$)",
+    re.IGNORECASE,
 )
-_DONE: Final = re.compile(_SIGN + rb"done ?date\s*[:=]\s*([0-9]{10,14})" + _END, re.IGNORECASE)
-_DELIVERED: Final = re.compile(_SIGN + rb"dlvrd\s*[:=]\s*0*[1-9]", re.IGNORECASE)
+_DONE: Final = re.compile(_SIGN + rb"done[ _\x11]?date" + _IS + rb"([0-9]{10,14})" + _END, re.IGNORECASE)
+_DELIVERED: Final = re.compile(_SIGN + rb"dlvrd" + _IS + rb"0*[1-9]", re.IGNORECASE)
 _OTHERS: Final = re.compile(
-    _SIGN + rb"(?:sub|dlvrd|submit ?date|done ?date|err(?:or)?)\s*[:=]", re.IGNORECASE
+    _SIGN + rb"(?:sub|dlvrd|submit[ _\x11]?date|done[ _\x11]?date|err(?:or)?)" + _IS, re.IGNORECASE
 )
-_TEXT: Final = re.compile(_SIGN + rb"text\s*[:=]", re.IGNORECASE)
+_TEXT: Final = re.compile(_SIGN + rb"text" + _IS, re.IGNORECASE)
 
 
 def is_receipt(pdu: smpp34.SubmitSm | smpp34.DeliverSm) -> bool:
