@@ -60,7 +60,7 @@ def test_the_shell_completes_commands_and_values(tmp_path: Path) -> None:
 
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
 #: Of the command itself; each has a value.
 ROOT_OPTIONS = {"--home", "--as"}
 
@@ -92,7 +92,7 @@ def unknown(words: list[str]) -> str | None:
     return next((name for name in named if name not in options), None)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_in_the_docs_is_there(page: Path) -> None:
     assert {
         " ".join(words): missing for words in written(page.read_text("utf-8")) if (missing := unknown(words))
