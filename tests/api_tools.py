@@ -86,7 +86,7 @@ class Api:
         spawn = multiprocessing.get_context("spawn")
         self.process = spawn.Process(target=_child, args=(self.config, self.log, self.clock))
         self.process.start()
-        wait_for(self.healthy)
+        wait_for(self.healthy, 60.0)
         return self
 
     def healthy(self) -> bool:

@@ -18,5 +18,5 @@ def test_schemas_problems_and_headers_are_there_for_generators() -> None:
     for item in doc["paths"].values():
         for operation in item.values():
             refs = {one.get("$ref", "").rpartition("/")[2] for one in operation["parameters"]}
-            assert {"Qibai-Key", "Qibai-Time", "Qibai-Nonce", "Qibai-Algorithm"} <= refs
+            assert {"Qibai-Key", "Qibai-Time", "Qibai-Nonce", "Qibai-Signature", "Qibai-Algorithm"} <= refs
             assert "RateLimit-Limit" in operation["responses"]["429"]["headers"]

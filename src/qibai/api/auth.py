@@ -122,6 +122,7 @@ class Claim:
 _BESIDE_BEARER: Final = {
     b"qibai-time": _TIME,
     b"qibai-nonce": _NONCE,
+    b"qibai-signature": _HEX,
     b"qibai-algorithm": re.compile("|".join(ALGORITHMS)),
 }
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Litestar
 
+from qibai.api.auth import ALGORITHMS
 from qibai.api.problems import STATUS, Problem
 from qibai.api.rates import HEADERS
 
@@ -53,7 +54,8 @@ _SIGNING: Final = {
         "A text that this key has not used before.",
         {"type": "string", "pattern": r"^[A-Za-z0-9_\-.]{8,64}$"},
     ),
-    "Qibai-Algorithm": ("How it was signed.", {"type": "string", "enum": ["hmac-sha256", "hmac-sm3"]}),
+    "Qibai-Signature": ("The signature, in hex.", {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}),
+    "Qibai-Algorithm": ("How it was signed.", {"$ref": _REF.format(name="SigningAlgorithm")}),
     "Content-Digest": (
         "`sha-256=:…:`, the body's SHA-256 in base64 (RFC 9530).",
         {"type": "string", "pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"},
@@ -77,8 +79,9 @@ def document(app: Litestar) -> dict[str, Any]:
             answer = handler.parsed_fn_signature.return_type
             models.add(answer.inner_types[0].annotation if answer.inner_types else answer.annotation)
     _, schemas = msgspec.json.schema_components(sorted(models, key=lambda m: m.__name__), ref_template=_REF)
-    doc.setdefault("components", {})
+    of_parameters = doc.setdefault("components", {}).get("schemas", {})
     doc["components"]["schemas"] = _without_defaults_of_null(schemas)
+    schemas["SigningAlgorithm"] = {"title": "SigningAlgorithm", "type": "string", "enum": [*ALGORITHMS]}
     codes = sorted(code for code, status in STATUS.items() if status != 500)
     schemas["Problem"]["properties"]["code"]["enum"] = [*codes, "error"]
     doc["components"]["securitySchemes"] = _SECURITY
@@ -94,6 +97,10 @@ def document(app: Litestar) -> dict[str, Any]:
     for path, item in doc["paths"].items():
         for operation in item.values():
             _complete(operation, path, bodies.get(operation["operationId"]))
+            for parameter in operation["parameters"]:
+                name = parameter.get("schema", {}).get("$ref", "").removeprefix(_REF.format(name=""))
+                if name and name not in schemas:
+                    schemas[name] = of_parameters[name]
     return doc
 
 

@@ -77,6 +77,7 @@ def _load(entry: Entry) -> Any:
     try:
         found = getattr(import_module(f"qibai.cli.{module}"), attribute)
     finally:
+        gc.freeze()
         gc.enable()  # `main` has switched it off: while modules are loaded, there is nothing to collect
     around = typer.Typer(add_completion=False, rich_markup_mode="rich")
     around.callback()(_nothing)

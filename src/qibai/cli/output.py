@@ -15,8 +15,8 @@ def _width() -> int | None:
     return None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
 
 
-out = Console(highlight=False, soft_wrap=True, width=_width())
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, emoji=False, soft_wrap=True, width=_width())
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def as_json(value: Any) -> None:

@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import msgspec
 
 from qibai.cli import access
 from qibai.cli.address import api_url as local_url
 from qibai.client import ApiError, BindRequest, Client, NoAnswer, SendRequest
+from qibai.client.requests import KeyMalformed
 from qibai.config import Config
 from qibai.core.errors import BadRequest, QibaiError, Unauthenticated, Unavailable
 
@@ -91,16 +92,20 @@ def remote(config: Config, api_url: str | None, api_key: str | None) -> Iterator
     if key is None:
         raise Unauthenticated("no API key: give --api-key, set QIBAI_API_KEY, or run `qibai login`")
     url = api_url or (saved.api_url if saved else "") or local_url(config)
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise BadRequest("--api-url: give an address as https://host:port", field="api_url")
     try:
         client = Client(url, key, retries=2)
-    except ValueError:
+    except KeyMalformed:
         raise Unauthenticated("the API key does not have the shape qb_ID_SECRET") from None
+    except ValueError as exc:
+        raise BadRequest(f"--api-url: {exc}", field="api_url") from None
     try:
         with client:
             yield Remote(client)
-    except NoAnswer:
+    except NoAnswer as exc:
+        if exc.certificate is not None:
+            raise Unavailable(
+                f"the API at {url}: its certificate is not accepted: {exc.certificate}"
+            ) from None
         raise Unavailable(f"the API at {url} does not answer; is the platform up?") from None
     except ApiError as exc:
         raise _refused(exc) from None

@@ -74,7 +74,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """``AsyncClient``, which programs without asyncio need not import."""
     if name == "AsyncClient":
-        from qibai.client.aio import AsyncClient  # noqa: PLC0415  # as said
-
+        try:
+            from qibai.client.aio import AsyncClient  # noqa: PLC0415  # as said
+        except ModuleNotFoundError as exc:
+            if exc.name != "niquests":
+                raise
+            raise ImportError("AsyncClient needs niquests: pip install 'qibai-client[asyncio]'") from None
         return AsyncClient
     raise AttributeError(name)

@@ -14,6 +14,8 @@ class ClientError(Exception):
 class NoAnswer(ClientError):
     """The platform could not be reached, or did not answer in time, also after retries."""
 
+    certificate: str | None = None  #: why its certificate was not accepted, if that was it
+
 
 class ApiError(ClientError):
     """The platform answered with a problem: ``code`` is stable, ``status`` is the answer's HTTP status."""

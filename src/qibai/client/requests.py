@@ -36,6 +36,10 @@ _LONGEST_PAUSE_S: Final = 20.0
 MAX_BULK: Final = 5_000  #: items of one bulk request
 
 
+class KeyMalformed(ValueError):
+    """This is no API key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """An API key ``qb_<id>_<secret>``; ``signed``: the secret itself is never sent."""
@@ -46,11 +50,11 @@ class Credentials:
 
     @classmethod
     def of(cls, api_key: str, *, signed: bool) -> "Credentials":
-        """Raise ValueError when this is no API key."""
+        """Raise KeyMalformed when this is no API key."""
         prefix, _, rest = api_key.partition("_")
         key_id, _, secret = rest.partition("_")
         if prefix != "qb" or not key_id or not secret:
-            raise ValueError("an API key looks like qb_<id>_<secret>")
+            raise KeyMalformed("an API key looks like qb_<id>_<secret>")
         return cls(key_id, secret, signed)
 
     def headers(self, method: str, target: str, body: bytes) -> dict[str, str]:

@@ -3,21 +3,16 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from http.client import HTTPException, InvalidURL
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
-
-import niquests
+from typing import Any, Self, TypeVar
 
 from qibai.client import models, requests
 from qibai.client.errors import NoAnswer, error_of
 from qibai.client.requests import RETRY_STATUS, Asked, Credentials, Page, chunks, pause
+from qibai.client.transport import Transport
 
 T = TypeVar("T")
-_NO_ANSWER: Final = (
-    niquests.exceptions.ConnectionError,
-    niquests.exceptions.Timeout,
-    niquests.exceptions.ChunkedEncodingError,  # cut off in the middle
-)
 
 
 class Client:
@@ -39,15 +34,13 @@ class Client:
         verify: bool | str = True,
     ) -> None:
         """``signed``: sign requests rather than send the key; ``verify``: a CA file, or False for none."""
-        self._url = url.rstrip("/")
         self._credentials = Credentials.of(api_key, signed=signed)
-        self._timeout_s, self._retries = timeout_s, retries
-        self._session = niquests.Session()
-        self._verify = verify  # for each request: the environment would have its way with a session's
+        self._transport = Transport(url, timeout_s=timeout_s, verify=verify)
+        self._retries = retries
 
     def close(self) -> None:
         """Close connections."""
-        self._session.close()
+        self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -223,27 +216,22 @@ class Client:
             retry_after: str | None = None
             error: Exception
             try:
-                response = self._session.request(
-                    asked.method,
-                    self._url + asked.target,
-                    data=asked.body or None,
-                    headers=asked.headers(self._credentials),
-                    timeout=self._timeout_s,
-                    allow_redirects=False,
-                    verify=self._verify,
+                answer = self._transport.request(
+                    asked.method, asked.target, asked.body, asked.headers(self._credentials)
                 )
-            except _NO_ANSWER as exc:
+            except InvalidURL:  # nothing was sent
+                raise
+            except (OSError, HTTPException) as exc:
                 error = NoAnswer(f"{asked.method} {asked.target.partition('?')[0]}: no answer")
+                error.certificate = getattr(exc, "verify_message", None)
                 error.__cause__ = exc
             else:
-                status, body = response.status_code or 0, response.content or b""
-                if 200 <= status < 300:
-                    return asked.read(body)
-                error = error_of(status, body)
-                if status not in RETRY_STATUS:
+                if 200 <= answer.status < 300:
+                    return asked.read(answer.body)
+                error = error_of(answer.status, answer.body)
+                if answer.status not in RETRY_STATUS:
                     raise error
-                after = response.headers.get("Retry-After")
-                retry_after = after if isinstance(after, str) else None
+                retry_after = answer.retry_after
             if attempt >= self._retries:
                 raise error
             time.sleep(pause(attempt, retry_after))

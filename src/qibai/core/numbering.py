@@ -8,8 +8,6 @@ import re
 from dataclasses import dataclass
 from typing import Final, Self
 
-import phonenumbers
-
 from qibai.core.errors import (
     BadCode,
     BadNumber,
@@ -107,6 +105,8 @@ class Msisdn:
             raise BadNumber(field=field)
         if bare.startswith("00"):
             bare = "+" + bare[2:]
+        import phonenumbers  # noqa: PLC0415  # half of what a command would import, and rarely used
+
         try:
             parsed = phonenumbers.parse(bare, "CN")
         except phonenumbers.NumberParseException as exc:

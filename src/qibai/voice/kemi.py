@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import KSR
+import phonenumbers  # noqa: F401  # now, not while the first call that needs it waits
 
 from qibai.config import Config, Peer, load
 from qibai.core.errors import BadMessage, KeyFileError, TokenBroken
