@@ -18,6 +18,7 @@ class Reply(NamedTuple):
     branch: str  #: of the topmost Via
     status: int
     retry_after: int | None = None  #: seconds
+    peer: str = ""  #: of our own 408: who was silent (``core.badge``)
 
 
 def new_branch() -> str:
@@ -30,7 +31,7 @@ def reply_of(data: bytes) -> Reply | None:
     parts = head.split(" ", 2)
     if parts[0] != "SIP/2.0" or len(parts) < 2 or not (parts[1].isascii() and parts[1].isdigit()):
         return None
-    branch, retry_after = None, None
+    branch, retry_after, peer = None, None, ""
     for line in lines:
         name, _, value = line.partition(":")
         match name.strip().lower():
@@ -39,7 +40,9 @@ def reply_of(data: bytes) -> Reply | None:
             case "retry-after":
                 seconds = value.strip()
                 retry_after = int(seconds) if seconds.isascii() and seconds.isdigit() else None
-    return Reply(branch, int(parts[1]), retry_after) if branch else None
+            case "x-qibai-peer":
+                peer = value.strip()
+    return Reply(branch, int(parts[1]), retry_after, peer) if branch else None
 
 
 def _branch_of(via: str) -> str:

@@ -10,6 +10,7 @@ from qibai.core.token import TokenKeys, seal, unseal
 
 #: Only between ourselves: a request from elsewhere that carries it is refused.
 BADGE_HEADER: Final = "X-Qibai-Badge"
+PEER_HEADER: Final = "X-Qibai-Peer"  #: of our own 408 on loopback: who was silent
 _PURPOSE: Final = b"message"
 _FRESH_S: Final = 120
 
@@ -18,16 +19,17 @@ class Badge(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is sure of a message, beside its body. ``repr`` shows no number."""
 
     #: in: a text from a peer; notice: what became of one of ours; out: a text for a peer; next: once more, as
-    #: ``peer`` was of no use
-    kind: Literal["in", "notice", "out", "next"]
+    #: ``peer`` was of no use; late: a peer answers what was given up
+    kind: Literal["in", "notice", "out", "next", "late"]
     at: int  #: Unix seconds
-    peer: str = ""
-    source: str = ""  #: as the peer wrote it, or the 700 number that the receiver sees
+    peer: str = ""  #: of ``out``: it was silent, so try another
+    #: As the peer wrote it, or the 700 number that the receiver sees; of ``late``: what tells copies apart.
+    source: str = ""
     destination: str = ""  #: the 700 number, or the receiver in E.164
-    message_id: str = ""  #: in CPIM
+    message_id: str = ""  #: in CPIM; of ``late``: the Call-ID
     wants_delivery: bool = False
     wants_failures: bool = False
-    state: str = ""  #: of a notice
+    state: str = ""  #: of a notice; of ``late``: the status
     expires: int | None = None  #: seconds
     digest: bytes = b""  #: of the body
 

@@ -36,6 +36,7 @@ from qibai.messaging.link import (
     Report,
     Taken,
 )
+from qibai.messaging.sip_late import Asked, LateReplies
 from qibai.messaging.sip_status import STATUS, failure_of
 from qibai.messaging.sip_text import answer_to, options, ref_of
 from qibai.requests import TIMEOUT_S, Address, Reply, Requests, new_branch
@@ -43,7 +44,7 @@ from qibai.requests import TIMEOUT_S, Address, Reply, Requests, new_branch
 NAME: Final = "sip"
 HOST: Final = "127.0.0.1"
 WINDOW: Final = 64
-SILENCE_S: Final = 32.0  #: Kamailio may have passed it on: it is not repeated before
+SILENCE_S: Final = 32.0  #: so long an answer may still come (RFC 3261, timer F): not repeated before
 _PROBE_S: Final = 5.0
 _PROBE_WAIT_S: Final = 2.0
 _SOON_S: Final = 0.5
@@ -71,6 +72,7 @@ class SipLink:
         self._inbox: Inbox | None = None
         self._state, self._since, self._error = LinkState.DOWN, datetime.now(UTC), ""
         self._in_flight = self._received = self._sent = self._refused = 0
+        self._doubts = LateReplies()
 
     @property
     def name(self) -> str:
@@ -94,6 +96,7 @@ class SipLink:
             received=self._received,
             sent=self._sent,
             refused=self._refused,
+            late=self._doubts.late,
             error=self._error,
         )
 
@@ -178,6 +181,9 @@ class SipLink:
             return 403
         if badge.kind == "in":
             return await self._message(self._inbox, badge, request)
+        if badge.kind == "late":
+            self._doubts.answered(badge)
+            return 200
         return await _notice(self._inbox, badge) if badge.kind == "notice" else 403
 
     async def _message(self, inbox: Inbox, badge: Badge, request: Message) -> int:
@@ -226,20 +232,26 @@ class SipLink:
                 message_id=message_id,
                 at=now,
             )
+        call_id = self._word("call", name)
         badge = Badge(
             "out",
             int(now.timestamp()),
+            peer=self._doubts.silent(call_id),
             source=outgoing.source,
             destination=outgoing.destination,
             expires=max(int((outgoing.valid_until - now).total_seconds()), 1),
         )
-        reply = await self._send(badge, self._word("call", name), kind, body, outgoing.leaving)
-        if reply is None:
-            raise InDoubt(SILENCE_S)
-        if reply.status >= 300:
-            failure = failure_of(reply)
+        began = time.monotonic()
+        reply = await self._send(badge, call_id, kind, body, outgoing.leaving)
+        failure = InDoubt() if reply is None else failure_of(reply) if reply.status >= 300 else None
+        if isinstance(failure, InDoubt):
+            self._doubts.put(call_id, Asked(outgoing, message_id, reply.peer if reply else ""))
+            rest = SILENCE_S if reply is None else SILENCE_S - (time.monotonic() - began)
+            raise InDoubt(max(rest, failure.again_s or 0.0, _SOON_S))
+        if failure is not None or reply is None:
             self._refused += isinstance(failure, Rejected)
-            raise failure
+            raise failure or InDoubt
+        self._doubts.drop(call_id)
         self._sent += 1
         return message_id if reply.status == 202 else ""
 
@@ -260,10 +272,11 @@ class SipLink:
         )
         badge = Badge("out", int(time.time()), source=report.source, destination=report.destination)
         reply = await self._send(badge, self._word("call", name), CPIM, body)
-        if reply is None:
-            raise NotNow
-        if reply.status >= 300:
-            raise failure_of(reply)
+        failure = InDoubt() if reply is None else failure_of(reply) if reply.status >= 300 else None
+        if isinstance(failure, InDoubt):  # the same again does no harm
+            raise NotNow(failure.again_s)
+        if failure is not None:
+            raise failure
 
     async def _send(
         self,

@@ -3,7 +3,7 @@
 from typing import Final
 
 from qibai.core.messages import MessageReason
-from qibai.messaging.link import NotNow, Rejected, SubmitError
+from qibai.messaging.link import InDoubt, NotNow, Rejected, SubmitError
 from qibai.requests import Reply
 
 #: What a refused sender is told.
@@ -28,13 +28,17 @@ STATUS: Final = {
 #: Seconds after which a sender may come again, by status.
 RETRY_AFTER: Final = {480: 60, 503: 5}
 
-_TEMPORARY: Final = frozenset({408, 480})
+#: Somebody did not answer in time: the peer, or somebody behind it. The message may have been taken.
+_TIME_OUTS: Final = frozenset({408, 504})
+_TEMPORARY: Final = frozenset({480})
 _NEVER: Final = frozenset({501, 505, 513})  #: what the peer cannot do now it cannot do later
 
 
 def failure_of(reply: Reply) -> SubmitError:
     """What an answer that is no success means."""
     status = reply.status
+    if status in _TIME_OUTS:
+        return InDoubt(reply.retry_after)
     if status in _TEMPORARY or (500 <= status < 600 and status not in _NEVER):
         return NotNow(reply.retry_after)
     return Rejected(str(status))

@@ -164,8 +164,18 @@ class Router:
         if worker.peers.trusted(address) is None and self._from_us(address) is None:
             worker.drop_reply("replies_of_strangers", f"from {address}, which is no peer")
         elif KSR.tm.t_check_trans() < 0:
+            if worker.peers.trusted(address) is not None and self._is_late(worker):
+                KSR.set_drop()
+                return _OK
             worker.drop_reply("replies_unmatched", f"from {address}: it belongs to no transaction")
         return _OK
+
+    def _is_late(self, worker: Worker) -> bool:
+        try:
+            return messages.on_late_reply(worker, text_of(KSR))
+        except Exception as exc:
+            KSR.err(f"a late reply was not read: {type(exc).__name__}\n")
+            return False
 
     def ksr_reply_invite(self, msg: Any) -> int:
         # tm keeps the route that a branch was made with, so an INVITE that was handed on is told apart here.
@@ -181,7 +191,7 @@ class Router:
         """A reply to a MESSAGE that was handed on, written for its sender already; or by the failed peer."""
         if ip_address(KSR.pv.get("$si")) == self._host:
             return _OK
-        return self._reply(replies.on_failed_peer_reply)
+        return self._reply(messages.on_failed_peer_reply)
 
     def ksr_reply_message(self, msg: Any) -> int:
         return self._reply(messages.on_reply)

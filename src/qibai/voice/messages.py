@@ -4,11 +4,13 @@ Kamailio keeps the transaction on both sides; what each side gets is written ane
 (``core.badge``) says on loopback what is sure of a message; from anywhere else such a header is refused.
 """
 
+import contextlib
+import socket
 import time
 from typing import Final
 
 from qibai.config import Peer
-from qibai.core.badge import BADGE_HEADER, Badge, open_badge, seal_badge
+from qibai.core.badge import BADGE_HEADER, PEER_HEADER, Badge, open_badge, seal_badge
 from qibai.core.errors import BadMessage, QibaiError, TokenBroken
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.sip import (
@@ -32,6 +34,7 @@ from qibai.core.sip import (
 )
 from qibai.core.sip.page import ACCEPT, PLAIN
 from qibai.core.sip.phrase import phrase
+from qibai.core.sip.salvage import status_of
 from qibai.voice.invite import RETRY_AFTER, RETRY_HEADER
 from qibai.voice.octets import text_of
 from qibai.voice.peers import LOOPBACK, uri_of
@@ -39,7 +42,11 @@ from qibai.voice.worker import Worker, parse_request
 
 _FAILED_PEER: Final = "$avp(qm)"  #: the peer that a message was last sent to
 _RETRY_AFTER: Final = "$avp(qa)"  #: what a 503 said of coming again, seconds
-_UNREACHABLE: Final = frozenset({500, 502, 503, 504})
+_DOUBTED: Final = "$avp(qt)"  #: the gateway heard that the peer was silent; its answer now comes too late
+_TIMED_OUT: Final = 408
+#: A peer that answers so has not taken the message, but another may. Silence, and the time-outs of others
+#: (408, 504), leave it in doubt: then only the gateway, which counts, may have it sent once more.
+_UNREACHABLE: Final = frozenset({500, 502, 503})
 _TRYING: Final = "SIP/2.0 100 "
 
 
@@ -149,7 +156,14 @@ def _from_gateway(worker: Worker, request: Message, token: str) -> None:
         worker.refuse(403, "Forbidden")
         return
     if ksr.tm.t_newtran() > 0:
-        _send(worker, request, badge, worker.choose_peer() if after is None else worker.next_peer(after.peer))
+        _send(worker, request, badge, _target(worker, badge, after))
+
+
+def _target(worker: Worker, badge: Badge, after: Badge | None) -> Peer | None:
+    """The peer to try: after one that failed the next; after one that was silent rather another."""
+    if after is not None:
+        return worker.next_peer(after.peer)
+    return (worker.next_peer(badge.peer) if badge.peer else None) or worker.choose_peer()
 
 
 def _send(worker: Worker, request: Message, badge: Badge, target: Peer | None) -> None:
@@ -188,18 +202,20 @@ def _written(worker: Worker, request: Message, badge: Badge, target: Peer) -> st
 
 
 def on_sent_failure(worker: Worker) -> None:
-    """A peer did not take a message: send it to the next one, or say that nobody does."""
-    ksr, tm = worker.ksr, worker.ksr.tm
-    timed_out, replied = tm.t_branch_timeout() > 0, tm.t_branch_replied() > 0
+    """A peer did not take a message: send it to the next one, or say that nobody does.
+
+    Of one that did not answer in time nobody knows whether it has the message: the gateway hears 408.
+    """
+    ksr = worker.ksr
+    failed = str(ksr.pv.get(_FAILED_PEER))
+    if ksr.tm.t_branch_timeout() > 0:
+        ksr.pv.seti(_DOUBTED, 1)
+        _answer(worker, _TIMED_OUT, f"{PEER_HEADER}: {failed}\r\n")
+        return
     status = int(ksr.pv.get("$T_reply_code"))
-    if (timed_out and not replied) or (not timed_out and status in _UNREACHABLE):
-        failed = str(ksr.pv.get(_FAILED_PEER))
-        if worker.next_peer(failed) is not None and _hand_on(worker, failed):
-            return
-    if timed_out:
-        _answer(worker, 503, RETRY_AFTER)
-    else:
-        _pass_unavailable(worker)
+    if status in _UNREACHABLE and worker.next_peer(failed) is not None and _hand_on(worker, failed):
+        return
+    _pass_unavailable(worker)
 
 
 def _hand_on(worker: Worker, failed: str) -> bool:
@@ -222,6 +238,8 @@ def on_reply(worker: Worker, text: str) -> None:
         return
     ksr = worker.ksr
     response = parse(text)
+    if ksr.pv.get(_DOUBTED):
+        _tell_late(worker, response)
     if response.status == 503:
         ksr.pv.sets(_RETRY_AFTER, _seconds(response))
     request = parse_request(text_of(ksr, "T_req($mb)"))
@@ -232,6 +250,54 @@ def on_reply(worker: Worker, text: str) -> None:
     status = 503 if response.status == 503 else None
     written = write_response(response, request, here=worker.inside, source=source, status=status)
     ksr.textopsx.msg_set_buffer(written)
+
+
+def on_late_reply(worker: Worker, text: str) -> bool:
+    """A peer's reply without a transaction. True: it ends a MESSAGE, and the gateway has heard of it."""
+    if worker.gateway_uri is None or status_of(text) < 200:
+        return False
+    try:
+        response = parse(text)
+    except BadMessage:
+        return False
+    if response.method != "MESSAGE":
+        return False
+    _tell_late(worker, response)
+    return True
+
+
+def on_failed_peer_reply(worker: Worker, text: str) -> None:
+    """A reply by a peer that had failed, while the next one has the message."""
+    response = parse(text)
+    if response.status >= 200:
+        _tell_late(worker, response)
+    request = parse_request(text_of(worker.ksr, "T_req($mb)"))
+    written = write_response(response, request, here=worker.inside, status=max(response.status, 100))
+    worker.ksr.textopsx.msg_set_buffer(written)
+
+
+def _tell_late(worker: Worker, response: Message) -> None:
+    """The gateway knows the Call-ID; each copy that it had sent bears another branch."""
+    here, copy = worker.inside, response.vias[-1]
+    badge = Badge(
+        "late", int(time.time()), source=copy, message_id=response.call_id, state=str(response.status)
+    )
+    text = write_page(
+        target=worker.gateway_uri or "",
+        here=here,
+        branch=mapped(response.call_id, f"late {response.status} {copy}"),
+        source=f"sip:voice@{here.host}",
+        tag=mapped(response.call_id, "late"),
+        destination=f"sip:gateway@{here.host}",
+        call_id=mapped(response.call_id, f"late {copy}"),
+        content_type=PLAIN,
+        body="",
+        asserted=False,
+        header=f"{BADGE_HEADER}: {seal_badge(badge, worker.keys)}",
+    )
+    address = ("127.0.0.1", worker.gateway_port)
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as once:
+        once.sendto(text.encode(), address)
 
 
 def _seconds(response: Message) -> str:

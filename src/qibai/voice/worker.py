@@ -48,6 +48,7 @@ class Worker:
         messaging = config.messaging
         #: Where messages go to; None: they are refused.
         self.gateway_uri = f"sip:127.0.0.1:{messaging.sip_port}" if config.sip_messages else None
+        self.gateway_port = messaging.sip_port
         self.allow = ALLOW.replace("INFO", "INFO, MESSAGE") if config.sip_messages else ALLOW
         self.keys = Keyring.load(config.key_file)
         self.routes = RouteReader(
