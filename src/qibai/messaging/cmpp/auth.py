@@ -21,6 +21,23 @@ def authenticator_source(source_addr: str, secret: str, stamp: int) -> bytes:
     return hashlib.md5(text, usedforsecurity=False).digest()
 
 
+def sources_of(source_addr: str, secret: str, stamp: int) -> list[bytes]:
+    """The proofs that show the same knowledge, the specification's first. Raise UnicodeError.
+
+    Some peers write the timestamp without its leading zero, or fill the account up to its six octets.
+    """
+    addresses, stamps = {source_addr, source_addr.ljust(6, "\0")}, {f"{stamp:010d}", str(stamp)}
+    others = [
+        hashlib.md5(
+            address.encode("ascii") + bytes(9) + secret.encode("ascii") + written.encode(),
+            usedforsecurity=False,
+        ).digest()
+        for address in sorted(addresses)
+        for written in sorted(stamps)
+    ]
+    return list(dict.fromkeys([authenticator_source(source_addr, secret, stamp), *others]))
+
+
 def authenticator_ismg(status: bytes, source: bytes, secret: str) -> bytes:
     """MD5(Status as in the answer + AuthenticatorSource + shared secret)."""
     return hashlib.md5(status + source + secret.encode("ascii"), usedforsecurity=False).digest()

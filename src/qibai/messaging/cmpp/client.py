@@ -70,8 +70,9 @@ class CmppClient(ClientLink, CmppLink):
             raise BindRefused(f"{why} (status {resp.status})")
         sent = read_connect(hello[HEADER.size :]).authenticator
         status = result_octets(V3 if len(answer) == HEADER.size + 21 else V2, resp.status)
-        proof = authenticator_ismg(status, sent, password)
-        if self.config.verify and not hmac.compare_digest(proof, resp.authenticator):
+        # Some gateways take the status of 3.0 as one octet here.
+        proofs = [authenticator_ismg(one, sent, password) for one in (status, status[-1:])]
+        if self.config.verify and not any(hmac.compare_digest(proof, resp.authenticator) for proof in proofs):
             raise BindRefused("it does not know the shared secret")
         if not self.config.version and V2 <= resp.version < V3:
             self._agreed = V2

@@ -22,6 +22,7 @@ _READ: Final[Mapping[int, Encoding]] = {
 _WRITTEN: Final[Mapping[Encoding, int]] = {Encoding.BINARY: 4, Encoding.UCS2: 8, Encoding.GBK: 15}
 _MAX_ASCII: Final = 160  #: octets of content; of all else 140
 _MAX_OTHER: Final = 140
+_FIRST_LETTER: Final = 0x20
 
 
 def read_part(msg_fmt: int, udhi: int, content: bytes) -> Part:
@@ -29,7 +30,7 @@ def read_part(msg_fmt: int, udhi: int, content: bytes) -> Part:
     if len(content) > (_MAX_OTHER if msg_fmt else _MAX_ASCII):
         raise BadPdu(Result.TOO_LONG)
     concat = None
-    if udhi & 1:
+    if udhi & 1 and not _is_all_text(msg_fmt, content):
         try:
             concat, content = read_udh(content)
         except BadText:
@@ -38,6 +39,12 @@ def read_part(msg_fmt: int, udhi: int, content: bytes) -> Part:
     if encoding is None:
         raise BadPdu(Result.STRUCTURE)
     return Part(content, encoding, concat)
+
+
+def _is_all_text(msg_fmt: int, content: bytes) -> bool:
+    """Whether TP_udhi was set by mistake: what stands for the header's length can only be of a letter."""
+    length = content[0] if content else 0
+    return length >= max(len(content), _FIRST_LETTER) or (not length and msg_fmt == 8)
 
 
 def _ascii(content: bytes) -> Encoding:

@@ -12,13 +12,14 @@ from typing import Final
 from qibai.config import MessageLink
 from qibai.core.messages import MessageState
 from qibai.messaging.cmpp.coding import read_part, write_part
-from qibai.messaging.cmpp.msgid import id_of, received_ref, sent_ref
+from qibai.messaging.cmpp.msgid import id_of, received_ref, sent_ref, swapped
 from qibai.messaging.cmpp.pdu import Deliver, StatusReport, Submit, write_report
 from qibai.messaging.cmpp.status import Result, read_stat, write_stat
 from qibai.messaging.link import Outgoing, Receipt, Received, Report
 from qibai.messaging.stream.session import BadPdu
 from qibai.messaging.stream.times import read_short, read_time, write_short, write_until
 
+_BILL_ONLY: Final = 2  #: Registered_Delivery: the message is there to be charged alone
 _SP_PAYS: Final = 2  #: Fee_UserType: no subscriber is charged by what we write
 
 
@@ -29,6 +30,8 @@ def read_submitted(submit: Submit, link: str, msg_id: int, now: datetime) -> Rec
     """
     if len(submit.dest_terminal_ids) != 1:  # one Msg_Id could not tell what became of several
         raise BadPdu(Result.DESTINATION)
+    if submit.registered_delivery == _BILL_ONLY:  # by the protocol no text goes to the receiver
+        raise BadPdu(Result.OTHER)
     if submit.at_time.strip():
         raise BadPdu(Result.OTHER)  # not at another time
     try:
@@ -72,8 +75,12 @@ def read_receipt(report: StatusReport, deliver: Deliver, now: datetime) -> Recei
         found.state or MessageState.SENT,
         now,
         found.error,
+        others=tuple(sent_ref(id) for id in swapped(report.msg_id)),
         stated_at=read_short(report.done_time.strip()),
-        ends=(report.dest_terminal_id or deliver.src_terminal_id, deliver.dest_id),
+        ends=(
+            report.dest_terminal_id.strip() or deliver.src_terminal_id.strip(),
+            deliver.dest_id.strip(),
+        ),
     )
 
 

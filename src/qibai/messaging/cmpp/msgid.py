@@ -50,6 +50,13 @@ def sent_ref(msg_id: int) -> str:
     return f"{msg_id:016x}"
 
 
+def swapped(msg_id: int) -> list[int]:
+    """What a peer may mean that writes the octets, or the two halves, in another order than in its answer."""
+    octets = msg_id.to_bytes(8, "big")
+    others = (octets[::-1], octets[4:] + octets[:4], octets[3::-1] + octets[:3:-1])
+    return [other for one in dict.fromkeys(others) if (other := int.from_bytes(one, "big")) != msg_id]
+
+
 def id_of(ref: str) -> int:
     """The Msg_Id in either kind of ref. Raise ValueError."""
     return int(ref[-16:], 16)

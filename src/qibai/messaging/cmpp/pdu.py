@@ -14,6 +14,7 @@ from qibai.messaging.stream.session import BadPdu
 
 MAX_RECEIVERS: Final = 99
 
+_LAST: Final = (8, 20)  #: octets of Reserve in 2.0, of LinkID in 3.0
 _CONNECT: Final = struct.Struct(">6s16sBI")
 _SUBMIT: Final = {
     False: struct.Struct(">QBBBB10sB21sBBB6s2s6s17s17s21sB"),
@@ -281,10 +282,17 @@ def _unpack(layout: struct.Struct, body: bytes, *, exact: bool = False) -> tuple
 
 
 def _content(body: bytes, at: int, rest: int) -> tuple[bytes, bytes]:
-    """What Msg_Length at ``at`` counts, and the last field, which has ``rest`` octets and ends the body."""
-    if at >= len(body) or len(body) != at + 1 + body[at] + rest:
+    """What Msg_Length at ``at`` counts, and the last field, which has ``rest`` octets and ends the body.
+
+    Some peers leave the last field out, write it as long as the other version has it, or fill up with zeros.
+    """
+    if at >= len(body) or len(body) < at + 1 + body[at]:
         raise BadPdu(Result.LENGTH)
-    return body[at + 1 : -rest], body[-rest:]
+    end = at + 1 + body[at]
+    last = body[end:]
+    if len(last) not in (0, *_LAST) and (len(last) < rest or any(last[rest:])):
+        raise BadPdu(Result.LENGTH)
+    return body[at + 1 : end], last[:rest]
 
 
 def _octets(text: str, size: int) -> bytes:

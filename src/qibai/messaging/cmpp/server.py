@@ -1,5 +1,6 @@
 """Our side as an ISMG: an account for each peer that may connect."""
 
+import hmac
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -7,7 +8,7 @@ import structlog
 
 from qibai.config import MessageLink, MessagingConfig
 from qibai.core.errors import BadText
-from qibai.messaging.cmpp.auth import authenticator_ismg, authenticator_source, is_fresh
+from qibai.messaging.cmpp.auth import authenticator_ismg, is_fresh, sources_of
 from qibai.messaging.cmpp.base import WIRES, CmppLink, CmppSession, version_of
 from qibai.messaging.cmpp.counts import Tally, read_query, write_counts
 from qibai.messaging.cmpp.mapping import read_submitted
@@ -121,9 +122,11 @@ class CmppServer(Listener):
         session.wire = WIRES[V3 if connect.version >= V3 else V2]
         named, secret = self.find(connect.source_addr)
         try:
-            expected = authenticator_source(connect.source_addr, secret, connect.timestamp)
+            proofs = sources_of(connect.source_addr, secret, connect.timestamp)
         except UnicodeError:
-            expected, secret = bytes(16), ""
+            proofs, secret = [bytes(16)], ""
+        fits = [proof for proof in proofs if hmac.compare_digest(proof, connect.authenticator)]
+        expected = fits[0] if fits else proofs[0]
         fresh = is_fresh(connect.timestamp, datetime.now(UTC))
         if named is not None and not fresh:
             log.warning("connect_clock", link=named.name)
