@@ -108,6 +108,7 @@ class VoiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     media_ng_port: PortNumber = 2223  #: rtpengine's control port, on 127.0.0.1
     media_port_min: PortNumber = 30_000  #: UDP ports for media
     media_port_max: PortNumber = 39_999  #: the last of them
+    media_rtp_only: bool = True  #: relay RTP alone; false: also T.38, DTLS and whatever a party sends
     media_timeout_s: bounds.ADay = 60  #: a call without media for so long is over
     refuse_when_full: bool = True  #: refuse new calls with 503 while the disk has no room for their records
     refused_records_per_minute: bounds.AtLeastOneRate = 600  #: refused calls of one peer that get a record

@@ -1,6 +1,6 @@
 """No RTCP of one side reaches the other, in whatever shape it comes: it names its sender (SDES CNAME).
 
-(RTCP in RTP's own port, which nobody was allowed to send, is media to rtpengine, and passes.)
+RTCP in RTP's own port: ``test_voice_media_contents``.
 """
 
 import re

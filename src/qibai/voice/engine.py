@@ -20,7 +20,7 @@ import qibai
 from qibai.config import Config, VoiceConfig
 from qibai.core.errors import ConfigError
 from qibai.core.sip import uri_host
-from qibai.voice import medialog
+from qibai.voice import mediafilter, medialog
 from qibai.voice.peers import uri_of
 
 _VERSION = re.compile(r"version: kamailio ([0-9]+)\.([0-9]+)\.")
@@ -98,6 +98,7 @@ def rtpengine_command(config: Config) -> list[str]:
     """rtpengine in the foreground and in user space, its control port on loopback alone."""
     voice = config.voice
     return [
+        *mediafilter.preloading(voice),
         program("rtpengine"),
         *("--config-file=none", "--foreground", "--table=-1", "--log-stderr", "--log-level=4"),
         f"--interface={voice.host}",

@@ -38,9 +38,17 @@ class Media:
     """One call's media, through Kamailio's rtpengine module; or, with media off, through no one."""
 
     def __init__(
-        self, ksr: Any, host: str, memory: CallMemory, *, anchored: bool, control_port: int = 2223
+        self,
+        ksr: Any,
+        host: str,
+        memory: CallMemory,
+        *,
+        anchored: bool,
+        rtp_only: bool = False,
+        control_port: int = 2223,
     ) -> None:
         self._control_port = control_port
+        self._rtp_only = rtp_only
         self._ksr = ksr
         self._memory = memory
         self._host = host
@@ -102,7 +110,14 @@ class Media:
         # rtpengine, told to make RTCP anew, still passes what comes without a report, such as a goodbye.
         # Where both sides' addresses are learnt, those for RTCP are too and take the discard port's place:
         # then each side is asked to send RTCP to the discard port, and reports are made anew.
-        before = clean_sdp(text, self._host, salt=salt, pass_media_address=True, without_rtcp=True)
+        before = clean_sdp(
+            text,
+            self._host,
+            salt=salt,
+            pass_media_address=True,
+            without_rtcp=True,
+            rtp_only=self._rtp_only,
+        )
         ksr = self._ksr
         ksr.pv.sets("$avp(sdp_in)", before)
         run = ksr.rtpengine.rtpengine_offer if command == "offer" else ksr.rtpengine.rtpengine_answer

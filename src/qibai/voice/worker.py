@@ -61,7 +61,12 @@ class Worker:
         self.memory = CallMemory(ksr)
         self.refusals = RefusalRate(voice.refused_records_per_minute, voice.workers)
         self.media = Media(
-            ksr, voice.host, self.memory, anchored=voice.media, control_port=voice.media_ng_port
+            ksr,
+            voice.host,
+            self.memory,
+            anchored=voice.media,
+            rtp_only=voice.media_rtp_only,
+            control_port=voice.media_ng_port,
         )
         self._live = LiveConfig(config, "kamailio")
         self.endpoints = endpoints(voice)
@@ -146,11 +151,11 @@ class Worker:
         ksr.tm.t_use_uac_headers()
         ksr.pv.sets("$du", du)
 
-    def end(self, state: DialogState, *, by: str, status: int) -> None:
-        """Note the end of a call that ``status`` ended before an answer."""
+    def end(self, state: DialogState, *, by: str, status: int, reason: str = "") -> None:
+        """Note the end of a call that ``status`` ended before an answer; ``reason``: a truer one than its."""
         self.media.end(state)
-        reason, q850 = failure_of(status)
-        self.ledger.ended(state, by=by, reason=reason, status=status, q850=q850)
+        usual, q850 = failure_of(status)
+        self.ledger.ended(state, by=by, reason=reason or usual, status=status, q850=q850)
 
     def take_back(self, original: str) -> None:
         """Undo ``send``: a reply of our own shows the headers of the message at hand, and these must be
@@ -164,9 +169,13 @@ class Worker:
     def drop_reply(self, loss: str, why: str) -> None:
         """Let Kamailio forget the reply at hand; ``loss``: what it is counted as."""
         self.ksr.set_drop()
+        self.lose(loss, f"a reply was dropped {why}")
+
+    def lose(self, loss: str, what: str) -> None:
+        """Count ``loss``, and say so once a minute."""
         self.losses.add(loss)
         if self.memory.is_first(loss, _SAID_AGAIN_S):
-            self.ksr.warn(f"a reply was dropped {why}; more in this minute are counted alone\n")
+            self.ksr.warn(f"{what}; more in this minute are counted alone\n")
 
     def take_once(self, request: Message) -> bool:
         """Returns False if another transaction that is not over has the same Call-ID, From tag and CSeq.

@@ -35,6 +35,7 @@ from qibai.store.keys import Keyring
 from qibai.store.migrate import pending
 from qibai.supervise import portuse, probes, state
 from qibai.supervise.look import look
+from qibai.voice import mediafilter
 from qibai.voice.engine import kamailio_version
 
 _MIN_FREE_MB: Final = 512
@@ -220,6 +221,18 @@ def _media(config: Config, running: bool) -> Finding:
         return warn("media", "media is not anchored: SDP shows each side's address", "set voice.media = true")
     if probes.media_answers(config):
         version = _rtpengine_version()
+        if not mediafilter.is_wanted(voice):
+            return warn(
+                "media",
+                "whatever a party sends is relayed, also packets that name it",
+                "set voice.media_rtp_only = true, unless peers need T.38 or DTLS",
+            )
+        if not mediafilter.LIBRARY.exists():
+            return warn(
+                "media",
+                "whatever a party sends is relayed: there is no filter for what is no RTP",
+                f"scripts/setup makes {mediafilter.LIBRARY}; then restart rtpengine",
+            )
         return ok("media", f"rtpengine {version} answers on port {voice.media_ng_port}")
     return fail(
         "media",

@@ -27,6 +27,7 @@ _REFUSED_MEDIA = re.compile(r"([A-Za-z0-9\-]{1,20}) [0-9]{1,5}(?:/[0-9]{1,5})? \
 _RTP: Final = frozenset(
     {"RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"}
 )
+_DTLS: Final = frozenset({"UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"})
 _DISCARD: Final = 9  # nobody listens there (RFC 863)
 _ORIGIN = re.compile(r"(?:.* )?([0-9]{1,20}) ([0-9]{1,20}) IN IP[46] \S+", re.IGNORECASE)
 _CONNECTION = re.compile(
@@ -96,14 +97,21 @@ def _transferred(text: str, encoding: str) -> str:
 
 
 def clean_sdp(
-    text: str, host: str, *, salt: str, pass_media_address: bool = False, without_rtcp: bool = False
+    text: str,
+    host: str,
+    *,
+    salt: str,
+    pass_media_address: bool = False,
+    without_rtcp: bool = False,
+    rtp_only: bool = False,
 ) -> CleanSdp:
     """Write a session description anew. Raise BadMessage when it is none.
 
     ``host`` is our media address: it stands in ``o=`` and, unless ``pass_media_address``, in ``c=`` too (but
     for 0.0.0.0, the old way to hold). ``salt`` is something that only the sender's side knows, such as its
     Call-ID: it hides the numbers in ``o=``, which keep growing by as much as they did. ``without_rtcp``:
-    whoever reads this sends RTCP to the discard port of ``host`` and nowhere else.
+    whoever reads this sends RTCP to the discard port of ``host`` and nowhere else. ``rtp_only``: media that
+    takes other packets than RTP, which are T.38 and DTLS, is refused.
 
     A ``c=`` may name a host (RFC 8866 §5.7). A name is not looked up, since that would hold up other calls:
     BadMessage with status 488, unless no media that is open uses it.
@@ -136,7 +144,7 @@ def clean_sdp(
                 timed = True
             media += 1
             out += ending
-            written, known = _media(line[2:], lines, index)
+            written, known = _media(line[2:], lines, index, rtp_only=rtp_only)
             refused = known is None
             ending = [] if refused or " udptl " in written else discard
             out.append(written)
@@ -222,7 +230,7 @@ def _connection(value: str, ours: str, pass_address: bool) -> str:
     return ours
 
 
-def _media(value: str, lines: list[str], index: int) -> tuple[str, frozenset[str] | None]:
+def _media(value: str, lines: list[str], index: int, *, rtp_only: bool) -> tuple[str, frozenset[str] | None]:
     """The ``m=`` line, and the payload types whose attributes pass; None when the media is refused."""
     value = " ".join(value.split())
     found = _MEDIA.fullmatch(value)
@@ -234,9 +242,9 @@ def _media(value: str, lines: list[str], index: int) -> tuple[str, frozenset[str
     name, port, protocol, formats = found.groups()
     if int(port) > 65_535:
         raise BadMessage("the session description is malformed")
-    if protocol == "udptl" and formats == "t38":
+    if protocol == "udptl" and formats == "t38" and not rtp_only:
         return f"m={name} {port} udptl t38", frozenset()
-    if protocol not in _RTP:
+    if protocol not in _RTP or (rtp_only and protocol in _DTLS):
         return f"m={name} 0 RTP/AVP 0", None
     codecs = _codecs(lines, index)
     types = [f for f in formats.split(" ") if _type_passes(f, codecs)]
