@@ -325,7 +325,7 @@ async def hang_up(voice: Bench, called: Number700) -> None:
     """End the call as the recorder does."""
     (event,) = voice.events(CallEventKind.ANSWERED, called)
     assert event.legs
-    hangup = Hangup(voice.platform.config.voice)
+    hangup = Hangup(voice.platform.config.voice, voice.keyring)
     legs = read_legs(voice.keyring.open(event.legs, binding_aad(event.code, event.call_id)))
     assert await hangup.end(legs)
     hangup.close()

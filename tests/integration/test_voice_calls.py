@@ -339,7 +339,9 @@ def hang_up(voice: Bench, event: CallEvent) -> None:
         for leg in (legs.caller, legs.callee):
             branch = new_branch()
             host, port = ours.getsockname()
-            ours.sendto(Place("UDP", host, port).write("BYE", leg, leg.cseq, branch), voice.here)
+            ours.sendto(
+                Place("UDP", host, port, voice.keyring).write("BYE", leg, leg.cseq, branch), voice.here
+            )
             assert reply_of(ours.recv(65_536)) == (branch, 200, None)
 
 

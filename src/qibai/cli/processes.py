@@ -42,7 +42,7 @@ def kamailio(ctx: typer.Context) -> None:
     config = _begin(config_of(ctx), "kamailio")
     engine.render(config)
     command = engine.kamailio_command(config)
-    log.filter_stderr()
+    log.filter_stderr(log.kamailio_filter(config))
     os.execve(command[0], command, engine.kamailio_environment(config))  # noqa: S606
 
 

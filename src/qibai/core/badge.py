@@ -1,4 +1,4 @@
-"""What Kamailio and the gateway show one another with each message, so that neither takes one from others."""
+"""What our own processes show Kamailio, and it them, so that nobody else is taken for one of them."""
 
 import hashlib
 from typing import Final, Literal
@@ -12,6 +12,7 @@ from qibai.core.token import TokenKeys, seal, unseal
 BADGE_HEADER: Final = "X-Qibai-Badge"
 PEER_HEADER: Final = "X-Qibai-Peer"  #: of our own 408 on loopback: who was silent
 _PURPOSE: Final = b"message"
+_HANGUP: Final = b"hangup"
 _FRESH_S: Final = 120
 
 
@@ -55,6 +56,19 @@ def open_badge(token: str, keys: TokenKeys, *, now: float, body: str = "") -> Ba
     if abs(now - badge.at) > _FRESH_S or badge.digest != _digest(body):
         raise TokenBroken
     return badge
+
+
+def seal_hangup(call_id: str, keys: TokenKeys) -> str:
+    """The header's value in a request that ends the dialog with this Call-ID, on behalf of a side of it."""
+    return seal(call_id.encode(), keys, _HANGUP)
+
+
+def is_hangup(token: str, call_id: str, keys: TokenKeys) -> bool:
+    """Returns True if ``seal_hangup`` made this for the same Call-ID; such a badge does not age."""
+    try:
+        return unseal(token, keys, _HANGUP) == call_id.encode()
+    except TokenBroken:
+        return False
 
 
 def _digest(body: str) -> bytes:

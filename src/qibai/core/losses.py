@@ -93,4 +93,14 @@ CALL_LOSSES: Final[Mapping[str, Loss]] = {
         "nothing, unless it grows with each call",
         usual=True,
     ),
+    "requests_of_strangers": Loss(
+        "SIP requests within calls that were refused, since their sender is no peer.",
+        "see Kamailio's log for the sender; if it is a peer's other address, add it to the peer's networks",
+        mild=True,
+    ),
+    "requests_unanswerable": Loss(
+        "SIP requests that were dropped, since they lack Via, From, To, Call-ID or CSeq.",
+        "see which peer sends them: Kamailio's log has the time of each",
+        mild=True,
+    ),
 }

@@ -55,7 +55,7 @@ class Ender:
         self._ready = ready
         self._loaded = False  #: whether the keeper has been told the open calls of the database
         self._spool = SpoolWriter(config.spool_dir, "recorder", lambda: losses)
-        self._hangup = Hangup(config.voice)
+        self._hangup = Hangup(config.voice, keyring)
         self._tasks: set[asyncio.Task[None]] = set()
         self.ended: dict[str, int] = {}  #: calls ended, by reason
 

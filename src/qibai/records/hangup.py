@@ -1,8 +1,8 @@
 """Ending a call from our side: one BYE to each of the two Contacts that voice gave out.
 
-Kamailio takes them, from loopback, like any request of a running call: the BYE sent on behalf of the caller
-reaches the callee, and the other way round. A callee who answered too late gets the ACK and the BYE that no
-caller sends.
+Kamailio takes them, from loopback and with a badge, like any request of a running call: the BYE sent on
+behalf of the caller reaches the callee, and the other way round. A callee who answered too late gets the ACK
+and the BYE that no caller sends.
 """
 
 import asyncio
@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from qibai.config import VoiceConfig
+from qibai.core.badge import BADGE_HEADER, seal_hangup
 from qibai.core.legs import Leg, Legs, ends_dialog
 from qibai.core.sip import uri_host
+from qibai.core.token import TokenKeys
 from qibai.requests import TIMEOUT_S, Requests, new_branch, reply_of
 
 ATTEMPTS: Final = 3
@@ -27,6 +29,7 @@ class Place:
     transport: str
     host: str
     port: int
+    keys: TokenKeys
 
     def write(self, method: str, leg: Leg, cseq: int, branch: str) -> bytes:
         """A request on behalf of ``leg``."""
@@ -38,6 +41,7 @@ class Place:
             f"To: {leg.to}",
             f"Call-ID: {leg.call_id}",
             f"CSeq: {cseq} {method}",
+            f"{BADGE_HEADER}: {seal_hangup(leg.call_id, self.keys)}",
             "Content-Length: 0",
             "",
             "",
@@ -60,8 +64,9 @@ class Place:
 class Hangup:
     """Sends BYEs to the Kamailio of this node and waits for their answers."""
 
-    def __init__(self, voice: VoiceConfig) -> None:
+    def __init__(self, voice: VoiceConfig, keys: TokenKeys) -> None:
         self._voice = voice
+        self._keys = keys
         self._udp = Requests()
 
     async def end(self, legs: Legs) -> bool:
@@ -101,7 +106,7 @@ class Hangup:
 
     async def _send_udp(self, leg: Leg, attempt: int, acknowledged: bool) -> int | None:
         host, port, *_ = await self._udp.open("::1" if ":" in self._voice.host else "127.0.0.1")
-        here, to = Place("UDP", uri_host(host), port), (self._voice.host, self._voice.udp_port)
+        here, to = Place("UDP", uri_host(host), port, self._keys), (self._voice.host, self._voice.udp_port)
         branch = new_branch()
         *ack, bye = here.requests(leg, branch, attempt, acknowledged=acknowledged)
         for request in ack:
@@ -120,7 +125,7 @@ class Hangup:
         async with asyncio.timeout(TIMEOUT_S):
             reader, writer = await asyncio.open_connection(voice.host, port, local_addr=(own, 0), ssl=tls)
             try:
-                here = Place(transport, uri_host(own), writer.get_extra_info("sockname")[1])
+                here = Place(transport, uri_host(own), writer.get_extra_info("sockname")[1], self._keys)
                 branch = new_branch()
                 writer.writelines(here.requests(leg, branch, attempt, acknowledged=acknowledged))
                 await writer.drain()

@@ -18,7 +18,7 @@ from qibai.store.embedded import EmbeddedPostgres
 from qibai.store.upgrade import upgrade
 from qibai.supervise import probes
 from qibai.voice import engine
-from qibai.voice.log import LogFilter
+from qibai.voice.log import kamailio_filter
 from qibai.voice.medialog import MediaLogFilter
 
 
@@ -86,7 +86,7 @@ def parts(config: Config) -> list[Part]:
                 prepare=lambda: _render(config),
                 needs=(*store, *media),
                 env=engine.kamailio_environment(config),
-                shown=LogFilter,
+                shown=lambda: kamailio_filter(config),
             )
         )
     return made

@@ -27,6 +27,7 @@ from qibai.voice.token import DialogState, dialog_of, is_of, seal_state
 from qibai.voice.worker import ACCEPT, ALLOW, Worker
 
 REQUEST_STATE: Final = "$avp(qr)"  #: the token that a refreshing request came with
+_ASK_AGAIN_S: Final = 10  #: between questions to the store whether a call goes on
 OTHER_STATE: Final = "$avp(qo)"  #: the token that the other side gets with it
 
 
@@ -48,14 +49,17 @@ def state_of(worker: Worker, request: Message) -> DialogState | None:
     return state
 
 
-def on_request(worker: Worker, request: Message, state: DialogState) -> None:
-    """Take a request of a running call, in its transaction (an ACK has none)."""
+def on_request(worker: Worker, request: Message, state: DialogState, *, ours: bool = False) -> None:
+    """Take a request of a running call, in its transaction (an ACK has none).
+
+    ``ours``: we end the call, or the dialog of an answer that nobody got.
+    """
     ksr = worker.ksr
     method = request.method
     if method != "OPTIONS" and method not in IN_DIALOG:
         worker.refuse(405, "Method Not Allowed", header=ALLOW)
         return
-    if method in ("INVITE", "UPDATE", "OPTIONS") and _is_over(worker, state):
+    if method != "ACK" and not ours and _is_over(worker, state, method):
         worker.refuse(481, "Call/Transaction Does Not Exist")
         return
     if method == "OPTIONS":  # it asks whether the call is still there (RFC 3261 §11)
@@ -123,11 +127,19 @@ def _description(worker: Worker, request: Message, state: DialogState) -> CleanS
     return worker.media.offer(text, state, from_caller=state.from_caller, salt=request.call_id)
 
 
-def _is_over(worker: Worker, state: DialogState) -> bool:
-    """Returns True if the call has ended, as far as this node or the store knows."""
-    if worker.memory.is_over(state.call_id):
+def _is_over(worker: Worker, state: DialogState, method: str) -> bool:
+    """Returns True if the call has ended, as far as this node or the store knows.
+
+    A call that this node saw answered may have ended through another node, so the store is asked, but not
+    for each digit of an INFO. For a BYE it is never asked: nobody is to keep a line open for want of it.
+    """
+    memory, call_id = worker.memory, state.call_id
+    if memory.answered_by(call_id) is not None:
+        if method == "BYE" or not memory.is_first(f"{call_id}s", _ASK_AGAIN_S):
+            return False
+    elif memory.is_over(call_id):
         return True
-    if state.early or worker.memory.answered_by(state.call_id) is not None:
+    elif state.early or method == "BYE":
         return False
     try:
         return worker.routes.call_ended(state.code, state.call_id)

@@ -9,7 +9,7 @@ from qibai.core.errors import BadMessage, QibaiError, StoreUnavailable
 from qibai.core.existing import Dialled
 from qibai.core.ids import format_id
 from qibai.core.numbering import Msisdn
-from qibai.core.refusals import EarlyRefusal
+from qibai.core.refusals import EARLY_STATUS, EarlyRefusal
 from qibai.core.routing import (
     SIP_STATUS,
     Decision,
@@ -48,6 +48,7 @@ RETRY_HEADER: Final = "X-Qibai-Retry"
 #: Set with the transaction whose INVITE was sent to ourselves so: its first peer has the call no more.
 HANDED_ON: Final = "$avp(qh)"
 RETRY_AFTER: Final = "Retry-After: 5\r\n"
+_AWAY: Final = SipStatus(503, "Service Unavailable", 41)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,28 +75,31 @@ def on_invite(worker: Worker, request: Message, peer: Peer, retry: DialogState |
 
     ``retry``: a peer failed it, and this is what was known of the call.
     """
+    try:
+        _take(worker, request, peer, retry)
+    except Exception as exc:
+        if retry is None:  # nothing was decided: who called notes it
+            worker.let_go(request)
+            raise
+        _fail(worker, request, retry, exc)
+
+
+def _take(worker: Worker, request: Message, peer: Peer, retry: DialogState | None) -> None:
     ksr = worker.ksr
     strange = unsupported(request)
     if strange:
-        worker.let_go(request)
-        ksr.hdr.append_to_reply(f"Unsupported: {', '.join(strange)}\r\n")
-        ksr.tm.t_reply(420, "Bad Extension")
-        if retry is None:
-            note_early(worker, EarlyRefusal.EXTENSION_UNSUPPORTED, peer.name, request=request)
+        header = f"Unsupported: {', '.join(strange)}\r\n"
+        _refuse_early(worker, request, peer, EarlyRefusal.EXTENSION_UNSUPPORTED, retry, header)
         return
     interval = _session_interval(worker, request)
     if interval is None:
-        worker.let_go(request)
-        ksr.hdr.append_to_reply(f"Min-SE: {worker.voice.min_se_s}\r\n")
-        ksr.tm.t_reply(422, "Session Interval Too Small")
-        if retry is None:
-            note_early(worker, EarlyRefusal.INTERVAL_TOO_SMALL, peer.name, request=request)
+        header = f"Min-SE: {worker.voice.min_se_s}\r\n"
+        _refuse_early(worker, request, peer, EarlyRefusal.INTERVAL_TOO_SMALL, retry, header)
         return
     ksr.tm.t_reply(100, "Trying")
     if retry is None and worker.voice.refuse_when_full and not worker.ledger.has_room():
         worker.losses.add("calls_refused_full")
-        ksr.hdr.append_to_reply(f"{RETRY_AFTER}Reason: Q.850;cause=41\r\n")
-        ksr.tm.t_reply(503, "Service Unavailable")
+        _say_no(worker, request, _AWAY)
         return
     called = called_number(request)
     caller = caller_identity(request, trust_asserted=True)
@@ -134,7 +138,6 @@ def _decide(worker: Worker, attempt: _Attempt) -> tuple[Decision, RouteRecord | 
 
 
 def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
-    ksr = worker.ksr
     try:
         retry = attempt.retry
         target = worker.choose_peer() if retry is None else worker.next_peer(retry.callee_peer)
@@ -154,8 +157,19 @@ def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
         return
     if retry is None:
         worker.ledger.decided(attempt.call_id, attempt.at, route, attempt.peer.name)
-        if route.record.from_group:
-            _touch(worker, route.record)
+    try:
+        _send(worker, attempt, route, target, text, token)
+    except Exception as exc:  # the decision is on record: so must be what became of it
+        _fail(worker, attempt.request, state, exc)
+
+
+def _send(  # noqa: PLR0917
+    worker: Worker, attempt: _Attempt, route: Route, target: Peer, text: str, token: str
+) -> None:
+    """Send the INVITE to the peer whose call it is now."""
+    ksr, retry, state = worker.ksr, attempt.retry, worker.state(token)
+    if retry is None and route.record.from_group:
+        _touch(worker, route.record)
     ksr.pv.sets(STATE, token)
     worker.keep(attempt.request, state, attempt.source, retry=retry is not None)
     worker.send(text, worker.here(target.transport), uri_of(target))
@@ -168,12 +182,9 @@ def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
             return
         if worker.next_peer(target.name) is not None:
             worker.ledger.handed_on(state, 503)
-            _connect(worker, replace(attempt, retry=worker.state(token)), route)
+            _connect(worker, replace(attempt, retry=state), route)
             return
-        end_unanswered(worker, token, 503)
-        worker.let_go(attempt.request)
-        ksr.hdr.append_to_reply(f"{RETRY_AFTER}Reason: Q.850;cause=41\r\n")
-        ksr.tm.t_reply(503, "Service Unavailable")
+        _say_no(worker, attempt.request, _AWAY, state)
 
 
 _FAULTS: Final[dict[type[Exception], RefusalReason]] = {
@@ -187,9 +198,7 @@ def _refuse_unread(worker: Worker, attempt: _Attempt, fault: BadMessage, record:
     media = fault.status == SIP_STATUS[RefusalReason.MEDIA_REFUSED].status
     refusal = Refusal(RefusalReason.MEDIA_REFUSED if media else RefusalReason.MESSAGE_MALFORMED)
     sip = SipStatus(fault.status, phrase(fault.status), refusal.sip.q850)
-    if fault.status == 415:
-        worker.ksr.hdr.append_to_reply(ACCEPT)
-    _refuse(worker, attempt, refusal, sip, record)
+    _refuse(worker, attempt, refusal, sip, record, ACCEPT if fault.status == 415 else "")
 
 
 def hand_on(worker: Worker, token: str, status: int) -> bool:
@@ -213,16 +222,66 @@ def hand_on(worker: Worker, token: str, status: int) -> bool:
     return True
 
 
-def _refuse(
-    worker: Worker, attempt: _Attempt, refusal: Refusal, sip: SipStatus, record: RouteRecord | None
+def _refuse(  # noqa: PLR0917
+    worker: Worker,
+    attempt: _Attempt,
+    refusal: Refusal,
+    sip: SipStatus,
+    record: RouteRecord | None,
+    header: str = "",
 ) -> None:
-    if attempt.retry is not None:
-        worker.end(attempt.retry, by="platform", status=sip.status)
-    else:
+    """By a decision, or for want of what it takes to carry the decision out."""
+    if attempt.retry is None:
         _note_refusal(worker, attempt, refusal, sip, record)
-    worker.let_go(attempt.request)
-    header = RETRY_AFTER if sip.status == 503 else ""
-    worker.ksr.hdr.append_to_reply(f"{header}Reason: Q.850;cause={sip.q850}\r\n")
+    _say_no(worker, attempt.request, sip, attempt.retry, header=header)
+
+
+def _refuse_early(  # noqa: PLR0917
+    worker: Worker,
+    request: Message,
+    peer: Peer,
+    reason: EarlyRefusal,
+    retry: DialogState | None,
+    header: str,
+) -> None:
+    """Before a decision."""
+    if retry is None:
+        note_early(worker, reason, peer.name, request=request)
+    _say_no(worker, request, EARLY_STATUS[reason], retry, header=header)
+
+
+def _fail(worker: Worker, request: Message, state: DialogState, why: Exception) -> None:
+    """A fault of our own, after the decision: the one record says so."""
+    worker.ksr.err(f"a call was not handed over: {type(why).__name__}\n")
+    worker.take_back(request.text)
+    _say_no(
+        worker,
+        request,
+        EARLY_STATUS[EarlyRefusal.INTERNAL_ERROR],
+        state,
+        reason=EarlyRefusal.INTERNAL_ERROR,
+    )
+
+
+def _say_no(
+    worker: Worker,
+    request: Message,
+    sip: SipStatus,
+    decided: DialogState | None = None,
+    *,
+    reason: str = "",
+    header: str = "",
+) -> None:
+    """The one way that the first INVITE of a call is refused.
+
+    ``decided``: the call that the INVITE is of, when its record and its media have begun: both end here, with
+    ``reason`` or with what ``sip`` stands for.
+    """
+    if decided is not None:
+        worker.end(decided, by="platform", status=sip.status, reason=reason)
+    worker.let_go(request)
+    again = RETRY_AFTER if sip.status == _AWAY.status else ""
+    worker.ksr.hdr.append_to_reply(f"{header}{again}Reason: Q.850;cause={sip.q850}\r\n")
     worker.ksr.tm.t_reply(sip.status, sip.phrase)
 
 
@@ -272,18 +331,23 @@ def _write(worker: Worker, attempt: _Attempt, route: Route, target: Peer) -> tup
     if description is not None:
         sdp = worker.media.offer(description, state, from_caller=True, salt=request.call_id)
     here, place = worker.here(target.transport), uri_host(target.host)
-    text = write_invite(
-        request,
-        here=here,
-        target=callee_uri(callee, target.number_format, place, target.port, target.transport),
-        to=callee_uri(callee, target.number_format, place),
-        shown=shown_uri(record.shown, target.number_format, here.host),
-        call_id=call_id,
-        token=token,
-        sdp=sdp,
-        session_expires=attempt.interval,
-        min_se=worker.voice.min_se_s,
-    )
+    try:
+        text = write_invite(
+            request,
+            here=here,
+            target=callee_uri(callee, target.number_format, place, target.port, target.transport),
+            to=callee_uri(callee, target.number_format, place),
+            shown=shown_uri(record.shown, target.number_format, here.host),
+            call_id=call_id,
+            token=token,
+            sdp=sdp,
+            session_expires=attempt.interval,
+            min_se=worker.voice.min_se_s,
+        )
+    except Exception:
+        if sdp is not None:  # nobody else knows yet that rtpengine holds ports for this call
+            worker.media.end(state)
+        raise
     return text, token, state
 
 

@@ -13,6 +13,7 @@ import KSR
 import phonenumbers  # noqa: F401  # now, not while the first call that needs it waits
 
 from qibai.config import Config, Peer, load
+from qibai.core.badge import BADGE_HEADER, is_hangup
 from qibai.core.errors import BadMessage, KeyFileError, TokenBroken
 from qibai.core.refusals import EarlyRefusal
 from qibai.core.sip import Message
@@ -25,6 +26,7 @@ from qibai.voice.refused import note_early
 from qibai.voice.worker import Worker, parse_request
 
 _OK = 1
+_BADGE = BADGE_HEADER.lower()
 
 
 class Router:
@@ -61,6 +63,8 @@ class Router:
         if peer is None:
             peer = self._from_us(address)
         if peer is None:
+            if get("$tt"):
+                worker.lose("requests_of_strangers", f"a request within a call was refused from {address}")
             if get("$rm") != "ACK":
                 worker.refuse(403, "Forbidden", q850=21)
                 note_early(worker, EarlyRefusal.SOURCE_UNKNOWN, address, stranger=True)
@@ -82,7 +86,7 @@ class Router:
         return _OK
 
     def _from_us(self, address: str) -> Peer | None:
-        """The recorder, which ends calls from a loopback socket, and the gateway, which shows a badge."""
+        """The recorder, which ends calls from a loopback socket, and the gateway: each shows a badge."""
         return LOOPBACK if ip_address(address) in self._own else None
 
     def _route(self, worker: Worker, request: Message, peer: Peer) -> None:
@@ -101,9 +105,15 @@ class Router:
             if method != "ACK":
                 worker.refuse(481, "Call/Transaction Does Not Exist")
             return
+        ours = state is not None and peer is LOOPBACK
+        if ours and not is_hangup(request.first(_BADGE) or "", request.call_id, worker.keys):
+            worker.lose("requests_of_strangers", "a request within a call was refused from this machine")
+            if method != "ACK":
+                worker.refuse(403, "Forbidden", q850=21)
+            return
         if method == "ACK":
             if tm.t_check_trans() != 0 and state is not None:  # 0: it ends a refused INVITE, and tm took it
-                dialog.on_request(worker, request, state)
+                dialog.on_request(worker, request, state, ours=ours)
             return
         if request.max_forwards == 0:
             worker.refuse(483, "Too Many Hops", q850=25)
@@ -111,7 +121,7 @@ class Router:
             return
         if state is not None:
             if tm.t_newtran() > 0:
-                dialog.on_request(worker, request, state)
+                dialog.on_request(worker, request, state, ours=ours)
             return
         if method == "OPTIONS":
             worker.refuse(200, "OK", header=worker.allow)

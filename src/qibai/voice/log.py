@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
+from qibai.config import Config
 from qibai.core.masking import mask_numbers
+from qibai.store.loss_counts import LossCounts
 
 #: `` 2(652) ERROR: <core> [core/parser/msg_parser.c:407]: parse_headers(): duplicate From … [From: …``
 _HEAD: Final = re.compile(
@@ -20,10 +22,16 @@ _CONTENT: Final = re.compile(r"[\[<\"'{|]|sips?:|tel:", re.IGNORECASE)
 _DIGITS: Final = re.compile(r"(?<![0-9bc])[0-9]{6,}")  #: no id of a call or binding, which begin with c and b
 
 
+#: What Kamailio's core says of a request that it drops before our script sees it.
+_UNANSWERABLE: Final = ("required headers not found in request", "no via found in request")
+
+
 class LogFilter:
     """Call with each line in turn; gives what may be shown of it, or None."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: Callable[[str], object] = lambda loss: None) -> None:
+        """``count`` is called with the name of each loss that a line tells of."""
+        self._count = count
         self._drop = False  #: whether lines without a head go on with what a message says
 
     def __call__(self, line: str) -> str | None:
@@ -31,10 +39,17 @@ class LogFilter:
         if found is None:
             return None if self._drop else _masked(line)
         body = line[found.end() :]
+        if body.startswith(_UNANSWERABLE):
+            self._count("requests_unanswerable")
         # Our own script says types and codes alone, and a traceback of it has to be seen.
         ours = found[2] == "app_python3"
         self._drop = not ours
         return found[1] + _masked(body if ours else _CONTENT.split(body, maxsplit=1)[0].rstrip())
+
+
+def kamailio_filter(config: Config) -> LogFilter:
+    """The filter for a running Kamailio; what its core loses is counted with what our script loses."""
+    return LogFilter(LossCounts(config.run_dir, "kamailio-log").add)
 
 
 def _masked(text: str) -> str:

@@ -34,6 +34,7 @@ _CANCELLED: Final = 487
 _AWAY: Final = 503
 _TOLD: Final = "$avp(qt)"  #: how we ended a call ourselves; a 2xx that comes now is too late
 _PASSED: Final = "$avp(q2)"  #: the To tag of the 2xx that the caller got
+_DESCRIBED: Final = "$avp(qd)"  #: To tags of the provisional replies whose description the caller got
 _SAID: Final = "$avp(qs)"  #: the callee's final status, which the caller may hear as another
 _TRYING: Final = "SIP/2.0 100 "
 #: A peer that answers so cannot serve the call, but another may.
@@ -69,10 +70,22 @@ def on_invite_reply(worker: Worker, text: str) -> None:
         if answered or response.first("contact") is not None:
             token = _caller_token(worker, response, known)
         sdp = _answer(worker, response, known, asked_by_caller=True)
+        _check_description(worker, response, known, sdp)
     ksr.textopsx.msg_set_buffer(
         write_response(response, request, here=here, token=token, sdp=sdp, source=known.source)
     )
     _note(worker, request, response, state, token)
+
+
+def _check_description(worker: Worker, response: Message, known: Asked, sdp: CleanSdp | None) -> None:
+    """An answer has to answer the offer, unless a provisional reply of its dialog did (RFC 3261 §13.2.1)."""
+    pv = worker.ksr.pv
+    described = str(pv.get(_DESCRIBED) or "").split()
+    if response.status < 200:
+        if sdp is not None and response.to_tag not in described:
+            pv.sets(_DESCRIBED, " ".join([*described, response.to_tag]))
+    elif known.offer and sdp is None and response.to_tag not in described:
+        raise BadMessage("an answer that does not answer the offer")
 
 
 def on_failed_peer_reply(worker: Worker, text: str) -> None:
