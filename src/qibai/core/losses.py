@@ -99,7 +99,7 @@ CALL_LOSSES: Final[Mapping[str, Loss]] = {
         mild=True,
     ),
     "requests_unanswerable": Loss(
-        "SIP requests that were dropped, since they lack Via, From, To, Call-ID or CSeq.",
+        "SIP messages that Kamailio dropped unread: no SIP/2.0, or without Via, From, To, Call-ID or CSeq.",
         "see which peer sends them: Kamailio's log has the time of each",
         mild=True,
     ),

@@ -22,8 +22,12 @@ _CONTENT: Final = re.compile(r"[\[<\"'{|]|sips?:|tel:", re.IGNORECASE)
 _DIGITS: Final = re.compile(r"(?<![0-9bc])[0-9]{6,}")  #: no id of a call or binding, which begin with c and b
 
 
-#: What Kamailio's core says of a request that it drops before our script sees it.
-_UNANSWERABLE: Final = ("required headers not found in request", "no via found in request")
+#: What Kamailio's core says of a message that it drops before our script sees it.
+_UNANSWERABLE: Final = (
+    "required headers not found in request",
+    "no via found in request",
+    "core parsing of SIP message failed",
+)
 
 
 class LogFilter:
