@@ -10,7 +10,7 @@ DOCS = ROOT / "docs"
 #: Two are for developers. The configuration's page is made from comments in the source, which are English.
 ENGLISH_ONLY = {"architecture.md", "performance.md", "configuration.md"}
 #: Their comparison is to come.
-TO_COME = {"messages.md", "operations.md", "resources.md", "sip.md"}
+TO_COME = {"messages.md", "operations.md", "resources.md"}
 NAMES = sorted({page.name for page in DOCS.glob("*.md")} - ENGLISH_ONLY - TO_COME)
 PAGES = [
     ROOT / "README.md",
