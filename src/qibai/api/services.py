@@ -86,7 +86,8 @@ class Services:
         request = decode(_BIND_REQUEST, body)
         item = convert.bind_item(request, self.config.binding, now, convert.idempotency_of(key, body))
         bound = await self.binds.submit(tenant_id, item)
-        return convert.binding(bound.binding, now), bound.replayed
+        (binding,) = await self._bound(tenant_id, [bound])
+        return binding, bound.replayed
 
     async def bind_bulk(
         self, tenant_id: int, raw_items: Sequence[msgspec.Raw], key: str | None
@@ -109,12 +110,15 @@ class Services:
                     results[place] = models.BulkBound(status=status_of(exc), problem=problem_of(exc))
                 if place % _BREATH == 0:
                     await asyncio.sleep(0)
-            for place, result in zip(places, await self._bind(tenant_id, items), strict=True):
+            answers = await self._bind(tenant_id, items)
+            made = iter(await self._bound(tenant_id, [one for one in answers if isinstance(one, Bound)]))
+            for place, result in zip(places, answers, strict=True):
                 if isinstance(result, QibaiError):
                     results[place] = models.BulkBound(status=status_of(result), problem=problem_of(result))
                 else:
-                    binding = convert.binding(result.binding, now)
-                    results[place] = models.BulkBound(status=201, binding=binding, replayed=result.replayed)
+                    results[place] = models.BulkBound(
+                        status=201, binding=next(made), replayed=result.replayed
+                    )
             return models.BulkBindAnswer([result for result in results if result is not None])
 
     async def release(self, tenant_id: int, id: str) -> models.Released:
@@ -151,25 +155,25 @@ class Services:
             raise BadRequest("give a new end (ttl or expires_at) or a new party (a, b), one of the two")
         if life:
             end = convert.end_of(request, self.config.binding, now)
+            length = None if request.ttl is None else timedelta(seconds=request.ttl)
             async with self.connections.get() as conn:
-                return convert.binding(await self._editor(conn, tenant_id).extend(code, row_id, end), now)
+                return _changed(await self._editor(conn, tenant_id).extend(code, row_id, length or end))
         a = None if request.a is None else Msisdn.parse(request.a, field="a")
         b = None if request.b is None else Msisdn.parse(request.b, field="b")
         async with self.connections.get() as conn:
             changed = await self._editor(conn, tenant_id).change_party(code, row_id, a=a, b=b)
-        return convert.binding(changed, now)
+        return _changed(changed)
 
     async def change_members(
         self, tenant_id: int, id: str, request: models.MembersRequest, *, add: bool
     ) -> models.Binding:
         """Add to a group, or take out of it."""
-        now = datetime.now(UTC)
         code, row_id = convert.binding_id(id)
         members = [Msisdn.parse(member, field="members") for member in request.members]
         async with self.connections.get() as conn:
             editor = self._editor(conn, tenant_id)
             change = editor.add_members if add else editor.remove_members
-            return convert.binding(await change(code, row_id, members), now)
+            return _changed(await change(code, row_id, members))
 
     async def get(self, reach: Reach, id: str) -> models.Binding:
         """One binding. Raise BindingNotFound."""
@@ -265,6 +269,20 @@ class Services:
                 quarantine=self._quarantine,
             )
 
+    async def _bound(self, tenant_id: int, made: Sequence[Bound]) -> list[models.Binding]:
+        """As answers: what is new as it was made, what an earlier request had made as it is by now."""
+        again = [one.binding for one in made if one.replayed]
+        if again:
+            async with self.connections.get() as conn:
+                again, now = await bindings.settled(conn, self.keyring, tenant_id, again)
+        earlier = iter(again)
+        return [
+            convert.binding(next(earlier), now)
+            if one.replayed
+            else convert.binding(one.binding, one.binding.created_at)
+            for one in made
+        ]
+
     async def _release(
         self, tenant_id: int, ids: Sequence[tuple[int, int]]
     ) -> Sequence[Released | QibaiError]:
@@ -279,3 +297,8 @@ class Services:
         if found is None:
             found = self._entitlements[tenant_id] = Entitlement(tenant_id, self._rules)
         return found
+
+
+def _changed(row: bindings.Binding) -> models.Binding:
+    """A binding just after its change: it was active then, or the change would have been refused."""
+    return convert.binding(row, row.created_at)

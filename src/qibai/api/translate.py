@@ -1,7 +1,6 @@
 """The routing decision for networks that ask: the same read and the same rule as in a call."""
 
 import asyncio
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from qibai.api import models
@@ -64,10 +63,8 @@ class Translator:
         )
 
     def _decide(self, called: Dialled, caller: Msisdn) -> Decision:
-        now = time.time()
-        record = self._reader.find(called, caller)
-        in_use = record is None and self._reader.number_in_use(called, now)
-        return decide(called, caller, record, now, number_in_use=in_use, policy=self._policy)
+        record, in_use, at = self._reader.look(called, caller)
+        return decide(called, caller, record, at, number_in_use=in_use, policy=self._policy)
 
 
 def _refused(refusal: Refusal) -> models.Translation:

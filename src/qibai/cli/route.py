@@ -1,6 +1,5 @@
 """``qibai route CALLED CALLER``."""
 
-import time
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -42,11 +41,9 @@ def route(
         max(config.store.statement_timeout_ms, 1000),
         write_dsn=dsn(config),
     )
-    now = time.time()
     policy = reader.policy(config.pilot.rules)
     try:
-        record = reader.find(number, party)
-        in_use = record is None and reader.number_in_use(number, now)
+        record, in_use, now = reader.look(number, party)
         decision = decide(number, party, record, now, number_in_use=in_use, policy=policy)
         rule = policy.rule(record, now) if record is not None else None
     finally:

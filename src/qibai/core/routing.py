@@ -4,7 +4,7 @@ One pure function, used alike by voice, messages, the translation query and ``qi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -74,6 +74,8 @@ class RouteRecord:
     no_messages: bool = False  #: the caller may call, but not write
     home: int | None = None  #: of an old number's pair: the code that its binding lives under
     anyone: bool = False  #: an old number that anyone may dial (AXN)
+    #: When the pair was read, by the store's clock: the time that says whether it is live.
+    read_at: float = field(default=0.0, compare=False)
 
     @property
     def code(self) -> int:

@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from qibai.core.errors import BadNumber, QibaiError
@@ -62,7 +61,7 @@ class Rules:
             return _refused(called, caller, None, Refusal(RefusalReason.CALLER_UNKNOWN))
         try:
             record, in_use = await self._pairs.submit((called, caller))
-            now = time.time()
+            now = time.time() if record is None else record.read_at
             if record is None or self._policy.knows(record):
                 decision = decide(called, caller, record, now, number_in_use=in_use, policy=self._policy)
             else:  # rights have changed: they are read anew
@@ -89,7 +88,7 @@ class Rules:
 
     async def _find(self, pairs: Sequence[tuple[Number700, Msisdn]]) -> list[Pair]:
         async def read(conn: Connection) -> list[Pair]:
-            return await find_pairs(conn, self._keyring, pairs, datetime.now(UTC))
+            return await find_pairs(conn, self._keyring, pairs)
 
         return await self._database.run(read)
 

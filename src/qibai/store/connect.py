@@ -60,7 +60,7 @@ class Session:
         self._prepared: set[bytes] = set()
         self._not_before = 0.0
 
-    def query(self, name: bytes, statement: bytes, params: Sequence[bytes]) -> pq.abc.PGresult:
+    def query(self, name: bytes, statement: bytes, params: Sequence[bytes | None]) -> pq.abc.PGresult:
         """Run a statement that may safely run twice; ``name`` stands for ``statement``. All is binary.
 
         Raise StoreUnavailable, within a second, when there is no answer.
@@ -87,7 +87,7 @@ class Session:
         self._prepared.clear()
 
     def _run(
-        self, conn: pq.abc.PGconn, name: bytes, statement: bytes, params: Sequence[bytes]
+        self, conn: pq.abc.PGconn, name: bytes, statement: bytes, params: Sequence[bytes | None]
     ) -> pq.abc.PGresult:
         try:
             if name not in self._prepared:

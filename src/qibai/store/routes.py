@@ -1,7 +1,8 @@
 """Routing reads: one indexed read in binary, aimed straight at the code's partition; see ``RouteReader``."""
 
 import struct
-from typing import Final
+import time
+from typing import Final, NamedTuple
 
 from qibai.core.errors import KeyFileError, StoreUnavailable
 from qibai.core.existing import Dialled, ExistingNumber
@@ -34,7 +35,8 @@ _TOUCH: Final = b"""
 SELECT touch_group($1::integer, $2::bigint, $3::smallint, ARRAY[$4::bytea, $5::bytea],
                    $6::smallint, ARRAY[$7::bytea, $8::bytea], $9::bytea)"""
 _COLUMNS: Final = (
-    "binding_id, tenant_id, shown, flags, max_call_s, ends_at, callee, caller, (SELECT version FROM standing)"
+    "binding_id, tenant_id, shown, flags, max_call_s, ends_at, callee, caller, "
+    "(SELECT version FROM standing), clock_timestamp()"
 )
 
 
@@ -44,13 +46,26 @@ class _Partition:
     def __init__(self, name: str) -> None:
         key = "code = $1::integer AND serial = $2::smallint"
         find = f"SELECT {_COLUMNS} FROM {name} WHERE {key} AND caller_key"  # noqa: S608  # all constants
-        in_use = f"SELECT 1 FROM {name} WHERE {key} AND ends_at > $3::timestamptz LIMIT 1"  # noqa: S608
+        in_use = f"SELECT 1 FROM {name} WHERE {key} AND ends_at > "  # noqa: S608
+        in_use += "coalesce($3::timestamptz, clock_timestamp()) LIMIT 1"
         self.find = (f"find_{name}".encode(), f"{find} = $3::bytea".encode())
         self.find_two = (f"find_two_{name}".encode(), f"{find} IN ($3::bytea, $4::bytea)".encode())
         self.in_use = (f"in_use_{name}".encode(), in_use.encode())
 
 
 _PARTITIONS: Final = tuple(_Partition(f"route_p{i:02d}") for i in range(16))
+
+
+class Look(NamedTuple):
+    """All that ``decide`` asks the store for. ``at``: the time to decide by, Unix seconds.
+
+    ``at`` is by the database's clock where a record was found: a binding that was released by that clock is
+    over for every node, however slow the node's own clock is.
+    """
+
+    record: RouteRecord | None
+    number_in_use: bool
+    at: float
 
 
 class RouteReader:
@@ -83,12 +98,19 @@ class RouteReader:
         record = self._find(called, keyring.blind(caller), keyring.blind_next(caller))
         return record if record is not None else self._find_again(called, caller)
 
-    def number_in_use(self, called: Dialled, now: float) -> bool:
-        """Whether anybody has a live binding on ``called`` at Unix time ``now``."""
+    def look(self, called: Dialled, caller: Msisdn) -> Look:
+        """The pair's record; where there is none, whether anybody is bound on ``called``."""
+        record = self.find(called, caller)
+        if record is not None:
+            return Look(record, False, record.read_at)
+        return Look(None, self.number_in_use(called), time.time())
+
+    def number_in_use(self, called: Dialled, now: float | None = None) -> bool:
+        """Whether anybody has a live binding on ``called`` at Unix time ``now``, or at the store's."""
         if isinstance(called, ExistingNumber):
             return self._existing.in_use(called, now)
         name, statement = self._part(called.code.value).in_use
-        instant = _ID.pack(round((now - _EPOCH_S) * 1_000_000))
+        instant = None if now is None else _ID.pack(round((now - _EPOCH_S) * 1_000_000))
         found = self._session.query(name, statement, [*_number(called), instant])
         return found.ntuples > 0
 
@@ -145,6 +167,7 @@ class RouteReader:
         value, number = found.get_value, int.from_bytes
         flags = number(value(0, 3) or b"")
         ends_at = number(value(0, 5) or b"", signed=True)
+        read_at = number(value(0, 9) or b"", signed=True)
         return RouteRecord(
             called=called,
             binding_id=number(value(0, 0) or b""),
@@ -158,6 +181,7 @@ class RouteReader:
             from_group=bool(flags & FROM_GROUP),
             standing=number(value(0, 8) or b""),
             no_messages=bool(flags & NO_MESSAGES),
+            read_at=read_at / 1_000_000 + _EPOCH_S,
         )
 
     def _find_again(self, called: Number700, caller: Msisdn) -> RouteRecord | None:

@@ -129,10 +129,8 @@ def _decide(worker: Worker, attempt: _Attempt) -> tuple[Decision, RouteRecord | 
     if caller is None:
         return Refusal(RefusalReason.CALLER_UNKNOWN), None
     try:
-        record = worker.routes.find(called, caller)
-        in_use = record is None and worker.routes.number_in_use(called, attempt.at)
-        policy = worker.policy
-        return decide(called, caller, record, attempt.at, number_in_use=in_use, policy=policy), record
+        record, in_use, at = worker.routes.look(called, caller)
+        return decide(called, caller, record, at, number_in_use=in_use, policy=worker.policy), record
     except StoreUnavailable:
         return Refusal(RefusalReason.STORE_UNAVAILABLE), None
 

@@ -12,7 +12,15 @@ from qibai.store.bindings.model import (
     Page,
     Released,
 )
-from qibai.store.bindings.query import bindings_of_number, explain_number, get, get_many, list_bindings, read
+from qibai.store.bindings.query import (
+    bindings_of_number,
+    explain_number,
+    get,
+    get_many,
+    list_bindings,
+    read,
+    settled,
+)
 from qibai.store.bindings.release import release, release_many
 from qibai.store.bindings.session import database_time
 
@@ -37,4 +45,5 @@ __all__ = [
     "read",
     "release",
     "release_many",
+    "settled",
 ]

@@ -66,9 +66,12 @@ class BindingEditor:
         self._entitlement = entitlement
         self._stale: int | None = None
 
-    async def extend(self, code: int, id: int, expires_at: datetime) -> Binding:
-        """Let the binding end at ``expires_at``, later or earlier than it would have. Raise LifetimeWrong."""
-        return await persist(self._extend, code, id, expires_at)
+    async def extend(self, code: int, id: int, end: datetime | timedelta) -> Binding:
+        """Let the binding end at ``end``, or so long after the change; later or earlier than it would have.
+
+        Raise LifetimeWrong.
+        """
+        return await persist(self._extend, code, id, end)
 
     async def change_party(
         self,
@@ -94,8 +97,9 @@ class BindingEditor:
         """Take out of the group. Raise ModeMismatch, BadRequest (no such member), GroupSizeWrong."""
         return await persist(self._regroup, code, id, [], list(members))
 
-    async def _extend(self, code: int, id: int, expires_at: datetime) -> Binding:
+    async def _extend(self, code: int, id: int, end: datetime | timedelta) -> Binding:
         async with self._locked(code, id) as (row, refusal):
+            expires_at = row.moment + end if isinstance(end, timedelta) else end
             if refusal is not None and expires_at > row.binding.expires_at:
                 raise refusal
             if expires_at <= row.moment:

@@ -77,12 +77,22 @@ async def read(
     waits for them, so that whoever reads "expired" never reads "active" later.
     """
     binding = await get(conn, keyring, tenant_id, code, id)
-    now = await database_time(conn)
-    if binding.released_at is None and now - _CHANGE_LASTS < binding.expires_at <= now:
-        with own_errors():
-            await conn.execute(_SQL["settle"], {"code": code, "id": id})
-        binding = await get(conn, keyring, tenant_id, code, id)
+    (binding,), now = await settled(conn, keyring, tenant_id, [binding])
     return binding, now
+
+
+async def settled(
+    conn: Connection, keyring: Keyring, tenant_id: int, rows: Sequence[Binding]
+) -> tuple[list[Binding], datetime]:
+    """Bindings that were read just now, and the time at which they are so. Raise as ``get``; see ``read``."""
+    now = await database_time(conn)
+    found = list(rows)
+    for place, binding in enumerate(found):
+        if binding.released_at is None and now - _CHANGE_LASTS < binding.expires_at <= now:
+            with own_errors():
+                await conn.execute(_SQL["settle"], {"code": binding.code, "id": binding.id})
+            found[place] = await get(conn, keyring, tenant_id, binding.code, binding.id)
+    return found, now
 
 
 async def list_bindings(

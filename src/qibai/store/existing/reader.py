@@ -44,9 +44,9 @@ class ExistingReader:
             self._keyring.reload_if_changed()
             asked = wanted
 
-    def in_use(self, called: ExistingNumber, now: float) -> bool:
-        """Whether anybody has a live binding on it at Unix time ``now``."""
-        instant = _ID.pack(round((now - _EPOCH_S) * 1_000_000))
+    def in_use(self, called: ExistingNumber, now: float | None) -> bool:
+        """Whether anybody has a live binding on it at Unix time ``now``; None: by the store's clock."""
+        instant = None if now is None else _ID.pack(round((now - _EPOCH_S) * 1_000_000))
         for id in self._rotation_keys():
             prefix = self._blind(number_key, id, called)
             params = [_CODE.pack(called.code.value), prefix, after(prefix), instant]
@@ -93,6 +93,7 @@ class ExistingReader:
             standing=_int(value(0, 13)),
             home=home,
             anyone=anyone,
+            read_at=_int(value(0, 14)) / 1_000_000 + _EPOCH_S,
         )
 
     def _rotation_keys(self) -> list[int]:

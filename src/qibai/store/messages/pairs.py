@@ -31,9 +31,12 @@ class Pair(NamedTuple):
 
 
 async def find_pairs(
-    conn: Connection, keyring: Keyring, pairs: Sequence[tuple[Number700, Msisdn]], now: datetime
+    conn: Connection, keyring: Keyring, pairs: Sequence[tuple[Number700, Msisdn]], now: datetime | None = None
 ) -> list[Pair]:
-    """What is held of each pair, in order. Raise StoreUnavailable or KeyFileError."""
+    """What is held of each pair, in order. Raise StoreUnavailable or KeyFileError.
+
+    ``now`` stands in for the database's clock in tests.
+    """
     if not pairs:
         return []
     first, second = keyring.hash_ids
@@ -54,7 +57,7 @@ async def _find(
     keyring: Keyring,
     pairs: Sequence[tuple[Number700, Msisdn]],
     key_ids: list[int],
-    now: datetime,
+    now: datetime | None,
 ) -> tuple[list[Pair], list[int]]:
     """What is held under these hash keys, and the ids of those under which rows stand just now."""
     try:
@@ -82,7 +85,7 @@ async def _find(
 
 
 def _pair(called: Number700, row: tuple[Any, ...]) -> Pair:
-    _, binding_id, tenant_id, shown, flags, max_call_s, ends_at, callee, caller, in_use, standing, *_ = row
+    _, binding_id, tenant_id, shown, flags, max_call_s, ends_at, callee, caller, in_use, standing, *rest = row
     if binding_id is None:
         return Pair(None, in_use)
     record = RouteRecord(
@@ -92,11 +95,17 @@ def _pair(called: Number700, row: tuple[Any, ...]) -> Pair:
         shown=Number700(called.code, shown),
         callee_sealed=callee,
         caller_sealed=caller,
-        ends_at=(ends_at - _EPOCH) // _MICROSECOND / 1_000_000 + _EPOCH.timestamp(),
+        ends_at=_seconds(ends_at),
         max_call_s=max_call_s,
         to_group=bool(flags & TO_GROUP),
         from_group=bool(flags & FROM_GROUP),
         standing=standing,
         no_messages=bool(flags & NO_MESSAGES),
+        read_at=_seconds(rest[0]),
     )
     return Pair(record)
+
+
+def _seconds(at: datetime) -> float:
+    """As ``RouteReader`` counts them, to the last digit."""
+    return (at - _EPOCH) // _MICROSECOND / 1_000_000 + _EPOCH.timestamp()

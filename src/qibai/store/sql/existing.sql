@@ -3,7 +3,8 @@
 -- party that this has now; where its caller has left it, or it is gone, that was long ago.
 SELECT e.tenant_id, e.max_call_s, e.anyone, e.binding_code, e.binding_id, e.ends_at, e.numbers, e.pair, e.new_code, e.new_id,
        CASE WHEN e.anyone THEN least(b.expires_at, b.released_at) ELSE n.ends_at END,
-       CASE WHEN e.anyone THEN b.a ELSE n.callee END, n.caller, (SELECT version FROM standing)
+       CASE WHEN e.anyone THEN b.a ELSE n.callee END, n.caller, (SELECT version FROM standing),
+       clock_timestamp()
 FROM existing_route e
 LEFT JOIN route n ON n.code = e.new_code AND n.serial = e.new_serial AND n.caller_key IN ($6::bytea, $7::bytea)
                  AND n.binding_id = e.new_id
@@ -13,4 +14,4 @@ ORDER BY e.anyone LIMIT 1;
 
 -- name: in_use
 SELECT 1 FROM existing_route
-WHERE code = $1::integer AND ends_at > $4::timestamptz AND caller_key >= $2::bytea AND caller_key < $3::bytea LIMIT 1;
+WHERE code = $1::integer AND ends_at > coalesce($4::timestamptz, clock_timestamp()) AND caller_key >= $2::bytea AND caller_key < $3::bytea LIMIT 1;

@@ -1,7 +1,7 @@
 -- name: find_pairs
 SELECT place, binding_id, tenant_id, shown, flags, max_call_s, ends_at, callee, caller, in_use, standing,
-       phase, current_id, next_id
-FROM message_routes(%s, %s, %s, %s, %s);
+       clock_timestamp(), phase, current_id, next_id
+FROM message_routes(coalesce(%s::timestamptz, clock_timestamp()), %s, %s, %s, %s);
 
 -- name: accept
 WITH stored AS (
