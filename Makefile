@@ -36,7 +36,7 @@ check: setup-tests  ## lint, format, types, import rules
 bench: setup-tests  ## measure, each figure beside its reference
 	@$(PY) -m bench
 
-fuzz: setup-tests  ## fuzzing of what comes from the network (FUZZ_SECONDS each) and of whole calls (FUZZ_CALLS)
+fuzz: setup-tests  ## fuzzing of what comes from the network (FUZZ_SECONDS each), of whole calls (FUZZ_CALLS), of bindings (FUZZ_ACTS)
 	@$(PY) -m pip install -q --require-hashes -r requirements-fuzz.lock
 	@$(PY) tests/fuzz/fuzz_cmpp.py -max_total_time=$${FUZZ_SECONDS:-60}
 	@$(PY) tests/fuzz/fuzz_sip.py -max_total_time=$${FUZZ_SECONDS:-60}
@@ -44,6 +44,8 @@ fuzz: setup-tests  ## fuzzing of what comes from the network (FUZZ_SECONDS each)
 	@$(PY) tests/fuzz/fuzz_text.py -max_total_time=$${FUZZ_SECONDS:-60}
 	@TEST_WHOLE_CALLS=$${FUZZ_CALLS:-1000} TEST_WHOLE_CALLS_SEED=$$(date +%s) \
 		$(PY) -m pytest -q tests/integration/test_voice_whole_calls.py
+	@TEST_BINDING_ACTS=$${FUZZ_ACTS:-100000} TEST_BINDING_SEED=$$(date +%s) \
+		$(PY) -m pytest -q tests/integration/test_binding_nodes.py
 
 lock:  ## write requirements.lock anew
 	@scripts/lock
