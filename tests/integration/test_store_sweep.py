@@ -3,15 +3,23 @@
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 from store_rows import A, B, X, add_route
 
-from qibai.config import RetentionConfig
+from api_tools import wait_for
+from database_tools import as_platform
+from qibai.cli.doctor.finding import State
+from qibai.cli.doctor.routes import check_routes
+from qibai.config import Config, RetentionConfig, StoreConfig
 from qibai.core.numbering import Code
+from qibai.core.routing import Refusal, Route, decide
 from qibai.store.keys import Keyring
+from qibai.store.loss_counts import LossCounts, read_losses
+from qibai.store.routes import RouteReader
 from qibai.store.sweep import SWEEP_LOCK, Sweeper, sweep
 
 HALF_YEAR = RetentionConfig()
@@ -127,3 +135,63 @@ def test_the_sweeper_sweeps_again_and_again_whatever_fails(
     finally:
         sweeper.stop()
     assert not sweeper.is_alive()
+
+
+def test_a_pair_that_outlived_its_binding_is_ended_counted_and_said(
+    dsn: str, conn: psycopg.Connection, keyring: Keyring, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Released, expired, without a binding: none connects any more; a live binding's pair does."""
+    kinds = {"released": ("1 hour", "now()"), "expired": ("-1 hour", "NULL"), "live": ("1 hour", "NULL")}
+    ids = {}
+    for serial, (kind, (ends, released_at)) in enumerate(kinds.items()):
+        number = X.code.number(serial)
+        ids[kind] = add_route(conn, keyring, dialled=number)
+        conn.execute(
+            f"""INSERT INTO binding (code, id, tenant_id, mode, scene, order_id, x, b, max_call_s, created_at,
+                                     expires_at, released_at)
+                VALUES (%s, %s, 1, 'AXB', 'other', 'o', %s, '', 1, now(), now() + '{ends}', {released_at})""",  # noqa: S608  # the test's own words
+            [X.code.value, ids[kind], serial],
+        )
+    ids["gone"] = add_route(conn, keyring, dialled=X.code.number(9))
+    losses = LossCounts(tmp_path, "recorder")
+    sweeper = Sweeper(
+        dsn,
+        HALF_YEAR,
+        interval_s=0.01,
+        quarantine=timedelta(hours=3),
+        count_orphans=lambda count: losses.add("routes_outlived", count),
+    )
+    sweeper.start()
+    try:
+        wait_for(lambda: read_losses(tmp_path)["routes_outlived"][0] == 3)
+    finally:
+        sweeper.stop()
+    live = conn.execute("SELECT binding_id FROM route WHERE ends_at > clock_timestamp()").fetchall()
+    assert live == [(ids["live"],)]
+    quarantined = conn.execute(
+        "SELECT count(*) FROM route WHERE free_at = ends_at + interval '3 hours' AND ends_at <= now()"
+    ).fetchone()
+    assert quarantined == (3,)
+    said = capsys.readouterr().out
+    assert said.count("a pair outlived its binding and was ended") == 3
+    reader = RouteReader(dsn, keyring)
+    try:
+        for serial, wanted in ((0, Refusal), (1, Refusal), (2, Route), (9, Refusal)):
+            record, in_use, at = reader.look(X.code.number(serial), A)
+            assert isinstance(decide(X.code.number(serial), A, record, at, number_in_use=in_use), wanted)
+    finally:
+        reader.close()
+    assert sweep(dsn, HALF_YEAR, pause_s=0).orphans == 0
+
+
+def test_doctor_ends_a_pair_that_outlived_its_binding(
+    dsn: str, conn: psycopg.Connection, keyring: Keyring, tmp_path: Path
+) -> None:
+    config = Config(home=tmp_path, store=StoreConfig(dsn=as_platform(dsn)))
+    assert check_routes(config).state is State.OK
+    add_route(conn, keyring)
+    found = check_routes(config)
+    assert (found.state, found.name) == (State.FAIL, "routes")
+    assert found.says.startswith("1 led to somebody")
+    assert check_routes(config).state is State.OK
+    assert conn.execute("SELECT count(*) FROM route WHERE ends_at > clock_timestamp()").fetchone() == (0,)

@@ -3,13 +3,14 @@
 import asyncio
 import signal
 import time
+from datetime import timedelta
 
 import msgspec
 import structlog
 
 from qibai.config import Config
 from qibai.records.ender import Ender
-from qibai.records.keeper import Keeper
+from qibai.records.keeper import REMEMBER_S, Keeper
 from qibai.records.meter import Buckets
 from qibai.records.pump import Pump
 from qibai.store import dsn
@@ -44,12 +45,12 @@ class Stats(msgspec.Struct, frozen=True):
 class Recorder:
     """The parts, put together."""
 
-    def __init__(self, config: Config) -> None:
-        """Raise KeyFileError."""
+    def __init__(self, config: Config, *, remember_s: float = REMEMBER_S) -> None:
+        """``remember_s``: how long something is kept of a call that has ended. Raise KeyFileError."""
         self._config = config
         config.spool_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         config.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._keeper = Keeper(config.voice.ring_timeout_s, config.binding.max_call_s)
+        self._keeper = Keeper(config.voice.ring_timeout_s, config.binding.max_call_s, remember_s)
         losses = self._losses = LossCounts(config.run_dir, "recorder")
         self._damaged = 0  #: lines that are counted
         self._pump = Pump(config, self._keeper, losses)
@@ -79,7 +80,12 @@ class Recorder:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        sweeper = Sweeper(dsn(self._config), self._config.retention)
+        sweeper = Sweeper(
+            dsn(self._config),
+            self._config.retention,
+            quarantine=timedelta(seconds=self._config.binding.quarantine_s),
+            count_orphans=lambda count: self._losses.add("routes_outlived", count),
+        )
         sweeper.start()
         anchorer = Anchorer(self._config)
         anchorer.start()

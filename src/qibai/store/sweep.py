@@ -1,4 +1,4 @@
-"""Tidy away what has had its time. Nothing depends on it: it only keeps tables small.
+"""Tidy away what has had its time. Nothing depends on it: it keeps tables small, and ends orphans.
 
 Tables are walked page by page: an index on the time would cost more at every bind than it saves here. Rows
 that somebody holds just now are left for the next sweep.
@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -18,11 +19,13 @@ from qibai.config import RetentionConfig
 from qibai.core.errors import QibaiError
 from qibai.store.failures import own_errors
 from qibai.store.hosts import connect
+from qibai.store.orphans import end_orphans
 from qibai.store.rotating import partitions
 
 SWEEP_LOCK: Final = 7_003
 PAGES: Final = 256  #: of 8 KiB, in one transaction
 PAUSE_S: Final = 0.05  #: between transactions
+QUARANTINE: Final = timedelta(days=1)
 INTERVAL_S: Final = 3_600.0  #: from the end of one sweep to the next
 
 _log: Final = structlog.get_logger("qibai.sweep")
@@ -50,16 +53,21 @@ class Swept:
     """How many rows of each table were tidied away; all 0 when another sweep was running."""
 
     rows: dict[str, int]
+    orphans: int = 0  #: pairs that outlived their binding, and were ended
 
 
 def sweep(
     dsn: str,
     retention: RetentionConfig,
     *,
+    quarantine: timedelta = QUARANTINE,
     pause_s: float = PAUSE_S,
     stop: Callable[[], bool] = lambda: False,
 ) -> Swept:
-    """Go through all tables once, slowly; ``stop`` is asked between transactions. Raise StoreUnavailable."""
+    """Go through all tables once, slowly; ``stop`` is asked between transactions. Raise StoreUnavailable.
+
+    ``quarantine``: of pairs that outlived their binding.
+    """
     rows = dict.fromkeys(_DUE, 0)
     with own_errors(), connect(dsn, autocommit=True) as conn:
         row = conn.execute("SELECT pg_try_advisory_lock(%s)", [SWEEP_LOCK]).fetchone()
@@ -77,15 +85,26 @@ def sweep(
                     if stop():
                         return Swept(rows)
                     time.sleep(pause_s)
-    return Swept(rows)
+        orphans, _ = end_orphans(conn, quarantine, pause_s=pause_s, stop=stop)
+    return Swept(rows, orphans)
 
 
 class Sweeper(threading.Thread):
     """Sweeps every ``interval_s`` seconds beside other work; several, on many machines, do no harm."""
 
-    def __init__(self, dsn: str, retention: RetentionConfig, interval_s: float = INTERVAL_S) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        retention: RetentionConfig,
+        interval_s: float = INTERVAL_S,
+        *,
+        quarantine: timedelta = QUARANTINE,
+        count_orphans: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        """``count_orphans`` hears, from this thread, how many pairs had outlived their binding."""
         super().__init__(name="sweep", daemon=True)
         self._dsn = dsn
+        self._quarantine, self._count_orphans = quarantine, count_orphans
         self._retention = retention
         self._interval_s = interval_s
         self._over = threading.Event()
@@ -93,8 +112,10 @@ class Sweeper(threading.Thread):
     def run(self) -> None:
         while not self._over.wait(self._interval_s):
             try:
-                swept = sweep(self._dsn, self._retention, stop=self._over.is_set)
-                _log.info("swept", **swept.rows)
+                swept = sweep(self._dsn, self._retention, quarantine=self._quarantine, stop=self._over.is_set)
+                _log.info("swept", **swept.rows, orphans=swept.orphans)
+                if swept.orphans:
+                    self._count_orphans(swept.orphans)
             except (QibaiError, psycopg.Error) as exc:  # next time, then
                 _log.warning("sweep failed", error=type(exc).__name__)
 

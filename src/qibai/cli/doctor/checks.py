@@ -21,6 +21,7 @@ from qibai.cli.doctor.node import check_node
 from qibai.cli.doctor.peers import check_peers
 from qibai.cli.doctor.pilot import check_pilot
 from qibai.cli.doctor.rights import check_rights
+from qibai.cli.doctor.routes import check_routes
 from qibai.cli.doctor.running import check_running
 from qibai.cli.doctor.secrets import check_secrets
 from qibai.cli.doctor.spool import check_recorder
@@ -158,7 +159,7 @@ def _store(config: Config) -> list[Finding]:
     found.append(_keys(config))
     if config.voice.enabled:
         found.append(check_node(config))
-    found.append(check_rights(config))
+    found += [check_rights(config), check_routes(config)]
     if read_dsn(config) != dsn(config):
         found += check_hosts("standby hosts", read_dsn(config), writes=False)
         try:
