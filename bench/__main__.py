@@ -6,11 +6,13 @@ import platform
 from contextlib import nullcontext
 from pathlib import Path
 
-from bench import binds, commands, lookups, masker, memory, messages, migration, voice
+from bench import binds, commands, lookups, masker, memory, messages, migration, recorder, voice
 from bench.figures import Report
 from bench.world import World
 
-PARTS = ("masker", "voice", "lookups", "binds", "messages", "commands", "memory", "migration")
+PARTS = ("masker", "voice", "lookups", "binds", "messages", "commands", "memory", "recorder", "migration")
+
+SLOW = ("memory", "recorder", "migration")  #: with --full, or when they are named
 
 
 def main() -> None:
@@ -21,7 +23,7 @@ def main() -> None:
     if options.full and not options.sizes:
         sizes.append(10_000_000)
     rounds = 1 if options.quick else 3
-    parts = options.parts or [part for part in PARTS if part not in ("memory", "migration") or options.full]
+    parts = options.parts or [part for part in PARTS if part not in SLOW or options.full]
     results: list[tuple[int, dict[str, list[float]]]] = []
     if "masker" in parts:
         masker.run(report, texts=1_000 if options.quick else 20_000, seed=options.seed)
@@ -53,6 +55,8 @@ def main() -> None:
             commands.run(world, report, rounds=3 if options.quick else 15)
         if "memory" in parts:
             memory.run(world, report, requests=20_000 if options.quick else 1_000_000)
+        if "recorder" in parts:
+            recorder.run(world, report, calls=20_000 if options.quick else 200_000)
         if "migration" in parts:  # the last: it empties the tables
             migration.run(world, report, rows=options.rows or (20_000 if options.quick else 1_000_000))
         if len(results) > 1:
@@ -75,7 +79,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--full",
         action="store_true",
-        help="also with 10,000,000 live bindings (some 10 GB of disk), and the parts memory and migration",
+        help="also with 10,000,000 live bindings (some 10 GB of disk), and the parts "
+        "memory, recorder and migration",
     )
     parser.add_argument(
         "--sizes", type=_sizes, metavar="N,M", help="live bindings, ascending, instead of the usual"

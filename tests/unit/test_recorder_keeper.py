@@ -36,6 +36,18 @@ def test_an_end_may_be_read_before_the_beginning() -> None:
     assert made.knows(KEY)
 
 
+def test_a_call_is_forgotten_only_after_all_was_heard_that_was_written_before_its_end() -> None:
+    made = Keeper(ring_timeout_s=60, max_call_s=14_400, remember_s=300)
+    made.hear([DECIDED, ENDED], now=1_020.0)
+    made.forget_old(1_400.0, heard_at=1_019.0)  # its answer may stand in a file that is not read yet
+    made.hear([ANSWERED], now=1_401.0)
+    assert made.held == 1 and not made.live
+    made.forget_old(1_300.0, heard_at=1_300.0)  # it is not long ago
+    assert made.held == 1
+    made.forget_old(1_402.0, heard_at=1_402.0)
+    assert made.held == 0
+
+
 def test_a_late_answer_is_set_aside_and_begins_no_call() -> None:
     late = event(CallEventKind.LATE, 1_021, legs=b"x")
     for made in (keeper(DECIDED, ENDED, late), keeper(late, DECIDED, ENDED)):

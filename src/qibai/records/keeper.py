@@ -1,8 +1,10 @@
 """The calls that run just now, as events tell, and which of them are due to be ended. No I/O.
 
 A call that has ended is remembered for a while: events come from several files, so its end may be read first.
+So memory grows with the calls of the last minutes, by some 190 bytes each, and no further.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -28,14 +30,15 @@ class Due:
 class Keeper:
     """Live calls of one node."""
 
-    def __init__(self, ring_timeout_s: int, max_call_s: int) -> None:
-        """``max_call_s``: for calls whose own limit is not known."""
+    def __init__(self, ring_timeout_s: int, max_call_s: int, remember_s: float = REMEMBER_S) -> None:
+        """``max_call_s``: for calls whose own limit is not known. ``remember_s``: of ended ones."""
+        self._remember_s = remember_s
         self._unanswered_s = ring_timeout_s + UNANSWERED_GRACE_S
         self._max_call_s = max_call_s
         self.live: dict[CallKey, CallRow] = {}
         self.late: list[CallEvent] = []  #: answers that came too late; whoever sees to them takes them out
         self.meter = CallMeter()
-        self._ended: dict[CallKey, float] = {}
+        self._ended: dict[CallKey, float] = {}  #: in the order in which they were heard of
         self._ending: set[CallKey] = set()
         self._silent: dict[CallKey, float] = {}
 
@@ -66,14 +69,24 @@ class Keeper:
 
     def forget(self, key: CallKey, now: float) -> None:
         """The call is over."""
-        self._ended[key] = now
+        self._ended.setdefault(key, now)
         self.live.pop(key, None)
         self._ending.discard(key)
         self._silent.pop(key, None)
 
-    def forget_old(self, now: float) -> None:
-        """Let go of calls that ended long ago; not before all that was written has been heard."""
-        for key in [key for key, at in self._ended.items() if at < now - REMEMBER_S]:
+    @property
+    def held(self) -> int:
+        """How many calls something is kept of, those that have ended among them."""
+        return len(self.live.keys() | self._ended.keys() | self._ending | self._silent.keys())
+
+    def forget_old(self, now: float, heard_at: float) -> None:
+        """Let go of calls that ended long ago; not of those whose end was heard after ``heard_at``.
+
+        ``heard_at``: when all that had been written was heard last. What was written of a call before its
+        end was heard, has been heard by then as well.
+        """
+        before = min(now - self._remember_s, heard_at)
+        for key, _ in list(itertools.takewhile(lambda one: one[1] < before, self._ended.items())):
             del self._ended[key]
 
     def due(self, now: float) -> Iterator[Due]:

@@ -49,6 +49,7 @@ class Pump:
         self._synced: Positions = {}
         self._saved = dict(self._stored)
         self.caught_up = False  #: whether the keeper has heard all there was a moment ago
+        self.heard_at = 0.0  #: when it last had, in Unix seconds
         self.store_up = False
         self.events = 0
         self.rows = 0
@@ -103,9 +104,10 @@ class Pump:
             await asyncio.wait({self._writing}, timeout=TOGETHER_S)
             self._note_stored()
             return idle and self._writing is None
-        events, self.caught_up = self._ahead.read()
-        self._keeper.hear(events, time.time())
-        return self.caught_up
+        began = time.time()
+        events, all_heard = self._ahead.read()
+        self._heard(events, began, all_heard)
+        return all_heard
 
     def _begin_write(self) -> bool:
         """Read a batch and start to store it; whether it was the last for now."""
@@ -113,15 +115,21 @@ class Pump:
             events, _ = self._writer.read(upto=self._ahead.positions)
             idle = False
         else:
+            began = time.time()
             events, idle = self._writer.read()
             self._ahead.positions.update(self._writer.positions)
-            self._keeper.hear(events, time.time())
-            self.caught_up = idle
+            self._heard(events, began, idle)
         if events:
             self._writing = asyncio.create_task(self._write(events))
         else:
             self._stored = dict(self._writer.positions)
         return idle
+
+    def _heard(self, events: list[CallEvent], began: float, all_heard: bool) -> None:
+        self._keeper.hear(events, time.time())
+        self.caught_up = all_heard
+        if all_heard:
+            self.heard_at = began
 
     def _note_stored(self) -> None:
         if self._writing is not None and self._writing.done():
@@ -188,8 +196,7 @@ class Pump:
                     for name in removed:
                         self._ahead.positions.pop(name, None)
                         self._stored.pop(name, None)
-                    if self.caught_up:
-                        self._keeper.forget_old(time.time())
+                self._keeper.forget_old(time.time(), self.heard_at)
             except OSError as exc:
                 _log.error("the spool's folder cannot be used", error=exc.strerror)
             await asyncio.sleep(1.0)
