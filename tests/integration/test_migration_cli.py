@@ -49,7 +49,7 @@ def test_a_plan_says_what_would_be_and_writes_nothing(cli: Cli, tmp_path: Path) 
     for table in ("existing_binding", "existing_route", "migration", "existing_business", "binding"):
         assert count(dsn_of(cli), f"SELECT count(*) FROM {table}") == 0  # noqa: S608
     shown = cli.run("migrate-bindings", "plan", file, "--tenant", "acme", status=1)
-    assert "line 3: the same binding stands on line 2" in shown.stderr
+    assert "line 3, binding 1: the same binding stands on line 2" in shown.stderr
     assert not any(old(n)[party][3:] in shown.stdout + shown.stderr for n in range(5) for party in "xab")
 
 
@@ -59,9 +59,8 @@ def test_it_is_executed_cut_over_and_rolled_back(cli: Cli, tmp_path: Path) -> No
     done = cli.json("migrate-bindings", "execute", file, "--tenant", "acme", status=1)
     assert (done["moved"], done["rejected"], done["stopped"]) == (30, 1, None)
     rejected = Path(done["bad_file"])
-    assert (
-        rejected.read_text() == "line,code,reason\n31,number_malformed,b: This is not a number we can read.\n"
-    )
+    reason = '"b: This is not a number we can read. (+86*****, 8 characters)"'
+    assert rejected.read_text() == f"line,binding,code,reason\n31,1,number_malformed,{reason}\n"
     result = tmp_path / "moved.csv"
     cli.run("migrate-bindings", "result", str(result), "--tenant", "acme")
     assert result.stat().st_mode & 0o777 == 0o600

@@ -29,7 +29,7 @@ from qibai.api.errors import FieldError, Invalid, MethodNotAllowed, NotFound
 from qibai.api.gate import Gate, log_failure
 from qibai.api.metrics import Metrics
 from qibai.api.openapi import document
-from qibai.api.problems import headers_of, problem_of, status_of
+from qibai.api.problems import headers_of, problem_of, status_of, wrong
 from qibai.api.services import Services
 from qibai.config import Config
 from qibai.core.errors import QibaiError
@@ -114,15 +114,18 @@ def _http(_: Request[Any, Any, Any], exc: HTTPException) -> Response[bytes]:
         )
     if exc.status_code < 500:
         places = exc.extra if isinstance(exc.extra, list) else []
-        keys = [str(place.get("key", "request"))[:80] for place in places if isinstance(place, dict)]
-        names = ["Idempotency-Key" if key == "key" else key for key in keys]
-        return _respond(
-            Invalid(
-                [FieldError(name, "request_invalid", "not as documented") for name in names or ["request"]]
-            )
-        )
+        found = [_field(place) for place in places if isinstance(place, dict)]
+        unread = FieldError("request", "request_invalid", "this cannot be read as a request of this kind")
+        return _respond(Invalid(found or [unread]))
     log_failure(exc)
     return _respond(QibaiError())
+
+
+def _field(place: dict[str, Any]) -> FieldError:
+    """A parameter that Litestar refused: which, and its limit or form; never its value."""
+    key = str(place.get("key", "request"))[:80]
+    _, message = wrong(str(place.get("message", "")))
+    return FieldError("Idempotency-Key" if key == "key" else key, "request_invalid", message)
 
 
 def _unforeseen(_: Request[Any, Any, Any], exc: Exception) -> Response[bytes]:

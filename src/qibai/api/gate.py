@@ -20,7 +20,7 @@ from qibai.api.auth import Claim, Principal, check_beside_bearer
 from qibai.api.errors import BodyTooLarge, FieldError, Invalid, MediaTypeUnsupported, NotFound, Overloaded
 from qibai.api.metrics import Metrics
 from qibai.api.path import check_path, check_query
-from qibai.api.problems import headers_of, problem_of, status_of
+from qibai.api.problems import LANGUAGE, headers_of, language_of, problem_of, status_of
 from qibai.api.rates import Rates
 from qibai.api.services import Services
 from qibai.core import roles
@@ -98,6 +98,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        accepted = b",".join(value for name, value in scope["headers"] if name == b"accept-language")
+        LANGUAGE.set(language_of(accepted.decode("latin-1")))
         status = 500
         more: list[tuple[bytes, bytes]] = []
 

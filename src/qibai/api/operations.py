@@ -36,7 +36,7 @@ async def metrics(request: Asking) -> Response[bytes]:
     )
     return Response(
         measured.text(await services.watcher.collector(), NodeMetrics(services.config)),
-        media_type="text/plain; version=0.0.4; charset=utf-8",
+        media_type="text/plain; version=0.0.4",
     )
 
 
@@ -53,7 +53,7 @@ async def docs(request: Asking) -> Response[bytes]:
         "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'none'"
     }
-    return Response(request.app.state.docs, media_type="text/html; charset=utf-8", headers=headers)
+    return Response(request.app.state.docs, media_type=MediaType.HTML, headers=headers)
 
 
 HANDLERS: Final = (health, ready, metrics, openapi, docs)

@@ -1,16 +1,21 @@
 """RFC 9457: every error as ``application/problem+json``, by one table from stable code to HTTP status."""
 
 import re
-from typing import Annotated, Final
+from contextvars import ContextVar
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from qibai.api.errors import FieldError, Invalid, RateLimited
+from qibai.core.chinese import SENTENCES, TITLES, in_chinese
 from qibai.core.errors import PolicyRefused, QibaiError
+from qibai.core.masking import mask_text
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
+Language = Literal["en", "zh"]
+_QUALITY: Final = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
 
 #: The HTTP status of every error code.
 STATUS: Final[dict[str, int]] = {
@@ -56,6 +61,7 @@ STATUS: Final[dict[str, int]] = {
     "number_not_mobile": 422,
     "number_foreign_digits": 422,
     "number_not_allowed": 422,
+    "name_invalid": 422,
     "province_unknown": 422,
     "party_repeated": 422,
     "group_size": 422,
@@ -114,7 +120,7 @@ class Problem(msgspec.Struct, frozen=True):
     """What went wrong (RFC 9457). Act on `code`, which never changes its meaning."""
 
     type: Annotated[str, Meta(description="A page that explains the code.", examples=["/docs#binding_ended"])]
-    title: Annotated[str, Meta(description="The HTTP status in words.")]
+    title: Annotated[str, Meta(description="The HTTP status in words, in the language asked for.")]
     status: Annotated[int, Meta(description="The HTTP status.", ge=400, le=599)]
     code: Annotated[str, Meta(description="A stable code.", examples=["binding_ended"])]
     detail: Annotated[str, Meta(description="What to do, for people. Never holds a real number.")]
@@ -131,31 +137,55 @@ def status_of(error: QibaiError) -> int:
     return STATUS.get(error.code, 500)
 
 
+#: Of the request that is answered; the gate sets it.
+LANGUAGE: Final[ContextVar[Language]] = ContextVar("language", default="en")
+
+
+def language_of(accepted: str) -> Language:
+    """What the header Accept-Language prefers of the two; English, unless Chinese is wanted more."""
+    wanted: dict[str, float] = {}
+    for part in accepted[:500].lower().split(","):
+        tag, _, quality = part.partition(";")
+        found = _QUALITY.fullmatch(quality.strip()) if quality else None
+        weight = 1.0 if not quality else float(found[1]) if found else 0.0
+        name = tag.strip().partition("-")[0]
+        wanted[name] = max(wanted.get(name, 0.0), weight)
+    chinese, english = wanted.get("zh", 0.0), wanted.get("en", wanted.get("*", 0.0))
+    first = accepted.lower().lstrip().startswith("zh")
+    return "zh" if chinese > english or (first and chinese == english > 0) else "en"
+
+
 def problem_of(error: QibaiError) -> Problem:
-    """The error as the client sees it; a 500 says nothing of the inside."""
-    status = status_of(error)
+    """The error as the client sees it, in its language; a 500 says nothing of the inside."""
+    status, chinese = status_of(error), LANGUAGE.get() == "zh"
+    title = TITLES[status] if chinese else _TITLES[status]
     if status == 500:
-        return Problem(
-            "/docs#error", _TITLES[500], 500, "error", "Something failed on our side; it was logged."
-        )
+        said = SENTENCES["error"] if chinese else "Something failed on our side; it was logged."
+        return Problem("/docs#error", title, 500, "error", said)
+    detail = in_chinese(error.code, error.message, error.usual()) if chinese else error.message
     if isinstance(error, Invalid):
-        errors = [ProblemField(e.field, e.code, e.message) for e in error.errors]
+        errors = [
+            ProblemField(e.field, e.code, in_chinese(e.code, e.message, "") if chinese else e.message)
+            for e in error.errors
+        ]
     elif error.field is not None:
-        errors = [ProblemField(error.field, error.code, error.message)]
+        errors = [ProblemField(error.field, error.code, detail)]
     else:
         errors = []
     rule: str | UnsetType = UNSET
     document: str | UnsetType = UNSET
     if isinstance(error, PolicyRefused):
         rule, document = error.rule, error.document
-    return Problem(
-        f"/docs#{error.code}", _TITLES[status], status, error.code, error.message, errors, rule, document
-    )
+    return Problem(f"/docs#{error.code}", title, status, error.code, detail, errors, rule, document)
 
 
 def headers_of(error: QibaiError) -> list[tuple[bytes, bytes]]:
     """What goes with the problem."""
-    headers = [(b"content-type", MEDIA_TYPE.encode())]
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-language", LANGUAGE.get().encode()),
+        (b"vary", b"Accept-Language"),
+    ]
     status = status_of(error)
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
@@ -167,18 +197,43 @@ def headers_of(error: QibaiError) -> list[tuple[bytes, bytes]]:
 
 
 _PLACE: Final = re.compile(r" - at `(?:key in )?\$?\.?([^`]*)`$")
-_SAFE_WORDS: Final = ("Invalid enum value", "Object contains unknown field")
+_NAMED: Final = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
+_LIMIT: Final = re.compile(r"Expected `(\w+)` (of length )?(>=|<=|>|<) (\S+)")
+_KIND: Final = re.compile(r"Expected `([\w| ]+)`(?:, got .*)?", re.DOTALL)
+_MORE: Final = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+_KINDS: Final = {
+    **{"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"},
+    **{"array": "a list", "object": "an object", "datetime": "a time by RFC 3339, with a UTC offset"},
+    "null": "null",
+}
 
 
 def invalid(exc: Exception) -> Invalid:
     """What msgspec says, as our own: the place by name, the reason without the value."""
-    text = str(exc)
-    found = _PLACE.search(text)
-    field = found[1].removeprefix(".") if found else ""
-    message = text[: found.start()] if found else text
-    for word in _SAFE_WORDS:
-        if message.startswith(word):
-            message = word
     if not isinstance(exc, msgspec.ValidationError):
-        message = "this is not JSON in UTF-8"
-    return Invalid([FieldError(field[:80] or "body", "request_invalid", message)])
+        return Invalid([FieldError("body", "request_invalid", "this is not JSON in UTF-8")])
+    field, message = wrong(str(exc))
+    return Invalid([FieldError(field or "body", "request_invalid", message)])
+
+
+def wrong(text: str) -> tuple[str, str]:
+    """The place and the reason in a sentence of msgspec's; "": it is about all of the value."""
+    found = _PLACE.search(text)
+    place = found[1].removeprefix(".") if found else ""
+    message = text[: found.start()] if found else text
+    if named := _NAMED.fullmatch(message):
+        name = mask_text("".join(one if one.isprintable() else "?" for one in named[2]))
+        place = f"{place}.{name}" if place else name
+        message = "there is no such field" if "unknown" in named[1] else "this field is missing"
+    elif message.startswith("Invalid enum value"):
+        message = "give one of the documented values"
+    elif limit := _LIMIT.fullmatch(message):
+        unit = ("" if limit[1] == "str" else " items") if limit[2] else ""
+        unit = " characters" if limit[2] and limit[1] == "str" else unit
+        message = f"give {_MORE[limit[3]]} {limit[4]}{unit}"
+    elif "matching regex" in message:
+        message = "it does not have the documented form"
+    elif kind := _KIND.fullmatch(message):
+        names = (one.strip() for one in kind[1].split("|"))
+        message = "give " + " or ".join(_KINDS.get(one, one) for one in names)
+    return place[:80], message

@@ -113,8 +113,10 @@ def remote(config: Config, api_url: str | None, api_key: str | None) -> Iterator
 
 def _refused(exc: ApiError) -> Refused:
     errors = exc.problem.errors
-    field = errors[0].field if errors else None
+    field = errors[0].field if len(errors) == 1 else None
     said = exc.problem.detail or exc.problem.title
+    if exc.code == "request_invalid" and errors:  # the detail is the same for all of them
+        said = errors[0].message if field else "; ".join(f"{one.field}: {one.message}" for one in errors)
     if exc.problem.rule is not None:
         said += f" Rule {exc.problem.rule}, {exc.problem.document}"
     return Refused(exc.code, said, field)

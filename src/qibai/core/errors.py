@@ -13,12 +13,17 @@ class QibaiError(Exception):
 
     def __init__(self, message: str | None = None, *, field: str | None = None) -> None:
         """``field`` names the input that was wrong, as the caller spells it."""
-        super().__init__(message or (type(self).__doc__ or "").strip())
+        super().__init__(message or self.usual())
         self.field = field
 
     @property
     def message(self) -> str:
         return str(self)
+
+    @classmethod
+    def usual(cls) -> str:
+        """What the message is unless something more exact is known."""
+        return (cls.__doc__ or "").strip()
 
 
 # -- numbers ---------------------------------------------------------------------------------
@@ -70,6 +75,12 @@ class NumberNotAllowed(QibaiError):
     """A real number is written in this name. Names and ids are kept in clear: choose another one."""
 
     code = "number_not_allowed"
+
+
+class BadName(QibaiError):
+    """A name has 1 to 64 visible characters, and no space at its ends."""
+
+    code = "name_invalid"
 
 
 class BadProvince(QibaiError):

@@ -6,11 +6,19 @@ from typing import Final
 from qibai.core.text.numbers import find_numbers
 
 _MOBILE: Final = re.compile(r"(?<![0-9])((?:\+?86|0086)?)(1[3-9][0-9])[0-9]{4}([0-9]{4})(?![0-9])")
+_WORD: Final = re.compile(
+    r"(?<![0-9A-Za-z_])((?:\+?86|0086)?)(1[3-9][0-9])[0-9]{4}([0-9]{4})(?![0-9A-Za-z_])"
+)
 
 
 def mask_numbers(text: str) -> str:
     """``text`` with the middle four digits of every mainland mobile number starred; 700 numbers stay."""
     return _MOBILE.sub(r"\1\2****\3", text)
+
+
+def mask_words(text: str) -> str:
+    """``mask_numbers`` where digests and ids stand as well: numbers with a letter beside them stay."""
+    return _WORD.sub(r"\1\2****\3", text)
 
 
 def mask_text(text: str) -> str:

@@ -12,6 +12,7 @@ OTHERS: Final = frozenset(
         "QIBAI_NODE",
         "QIBAI_AS",
         "QIBAI_JSON",
+        "QIBAI_LANG",
         "QIBAI_API_URL",
         "QIBAI_API_KEY",
         "QIBAI_PART_OF",

@@ -125,7 +125,10 @@ async def _make(  # noqa: PLR0917  # what a plan is made of
 
 
 def _as_json(made: _Plan, who: BusinessStatus) -> dict[str, Any]:
-    bad = [{"line": one.number, "code": one.code, "reason": one.reason} for one in made.shown]
+    bad = [
+        {"line": one.number, "binding": one.part, "code": one.code, "reason": one.reason}
+        for one in made.shown
+    ]
     return asdict(made.found) | {
         "rooms": [asdict(room) for room in made.rooms],
         "quota_left": made.quota_left,
@@ -153,7 +156,7 @@ def _show(made: _Plan, who: BusinessStatus) -> None:
     for reason, count in sorted(found.bad.items()):
         say(f"{count} × {reason}")
     for one in sorted(made.shown, key=lambda one: one.number):
-        err.print(f"line {one.number}: {one.reason}", markup=False)
+        err.print(f"line {one.number}, binding {one.part}: {one.reason}", markup=False)
     if made.bad > len(made.shown):
         note(f"… and {made.bad - len(made.shown)} more; --rejects FILE has them all")
     for said in made.in_the_way:

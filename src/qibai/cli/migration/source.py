@@ -113,13 +113,13 @@ def private(path: Path) -> TextIO:
 
 
 class RejectFile:
-    """Lines that were not taken, by number, code and reason, as CSV; no number is in it."""
+    """Bindings that were not taken, by line and place in it, code and reason, as CSV; no number is in it."""
 
     def __init__(self, out: TextIO) -> None:
         self._table = csv.writer(out, lineterminator="\n")
-        self._table.writerow(("line", "code", "reason"))
+        self._table.writerow(("line", "binding", "code", "reason"))
         self.count = 0
 
     def add(self, one: BadOldLine) -> None:
-        self._table.writerow((one.number, one.code, one.reason))
+        self._table.writerow((one.number, one.part, one.code, one.reason))
         self.count += 1

@@ -17,6 +17,7 @@ MAX_CALL_S: Final = 2**31 - 1
 _MOBILE: Final = re.compile(r"(?:\+86|0086|86)?(1[3-9][0-9]{9})")
 #: As the API takes an order's id: text without anything invisible.
 _LABEL: Final = re.compile(r"[\x20-\x7e\u00a0-\u200a\u3001-\u9fff\uff01-\uffee]{1,64}")
+MOST_IN_LINE: Final = 1_000  #: bindings of one line
 _LATEST: Final = 2**31 * 2  #: seconds; beyond it a time is a mistake
 
 
@@ -54,6 +55,11 @@ class BadOldLine:
     number: int
     code: str
     reason: str
+
+    @property
+    def part(self) -> int:
+        """Which of the bindings in its line, from 1."""
+        return self.place % MOST_IN_LINE + 1
 
 
 @dataclass(slots=True)
@@ -104,12 +110,29 @@ class Row:
 def mobile(text: str | None, field: str) -> Msisdn:
     """A real number. Raise BadNumber or what is known more exactly."""
     found = _MOBILE.fullmatch(text or "")
-    return Msisdn.parse(text or "", field=field) if found is None else Msisdn("+86" + found[1])
+    if found is not None:
+        return Msisdn("+86" + found[1])
+    try:
+        return Msisdn.parse(text or "", field=field)
+    except QibaiError as exc:
+        raise _with_hint(exc, text) from None
 
 
 def middle(text: str | None, field: str) -> ExistingNumber:
     """An old middle number. Raise BadNumber."""
-    return ExistingNumber.find(text or "") or ExistingNumber.parse(text or "", field=field)
+    try:
+        return ExistingNumber.find(text or "") or ExistingNumber.parse(text or "", field=field)
+    except QibaiError as exc:
+        raise _with_hint(exc, text) from None
+
+
+def _with_hint(error: QibaiError, text: str | None) -> QibaiError:
+    """The same error, with what of the number helps to find it: its length, and its first three digits."""
+    if not text:
+        return type(error)(f"{error.message} It is empty.", field=error.field)
+    begin = "".join(one if one in "+0123456789" else "?" for one in text[:3])
+    hint = f"{begin}{'*' * max(0, min(len(text), 40) - 3)}, {len(text)} characters"
+    return type(error)(f"{error.message} ({hint})", field=error.field)
 
 
 def label(text: str, field: str) -> str:

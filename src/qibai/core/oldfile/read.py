@@ -12,13 +12,12 @@ import msgspec
 
 from qibai.core.codefile import FileFormat
 from qibai.core.errors import BadRequest, QibaiError
-from qibai.core.oldfile.line import BadOldLine, OldLine, OrderFrom, bad
+from qibai.core.oldfile.line import MOST_IN_LINE, BadOldLine, OldLine, OrderFrom, bad
 from qibai.core.oldfile.shapes import READERS, Shape, detect, unwrap
 
 #: A line's number, and what stands there: JSON, or a row's cells; None: it is not CSV.
 RawRow = tuple[int, str | list[str] | None]
 
-MOST_IN_LINE: Final = 1_000  #: bindings of one line
 _decode: Final = msgspec.json.Decoder().decode
 
 

@@ -168,7 +168,7 @@ class Pool:
                 free = [serial for serial in free if serial not in locked]
             if item.expected is not None:
                 if item.expected.serial not in free:
-                    return NumberTaken(field="expected")
+                    return NumberTaken(field="x")
                 x = item.expected.serial
             elif len(free) < 1 + has_y:
                 continue
@@ -202,7 +202,7 @@ class Pool:
     async def after_conflict(self, conn: Connection, draft: Draft, now: datetime | None) -> QibaiError | None:
         """Whether the item may be tried again: None, or the error that is its answer."""
         if draft.item.expected is not None and not draft.item.parties.mode.has_y:
-            return NumberTaken(field="expected")
+            return NumberTaken(field="x")
         if draft.draws >= BLIND_DRAWS:
             return await self.search(conn, draft, now)
         return None

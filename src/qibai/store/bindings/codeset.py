@@ -51,9 +51,9 @@ class CodeSet:
         if item.expected is not None:
             value = item.expected.code.value
             if value not in self.provinces:
-                return NumberNotOwned(field="expected")
+                return NumberNotOwned(field="x")
             if item.province is not None and item.province not in self.provinces[value]:
-                return NumberNotOwned("the expected number is not of that province", field="expected")
+                return NumberNotOwned("the expected number is not of that province", field="x")
         return None
 
 
@@ -117,7 +117,7 @@ class RuledCodes(CodeSet):
         if rights is None or item.expected is None:
             return None
         rule = self._rules.may_bind_number(rights, item.expected.serial, self._now)
-        return None if rule is None else policy_refused(rule, field="expected")
+        return None if rule is None else policy_refused(rule, field="x")
 
     def _refused(self, province: str | None) -> QibaiError:
         """Nothing is left, in the province or at all: the rule that stands against it."""

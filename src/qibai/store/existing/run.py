@@ -30,7 +30,7 @@ from qibai.store.statements import load
 _SQL: Final = load("migration")
 _NOTED: Final = 10_000  #: rejects written at once
 
-#: Progress: what is done (``checked``, ``taken over``, ``rolled back``), how many bindings, and of how many.
+#: Progress: what is done (``checked``, ``gone through`` …), how many bindings, and of how many.
 Step = Callable[[str, int, int | None], None]
 
 
@@ -102,7 +102,7 @@ class Execution:
             if outcome.migration.checked_at is None:
                 outcome.migration = await self._check(conn, outcome.migration, step)
             done = await self._done(conn, outcome)
-            step("taken over", outcome.before, outcome.migration.total)
+            step("gone through", outcome.before, outcome.migration.total)
             batches = _Batches(_batches(self._source, outcome.migration.batch), done)
             job = Job(
                 self._dsn,
@@ -166,7 +166,7 @@ class Execution:
         for number, rows in batches:
             taken = await worker.take(number, rows)
             outcome.counts.add(taken.counts)
-            step("taken over", outcome.before + outcome.counts.all, outcome.migration.total)
+            step("gone through", outcome.before + outcome.counts.all, outcome.migration.total)
             if taken.wanting is not None:
                 outcome.wanting = outcome.wanting or taken.wanting
             if outcome.wanting is not None:
