@@ -114,3 +114,21 @@ def test_no_traceback(cli: Cli, args: tuple[str, ...], says: str) -> None:
     done = cli.run(*args, status=1, QIBAI_HOME=home)
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_status_while_the_configuration_has_a_mistake(cli: Cli) -> None:
+    wrong = (("[api]\nworkers = 0\n", "api.workers: give a whole number"), ("[api\n", "is not TOML"))
+    for text, says in wrong:
+        (cli.home / "qibai.toml").write_text(text)
+        said = cli.json("status", status=3)
+        assert (said["running"], said["parts"]) == (False, {})
+        assert says in said["mistakes"][0]
+        shown = cli.run("status", status=3).stderr
+        assert "nothing runs in" in shown and says in shown
+
+
+def test_login_from_a_pipe(cli: Cli) -> None:
+    done = cli.run("login", stdin="qb_x_y\n")
+    assert ".py" not in done.stderr and "qb_x_y" not in done.stdout + done.stderr
+    assert '"qb_x_y"' in (cli.home / "cli.json").read_text()
+    assert "give the API key" in cli.run("login", status=1, stdin="").stderr

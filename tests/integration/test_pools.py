@@ -139,7 +139,7 @@ def test_a_trend_is_told_by_command_api_metrics_doctor_and_log(
 
     cli = Cli(api.config.home, QIBAI_STORE_DSN=as_platform(api.dsn), QIBAI_API_URL=api.url)
     said = cli.run("pools", "--tenant", "acme").stdout
-    assert "soon" in said and "广东" in said and f"{found.exhausted_at:%Y-%m-%d %H:%M}" in said
+    assert "soon" in said and "广东" in said and f"{found.exhausted_at:%Y-%m-%dT%H:%M}" in said
     assert cli.json("pools", "--api-key", acme.key.bearer)[0]["alert"] == "soon"
     (check,) = [one for one in cli.json("doctor", status=1)["checks"] if one["name"] == "pools"]
     assert check["state"] == "warn" and "acme (soon:" in check["says"]

@@ -6,6 +6,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
+from qibai.cli import terminal
 from qibai.cli.app import app
 from qibai.core.errors import QibaiError
 
@@ -19,6 +20,7 @@ def fail(code: str, message: str, field: str | None = None) -> None:
 
 def main() -> None:
     """Run the command line; a failure is one sentence with its code on stderr, and a status other than 0."""
+    terminal.settle()
     gc.disable()  # until the command is loaded
     try:
         status = app(standalone_mode=False)

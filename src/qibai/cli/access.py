@@ -7,10 +7,10 @@ from typing import Annotated
 import msgspec
 import typer
 
-from qibai.cli.options import ApiUrl, JsonOut, config_of
+from qibai.cli.options import ApiUrl, JsonOut, asked_secret, config_of
 from qibai.cli.output import as_json, done
 from qibai.config import Config
-from qibai.core.errors import KeyFileError
+from qibai.core.errors import BadRequest, KeyFileError
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -23,8 +23,9 @@ class Saved(msgspec.Struct, frozen=True):
 def login(
     ctx: typer.Context,
     api_key: Annotated[
-        str, typer.Option(envvar="QIBAI_API_KEY", prompt=True, hide_input=True, help="The tenant's key.")
-    ],
+        str | None,
+        typer.Option(envvar="QIBAI_API_KEY", help="The key; else it is asked for, or read from a pipe."),
+    ] = None,
     api_url: ApiUrl = None,
     json: JsonOut = False,
 ) -> None:
@@ -33,7 +34,10 @@ def login(
     Example: QIBAI_API_KEY=qb_… qibai login
     """
     config = config_of(ctx)
-    save(config, Saved(api_key, api_url or ""))
+    key = api_key or asked_secret("API key")
+    if not key:
+        raise BadRequest("give the API key: QIBAI_API_KEY, a line of standard input, or --api-key")
+    save(config, Saved(key, api_url or ""))
     if json:
         as_json({"saved": config.home / "cli.json"})
     else:
@@ -42,7 +46,7 @@ def login(
 
 def save(config: Config, saved: Saved) -> None:
     """Write ``cli.json``, never readable by others."""
-    config.home.mkdir(parents=True, exist_ok=True)
+    config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = config.home / "cli.json"
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

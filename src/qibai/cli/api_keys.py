@@ -9,6 +9,7 @@ from qibai.cli.identity import PersonKey, Why, twofold
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, say, table
 from qibai.cli.tenant import revoke as revoke_key
+from qibai.cli.times import shown
 from qibai.core.errors import BadRequest
 from qibai.core.roles import Action, Role
 from qibai.store import dual, tenants
@@ -103,7 +104,7 @@ def list_(ctx: typer.Context, json: JsonOut = False) -> None:
                 k.id,
                 k.kind,
                 k.holder,
-                f"{k.created_at:%Y-%m-%d %H:%M}",
+                shown(k.created_at),
                 "revoked" if k.revoked_at else "active",
             )
             for k in found

@@ -13,6 +13,7 @@ import typer
 from qibai.cli.database import with_store
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, table
+from qibai.cli.times import shown
 from qibai.config import Config
 from qibai.core.errors import AuditBroken, BadRequest, StoreUnavailable
 from qibai.core.trail import START, Entry, Point, check
@@ -61,8 +62,8 @@ def list_(  # noqa: PLR0917  # options
         as_json([_plain(entry) for entry in found])
         return
     table(
-        ("entry", "at (UTC)", "who", "known by", "did", "to", "details"),
-        ((e.seq, _at(e), e.actor, e.via, e.action, e.subject, e.details) for e in found),
+        ("entry", "at", "who", "known by", "did", "to", "details"),
+        ((e.seq, shown(_time(e)), e.actor, e.via, e.action, e.subject, e.details) for e in found),
     )
 
 
@@ -152,10 +153,6 @@ def _plain(entry: Entry) -> dict[str, Any]:
 
 def _time(entry: Entry) -> datetime:
     return datetime.fromtimestamp(entry.at_us / 1_000_000, UTC)
-
-
-def _at(entry: Entry) -> str:
-    return f"{_time(entry):%Y-%m-%d %H:%M:%S}"
 
 
 def _point(text: str) -> Point:

@@ -1,6 +1,5 @@
 """``qibai backup`` and ``qibai restore``."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from qibai.cli.actor import actor_of
 from qibai.cli.database import act
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, err, note, say
+from qibai.cli.times import shown
 from qibai.config import Config
 from qibai.core.errors import BadRequest, Conflict
 from qibai.core.roles import Action
@@ -90,7 +90,7 @@ def restore(  # noqa: PLR0917  # options
         if json:
             as_json({"folder": folder, "made_at": manifest.made_at, "rows": manifest.rows})
         else:
-            done(f"{folder} is whole: {_rows(manifest.rows)}, made at {_at(manifest.made_at)}")
+            done(f"{folder} is whole: {_rows(manifest.rows)}, made at {shown(manifest.made_at)}")
         return
     with err.status("restoring …") as status:
 
@@ -126,7 +126,7 @@ def folder_of(config: Config) -> Path:
 
 
 def _tell(config: Config, result: Restored, *, drilled: bool) -> None:
-    made = _at(result.manifest.made_at)
+    made = shown(result.manifest.made_at)
     done(f"{'the drill held' if drilled else f'{config.home} is restored'}: {_rows(result.rows)}")
     if drilled:
         return
@@ -135,10 +135,6 @@ def _tell(config: Config, result: Restored, *, drilled: bool) -> None:
     if result.aside is not None:
         say(f"What was there before is in {result.aside}; remove that when you need it no more.")
     say("Next: qibai up, then qibai doctor and qibai audit verify.")
-
-
-def _at(time: datetime) -> str:
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _rows(rows: dict[str, int]) -> str:

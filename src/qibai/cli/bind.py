@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from qibai.cli.options import ApiKey, ApiUrl, JsonOut, asked, asked_each, config_of
+from qibai.cli.options import ApiKey, ApiUrl, JsonOut, Reveal, asked, asked_each, config_of
 from qibai.cli.output import as_json, done
 from qibai.cli.remote import remote
 from qibai.cli.show import print_binding
+from qibai.cli.times import FORM, moment_of
 from qibai.core.binding import Messages, Mode, Scene
 
 
@@ -29,7 +30,13 @@ def bind(  # noqa: PLR0917  # Typer calls it by name
     scene: Annotated[Scene, typer.Option(envvar="QIBAI_SCENE")] = Scene.OTHER,
     ttl: Annotated[int | None, typer.Option(envvar="QIBAI_TTL", help="Lifetime in seconds.")] = None,
     expires_at: Annotated[
-        datetime | None, typer.Option(envvar="QIBAI_EXPIRES_AT", help="Its end, local time.")
+        datetime | None,
+        typer.Option(
+            envvar="QIBAI_EXPIRES_AT",
+            parser=moment_of("expires_at"),
+            metavar="TIME",
+            help=f"Its end, {FORM}.",
+        ),
     ] = None,
     max_call: Annotated[
         int | None, typer.Option(envvar="QIBAI_MAX_CALL", help="The longest call in seconds.")
@@ -42,6 +49,7 @@ def bind(  # noqa: PLR0917  # Typer calls it by name
     sticky: Annotated[
         bool, typer.Option(envvar="QIBAI_STICKY", help="The same parties, the same numbers.")
     ] = False,
+    reveal: Reveal = False,
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
     json: JsonOut = False,
@@ -57,7 +65,7 @@ def bind(  # noqa: PLR0917  # Typer calls it by name
     body |= {"a": a} if a else {}
     body |= {"members": member} if member else {}
     body |= {"ttl": ttl} if ttl is not None else {}
-    body |= {"expires_at": expires_at.astimezone().isoformat()} if expires_at else {}
+    body |= {"expires_at": expires_at.isoformat()} if expires_at else {}
     body |= {"max_call_s": max_call} if max_call is not None else {}
     body |= {"messages": messages.value} if messages is not Messages.BOTH else {}
     body |= {"province": province} if province else {}
@@ -66,7 +74,7 @@ def bind(  # noqa: PLR0917  # Typer calls it by name
     with remote(config_of(ctx), api_url, api_key) as api:
         made = api.bind(body)
     if json:
-        as_json(made)
+        as_json(made, reveal=reveal)
         return
     done("bound")
-    print_binding(made)
+    print_binding(made, reveal=reveal)

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from qibai.cli.options import ApiKey, ApiUrl, JsonOut, Whose, config_of
+from qibai.cli.options import ApiKey, ApiUrl, JsonOut, Reveal, Whose, config_of
 from qibai.cli.output import as_json, out, table
 from qibai.cli.remote import Refused, Remote, remote
-from qibai.cli.times import instant
+from qibai.cli.times import FORM, instant, shown
 from qibai.core.errors import BadRequest
 from qibai.core.numbering import Number700
 
@@ -28,7 +28,7 @@ def calls(  # noqa: PLR0917  # Typer calls it by name
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more, until Ctrl-C.")] = False,
     number: Annotated[str | None, typer.Option(help="Only to this 700 number, or shown as it.")] = None,
     binding: Annotated[str | None, typer.Option(help="Only of this binding.")] = None,
-    since: Annotated[str | None, typer.Option(help="Only begun since: a time with offset, or 1h.")] = None,
+    since: Annotated[str | None, typer.Option(help=f"Only begun since, {FORM}, or 1h: an hour ago.")] = None,
     until: Annotated[str | None, typer.Option(help="Only begun before: as --since.")] = None,
     live: Annotated[
         bool | None, typer.Option("--live/--ended", help="Only running calls, or only ended ones.")
@@ -39,12 +39,14 @@ def calls(  # noqa: PLR0917  # Typer calls it by name
     reason: Annotated[str | None, typer.Option(help="Only those that ended so: busy, not_bound, ….")] = None,
     peer: Annotated[str | None, typer.Option(help="Only those that this peer sent, had or failed.")] = None,
     tenant: Whose = None,
+    reveal: Reveal = False,
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
     json: JsonOut = False,
 ) -> None:
     """List call records, refused calls too, newest first; --follow prints each new or changed one.
 
+    Real numbers are masked unless --reveal.
     With an operator's or auditor's key: the calls of all tenants, and those that are no tenant's.
     Example: qibai calls --refused --since 1h
     """
@@ -70,13 +72,13 @@ def calls(  # noqa: PLR0917  # Typer calls it by name
         if follow:
             for one in _changes(api, limit, given):
                 if json:
-                    as_json(one)
+                    as_json(one, reveal=reveal)
                 else:
                     out.print("  ".join("–" if cell is None else str(cell) for cell in _row(one)))
             return
         found = _newest(api, limit, given)
         if json:
-            as_json(found)
+            as_json(found, reveal=reveal)
         else:
             table(_COLUMNS, (_row(one) for one in found))
 
@@ -115,4 +117,5 @@ def _started(one: dict[str, Any]) -> datetime:
 
 
 def _row(one: dict[str, Any]) -> tuple[Any, ...]:
-    return (one["id"], *(one.get(name) for name in _COLUMNS[1:]))
+    values = (shown(one[name]) if name.endswith("_at") else one.get(name) for name in _COLUMNS[1:])
+    return (one["id"], *values)

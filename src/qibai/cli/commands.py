@@ -62,7 +62,7 @@ ENTRIES: Final = (
         "show",
         WORK,
         "show:show",
-        "Show the tenant's bindings on a 700 number, newest first; real numbers masked, but with --json.",
+        "Show the tenant's bindings on a 700 number, newest first; real numbers masked unless --reveal.",
     ),
     Entry(
         "release", WORK, "release:release", "End a binding now; its numbers are held back for the quarantine."

@@ -8,6 +8,7 @@ from qibai.cli.database import Connection, with_store
 from qibai.cli.identity import PersonKey, prove
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, table
+from qibai.cli.times import shown
 from qibai.store import dual
 from qibai.store.dual import Request
 from qibai.store.keys import Keyring
@@ -32,7 +33,7 @@ def list_(
         as_json(found)
         return
     table(
-        ("request", "what", "exactly", "why", "asked by", "until (UTC)", "state"),
+        ("request", "what", "exactly", "why", "asked by", "until", "state"),
         (
             (
                 one.id,
@@ -40,7 +41,7 @@ def list_(
                 one.params,
                 one.reason,
                 one.asked_by,
-                f"{one.expires_at:%Y-%m-%d %H:%M}",
+                shown(one.expires_at),
                 f"{one.state} by {one.decided_by}" if one.decided_by else one.state,
             )
             for one in found

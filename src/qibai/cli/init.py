@@ -31,7 +31,7 @@ def make_home(config: Config, toml: str) -> list[str]:
     """
     made = []
     try:
-        config.home.mkdir(parents=True, exist_ok=True, mode=0o755)
+        config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not config.file.exists():
             config.file.write_text(toml, "utf-8")
             config.file.chmod(0o640)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import typer
+from rich.text import Text
 
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, note, table
@@ -65,7 +66,7 @@ def _row(one: LinkStatus) -> tuple[Any, ...]:
     colour = _COLOURS.get(one.state, "yellow")
     seconds = int((datetime.now(UTC) - one.since).total_seconds())
     return (
-        *(one.name, one.protocol, one.role, one.peer, f"[{colour}]{one.state}[/{colour}]", _span(seconds)),
+        *(one.name, one.protocol, one.role, one.peer, Text(one.state, style=colour), _span(seconds)),
         *(one.sessions, f"{one.in_flight}/{one.window}", one.received, one.sent, one.refused, one.error),
     )
 

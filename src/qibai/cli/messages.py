@@ -4,9 +4,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from qibai.cli.options import ApiKey, ApiUrl, JsonOut, Whose, config_of
+from qibai.cli.options import ApiKey, ApiUrl, JsonOut, Reveal, Whose, config_of
 from qibai.cli.output import as_json, table
 from qibai.cli.remote import remote
+from qibai.cli.times import shown
 from qibai.core.messages import MessageState
 
 _COLUMNS: Final = ("message", "called", "shown", "created_at", "state", "reason", "parts", "content")
@@ -23,6 +24,7 @@ def messages(  # noqa: PLR0917  # Typer calls it by name
         MessageState | None, typer.Option(envvar="QIBAI_STATE", help="Only in this state.")
     ] = None,
     tenant: Whose = None,
+    reveal: Reveal = False,
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
     json: JsonOut = False,
@@ -39,10 +41,11 @@ def messages(  # noqa: PLR0917  # Typer calls it by name
             given = {name: value for name, value in query.items() if value is not None}
             found = api.of_tenant(tenant, "messages", limit=limit, **given)
     if json:
-        as_json(found)
+        as_json(found, reveal=reveal)
     else:
         table(_COLUMNS, (_row(one) for one in found))
 
 
 def _row(one: dict[str, Any]) -> tuple[Any, ...]:
-    return (one["id"], *(one.get(name) for name in _COLUMNS[1:]))
+    values = (shown(one[name]) if name.endswith("_at") else one.get(name) for name in _COLUMNS[1:])
+    return (one["id"], *values)

@@ -24,6 +24,7 @@ ApiKey = Annotated[
 ]
 
 
+Reveal = Annotated[bool, typer.Option("--reveal", help="Write real numbers out.")]
 Whose = Annotated[
     str | None,
     typer.Option("--tenant", help="Whose, with an operator's, auditor's or application platform's key."),
@@ -49,10 +50,13 @@ def asked(param: typer.CallbackParam, value: str | None) -> str | None:
 
     What stands on the command line is seen by every user of the machine.
     """
-    if value != "-":
-        return value
+    return value if value != "-" else asked_secret(f"{param.name}, a real number")
+
+
+def asked_secret(what: str) -> str:
+    """What is typed unseen, or a line of standard input where that is no terminal."""
     if sys.stdin.isatty():
-        return str(typer.prompt(f"{param.name}, a real number", hide_input=True))
+        return str(typer.prompt(what, hide_input=True))
     return sys.stdin.readline().strip()
 
 

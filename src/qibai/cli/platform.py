@@ -14,12 +14,13 @@ import typer
 from rich.text import Text
 
 from qibai.cli.address import api_url
-from qibai.cli.options import JsonOut, config_of
-from qibai.cli.output import as_json, done, note, out, table
+from qibai.cli.options import JsonOut, State, config_of
+from qibai.cli.output import as_json, done, err, note, out, table
 from qibai.config import UNRULED, Config
-from qibai.core.errors import QibaiError, Unavailable
+from qibai.core.errors import ConfigError, QibaiError, Unavailable
 from qibai.settings.mistakes import refuse
-from qibai.settings.running import differences
+from qibai.settings.read import survey
+from qibai.settings.running import advice, differences
 from qibai.supervise import preflight, state, supervisor
 from qibai.supervise.look import look
 from qibai.supervise.parts import parts
@@ -85,11 +86,13 @@ def status(ctx: typer.Context, json: JsonOut = False) -> None:
 
     Example: qibai status --json
     """
-    config = config_of(ctx)
-    pid, found = state.supervisor_pid(config), look(config)
-    changed = differences(config) if pid is not None else {}
+    given = ctx.find_object(State)
+    config, mistakes = _survey(given.home if given else None)
+    pid, found = state.supervisor_pid(config), look(config, ask=not mistakes)
+    changed = differences(config) if pid is not None and not mistakes else {}
     if json:
-        as_json({"running": pid is not None, "pid": pid, "parts": found, "changed": changed})
+        said = {"running": pid is not None, "pid": pid, "parts": found, "changed": changed}
+        as_json(said | {"mistakes": mistakes})
     elif pid is None:
         note(f"nothing runs in {config.home}; start it with `qibai up`")
     else:
@@ -98,9 +101,22 @@ def status(ctx: typer.Context, json: JsonOut = False) -> None:
             ((name, p["state"], p["pid"], p["restarts"], p["says"]) for name, p in found.items()),
         )
     for part, keys in () if json else changed.items():
-        note(f"{part} runs with other values of {', '.join(keys)} than the configuration has: qibai reload")
+        mend = advice({part: keys})
+        note(f"{part} runs with other values of {', '.join(keys)} than the configuration has: {mend}")
+    for mistake in () if json else mistakes:
+        err.print(f"the configuration has a mistake: {mistake}", markup=False)
     if not all_ready(found):
         raise typer.Exit(3)
+
+
+def _survey(home: Path | None) -> tuple[Config, list[str]]:
+    """The configuration as far as it can be read, and what is wrong with it."""
+    try:
+        found = survey(home)
+    except ConfigError as exc:
+        root = Path(home or os.environ.get("QIBAI_HOME") or ".qibai").absolute()
+        return Config(home=root), [exc.message]
+    return found.config, [str(one) for one in found.mistakes]
 
 
 def start(config: Config) -> bool:
@@ -113,7 +129,8 @@ def start(config: Config) -> bool:
         return False
     refuse(preflight.machine_mistakes(config))
     names = [part.name for part in parts(config)]
-    config.log_dir.mkdir(parents=True, exist_ok=True)
+    for folder in (config.home, config.log_dir):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     log = config.log_dir / "qibai.log"
     with log.open("ab") as file:
         began = file.tell()

@@ -1,6 +1,5 @@
 """``qibai pools``: how many numbers are free, and until when."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -11,6 +10,7 @@ from qibai.cli.options import ApiUrl, JsonOut, config_of
 from qibai.cli.output import as_json, note, say, table
 from qibai.cli.remote import remote
 from qibai.cli.resources.common import names_of
+from qibai.cli.times import shown
 from qibai.config import Config
 from qibai.core.errors import StoreUnavailable
 from qibai.core.numbering import parse_province
@@ -55,7 +55,7 @@ def show(  # noqa: PLR0917  # options
     else:
         names = ("tenant", "province", "scene", "numbers", "free", "bound", "resting", "locked", "until")
         table((*names, "alert"), (_row(one) for one in chosen))
-        note(f"counted at {_minute(found[0]['at'])} UTC")
+        note(f"counted at {shown(found[0]['at'])}")
 
 
 def _read(config: Config, *, count: bool) -> list[pools.Pool]:
@@ -81,10 +81,6 @@ def _row(one: dict[str, Any]) -> tuple[Any, ...]:
         one["bound"],
         one["quarantined"],
         one["locked"],
-        _minute(one["exhausted_at"]) if one["exhausted_at"] else None,
+        shown(one["exhausted_at"]),
         one["alert"],
     )
-
-
-def _minute(at: str) -> str:
-    return f"{datetime.fromisoformat(at):%Y-%m-%d %H:%M}"

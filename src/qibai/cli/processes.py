@@ -60,6 +60,7 @@ def _begin(config: Config, part: str) -> Config:
 
     Raise ConfigMistakes.
     """
+    config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     if "QIBAI_PART_OF" not in os.environ:
         preflight.check_part(config, part)
     if part in ("recorder", "gateway", "api") or "QIBAI_PART_OF" not in os.environ:

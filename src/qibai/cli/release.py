@@ -7,6 +7,7 @@ import typer
 from qibai.cli.options import ApiKey, ApiUrl, JsonOut, config_of
 from qibai.cli.output import as_json, done
 from qibai.cli.remote import remote
+from qibai.cli.times import shown
 
 
 def release(
@@ -25,4 +26,4 @@ def release(
     if json:
         as_json(released)
     else:
-        done(f"{released['id']} ended at {released['ended_at']}")
+        done(f"{released['id']} ended at {shown(released['ended_at'])}")

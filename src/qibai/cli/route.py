@@ -7,6 +7,7 @@ import typer
 
 from qibai.cli.options import JsonOut, asked, config_of
 from qibai.cli.output import as_json, out
+from qibai.cli.times import shown
 from qibai.core.existing import Dialled, ExistingNumber
 from qibai.core.ids import format_id
 from qibai.core.numbering import Msisdn, Number700
@@ -56,7 +57,7 @@ def route(
         binding = format_id("b", record.code, record.binding_id)
         steps.append(f"binding {binding} lets {'anyone' if record.anyone else party.masked} dial it")
         verb = "ends" if record.ends_at > now else "ended"
-        steps.append(f"that binding {verb} at {ends:%Y-%m-%d %H:%M:%S} UTC")
+        steps.append(f"that binding {verb} at {shown(ends)}")
     if record is not None:
         steps.append(_pilot(config.pilot.rules, rule, now))
     answer: dict[str, Any] = {"called": _shown(number), "caller": party.masked, "steps": steps}

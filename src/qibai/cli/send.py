@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from qibai.cli.options import ApiKey, ApiUrl, JsonOut, asked, config_of
+from qibai.cli.options import ApiKey, ApiUrl, JsonOut, Reveal, asked, config_of
 from qibai.cli.output import as_json, done, note
 from qibai.cli.remote import Remote, remote
 
@@ -35,6 +35,7 @@ def send(  # noqa: PLR0917  # Typer calls it by name
         str | None,
         typer.Option("--idempotency-key", envvar="QIBAI_IDEMPOTENCY_KEY", help="The same key sends once."),
     ] = None,
+    reveal: Reveal = False,
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
     json: JsonOut = False,
@@ -58,7 +59,7 @@ def send(  # noqa: PLR0917  # Typer calls it by name
         if wait:
             sent = _outcome(api, sent, wait)
     if json:
-        as_json(sent)
+        as_json(sent, reveal=reveal)
         return
     done(f"{sent['id']} {sent['state']}{': ' + sent['reason'] if sent['reason'] else ''}")
     if wait and sent["state"] not in _FINAL:

@@ -4,9 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
-from qibai.cli.options import ApiKey, ApiUrl, JsonOut, Whose, config_of
+from qibai.cli.options import ApiKey, ApiUrl, JsonOut, Reveal, Whose, config_of
 from qibai.cli.output import as_json, say, table
 from qibai.cli.remote import remote
+from qibai.cli.times import shown
 from qibai.core.masking import mask_numbers
 from qibai.core.numbering import Number700
 
@@ -14,13 +15,13 @@ from qibai.core.numbering import Number700
 def show(  # noqa: PLR0917  # Typer calls it by name
     ctx: typer.Context,
     number: Annotated[str, typer.Argument(help="A 700 number, or a binding's id.")],
-    reveal: Annotated[bool, typer.Option("--reveal", help="Write real numbers out.")] = False,
+    reveal: Reveal = False,
     tenant: Whose = None,
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
     json: JsonOut = False,
 ) -> None:
-    """Show the tenant's bindings on a 700 number, newest first; real numbers masked, but with --json.
+    """Show the tenant's bindings on a 700 number, newest first; real numbers masked unless --reveal.
 
     Example: qibai show 700100000011234
     """
@@ -32,7 +33,7 @@ def show(  # noqa: PLR0917  # Typer calls it by name
         else:
             found = api.bindings_of(str(Number700.parse(number)))
     if json:
-        as_json(found)
+        as_json(found, reveal=reveal)
     elif not found:
         say("no binding")
     else:
@@ -54,7 +55,7 @@ def print_binding(one: dict[str, Any], *, reveal: bool = False) -> None:
             ("B", as_shown(one["b"])),
             ("status", one["status"]),
             ("order", f"{one['order_id']} ({one['scene']})"),
-            ("from", one["created_at"]),
-            ("until", one["expires_at"]),
+            ("from", shown(one["created_at"])),
+            ("until", shown(one["expires_at"])),
         ),
     )

@@ -1,6 +1,5 @@
 """``qibai tenant …``."""
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -9,6 +8,7 @@ from qibai.cli.database import Connection, Record, act, with_store
 from qibai.cli.message_policy import messages
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, say, table
+from qibai.cli.times import shown
 from qibai.core.errors import TenantNotFound
 from qibai.core.roles import Action, Role
 from qibai.store import tenants
@@ -58,7 +58,7 @@ def list_(ctx: typer.Context, json: JsonOut = False) -> None:
     else:
         table(
             ("tenant", "since", "state"),
-            ((t.name, _at(t.created_at), "disabled" if t.disabled_at else "active") for t in found),
+            ((t.name, shown(t.created_at), "disabled" if t.disabled_at else "active") for t in found),
         )
 
 
@@ -152,7 +152,7 @@ def key_list(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
     else:
         table(
             ("key", "since", "state"),
-            ((k.id, _at(k.created_at), "revoked" if k.revoked_at else "active") for k in found),
+            ((k.id, shown(k.created_at), "revoked" if k.revoked_at else "active") for k in found),
         )
 
 
@@ -182,10 +182,6 @@ def revoke(ctx: typer.Context, key_id: str) -> None:
         await record(Action.KEY_REVOKE, f"key:{key_id}")
 
     act(ctx, work)
-
-
-def _at(when: datetime) -> str:
-    return f"{when:%Y-%m-%d %H:%M}"
 
 
 def _tenant(tenant: Tenant) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """``qibai trace`` and ``qibai reveal``: through the API, as whoever the key names."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -8,14 +7,14 @@ import typer
 from qibai.cli.options import ApiKey, ApiUrl, JsonOut, asked, config_of
 from qibai.cli.output import as_json, note, out, say, table
 from qibai.cli.remote import remote
-from qibai.core.errors import BadRequest
+from qibai.cli.times import FORM, moment, shown
 from qibai.core.numbering import Number700
 
 
 def trace(  # noqa: PLR0917  # options
     ctx: typer.Context,
     number: Annotated[str, typer.Argument(help="The 700 number, as it was seen or dialled.")],
-    at: Annotated[str, typer.Option(help="When, with a UTC offset: 2026-06-01T14:03:00+08:00.")],
+    at: Annotated[str, typer.Option(metavar="TIME", help=f"When, {FORM}.")],
     party: Annotated[
         str | None,
         typer.Option(help="A real number that took part; - asks for it.", callback=asked),
@@ -30,7 +29,11 @@ def trace(  # noqa: PLR0917  # options
     For operators and auditors; every trace is in the audit trail.
     Example: qibai trace 700100000011234 --at 2026-06-01T14:03:00+08:00
     """
-    wanted: dict[str, Any] = {"number": str(Number700.parse(number)), "at": _time(at), "window_s": window}
+    wanted: dict[str, Any] = {
+        "number": str(Number700.parse(number)),
+        "at": moment(at, "at").isoformat(),
+        "window_s": window,
+    }
     if party is not None:
         wanted["party"] = party
     with remote(config_of(ctx), api_url, api_key) as api:
@@ -65,7 +68,7 @@ def reveal(  # noqa: PLR0917  # options
     with remote(config_of(ctx), api_url, api_key) as api:
         answer = api.ask("POST", "/v1/trace/reveal", {"id": id, "why": why})
     if json:
-        as_json(answer)
+        as_json(answer, reveal=True)
         return
     names = {"a": "A", "members": "members", "b": "B", "caller": "caller", "callee": "callee"}
     rows = [(said, answer[key]) for key, said in names.items() if answer.get(key)]
@@ -73,17 +76,6 @@ def reveal(  # noqa: PLR0917  # options
         ("shown once", id),
         ((said, ", ".join(it) if isinstance(it, list) else it) for said, it in rows),
     )
-
-
-def _time(text: str) -> str:
-    """Raise BadRequest unless it is a time with its offset."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise BadRequest("give a time with its offset, such as 2026-06-01T14:03:00+08:00", field="at")
-    return at.isoformat()
 
 
 def _print(one: dict[str, Any]) -> None:
@@ -100,8 +92,8 @@ def _print(one: dict[str, Any]) -> None:
             ("A" if one["a"] else "members", one["a"] or ", ".join(one["members"])),
             ("B", one["b"]),
             ("state", one["status"]),
-            ("from", one["created_at"]),
-            ("until", one["released_at"] or one["expires_at"]),
+            ("from", shown(one["created_at"])),
+            ("until", shown(one["released_at"] or one["expires_at"])),
         ),
     )
     for call in one["calls"]:
@@ -109,8 +101,8 @@ def _print(one: dict[str, Any]) -> None:
 
 
 def _print_call(call: dict[str, Any]) -> None:
-    ends = call["ended_at"] or "…"
+    ends = shown(call["ended_at"]) or "…"
     who = f"{call['caller'] or '–'} → {call['callee'] or '–'}"
     peer = f"from {call['caller_peer']}" if call["caller_peer"] else ""
-    text = f"call {call['id']}  {call['started_at']} – {ends}  {who}  {call['reason'] or ''}  {peer}"
+    text = f"call {call['id']}  {shown(call['started_at'])} – {ends}  {who}  {call['reason'] or ''}  {peer}"
     out.print(text.rstrip(), markup=False)

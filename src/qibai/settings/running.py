@@ -147,6 +147,13 @@ def differences(config: Config, parts: Iterable[str] = _EVERY) -> dict[str, list
     return found
 
 
+def advice(changed: Mapping[str, Iterable[str]]) -> str:
+    """What takes these keys over, by part: a reload, or a restart where a key needs one."""
+    if all(key in LIVE.get(part, ()) for part, keys in changed.items() for key in keys):
+        return "qibai reload"
+    return "qibai down, then qibai up (or systemctl restart qibai.target)"
+
+
 def with_live(running: Config, part: str, wanted: Config) -> Config:
     """``running`` with what ``part`` can take over from ``wanted``."""
     sections: dict[str, dict[str, Any]] = {}

@@ -106,7 +106,7 @@ class EmbeddedPostgres:
         Raise ConfigError, saying what to do, when the data are another major release's or cannot be made.
         """
         for folder in (self._config.home, self._config.run_dir, self._config.log_dir):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self.running_pid() is not None:
             return
         self._make_socket_dir()

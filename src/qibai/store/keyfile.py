@@ -70,7 +70,7 @@ def read(path: Path) -> tuple[KeyFile, Stamp]:
 
 def create(path: Path) -> None:
     """Make a key file with new random keys; one that is there already, or appears meanwhile, stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     content = KeyFile(
         **{name: Section(current=1, keys={"1": secrets.token_bytes(size)}) for name, size in _SIZES.items()}
     )

@@ -17,7 +17,7 @@ from psycopg.rows import class_row
 
 from qibai.core.errors import BadRequest, Conflict, TenantNotFound
 from qibai.core.roles import Role
-from qibai.core.typed import without_number
+from qibai.core.typed import checked_name, without_number
 from qibai.store.actors import person_name
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
@@ -101,8 +101,8 @@ def parse_bearer(text: str) -> tuple[str, str] | None:
 
 
 async def add_tenant(conn: Connection, name: str) -> Tenant:
-    """Raise Conflict when the name is taken, NumberNotAllowed."""
-    without_number(name, "name")
+    """Raise Conflict when the name is taken, BadName, NumberNotAllowed."""
+    checked_name(name, "name")
     try:
         return await _one(conn, "add_tenant", name)
     except psycopg.errors.UniqueViolation as exc:

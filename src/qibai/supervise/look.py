@@ -13,9 +13,12 @@ from qibai.supervise.parts import Part, parts
 _SILENT_S: Final = 10.0
 
 
-def look(config: Config) -> dict[str, dict[str, Any]]:
-    """The parts that the supervisor keeps; a part is ``ready`` only if it answers now. Empty: none runs."""
-    known = {part.name: part for part in parts(config)}
+def look(config: Config, *, ask: bool = True) -> dict[str, dict[str, Any]]:
+    """The parts that the supervisor keeps; a part is ``ready`` only if it answers now. Empty: none runs.
+
+    Without ``ask`` only their processes are looked at: ``config`` does not say where the parts listen.
+    """
+    known = {part.name: part for part in parts(config)} if ask else {}
     found = state.read(config)
     for name, facts in found.items():
         if facts["state"] == "ready":

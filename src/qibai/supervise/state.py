@@ -21,7 +21,8 @@ def _lock_file(config: Config) -> Path:
 def held(config: Config) -> Iterator[None]:
     """Be the one supervisor of this home. Raise Conflict when another is."""
     try:
-        config.run_dir.mkdir(parents=True, exist_ok=True)
+        for folder in (config.home, config.run_dir):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         opened = _lock_file(config).open("a+")
     except OSError as exc:
         raise Unavailable(f"{config.run_dir} cannot be used: {exc.strerror}") from None

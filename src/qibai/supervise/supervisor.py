@@ -311,8 +311,8 @@ def run(config: Config, say: Say) -> None:
             say("qibai", f"WARNING: {UNRULED}")
         if not config.store.dsn:
             _first_key_file(config)
-        config.spool_dir.mkdir(parents=True, exist_ok=True)
-        config.log_dir.mkdir(parents=True, exist_ok=True)
+        for folder in (config.spool_dir, config.log_dir):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if config.store.dsn:
             upgrade(config, operator_here(config.node))
             Keyring.load_or_create(config.key_file)

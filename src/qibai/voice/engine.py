@@ -29,6 +29,8 @@ _ANSWER_TIMEOUT_MS: Final = 5_000  # no reply at all: the peer is not there
 #: Kamailio's allocators without debugging aids: less CPU a call than Debian's default.
 ALLOCATORS: Final = ("-x", "fm", "-X", "fm")
 _TRYING: Final = 2  #: of the dispatcher: it gets calls, and is not yet known to be there
+_SYSTEM_PATH: Final = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
+_FOREIGN: Final = ("PYTHONHOME", "PYTHONPLATLIBDIR", "__PYVENV_LAUNCHER__")
 _SHARED_MB: Final = 128
 _PACKAGE_MB: Final = 16
 
@@ -90,8 +92,14 @@ def kamailio_command(config: Config) -> list[str]:
 
 
 def kamailio_environment(config: Config) -> dict[str, str]:
-    """The environment of ``kamailio_command``: what this process has, and the home of the platform."""
-    return {**os.environ, "QIBAI_HOME": str(config.home), "PYTHONDONTWRITEBYTECODE": "1"}
+    """The environment of ``kamailio_command``: what this process has, and the home of the platform.
+
+    The interpreter within Kamailio is the system's. It looks for its library beside the first ``python3`` of
+    PATH, which may be another release, such as pyenv's: so the system's folders come first.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    path = ":".join([*_SYSTEM_PATH, kept.get("PATH", "")]).rstrip(":")
+    return {**kept, "PATH": path, "QIBAI_HOME": str(config.home), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def rtpengine_command(config: Config) -> list[str]:

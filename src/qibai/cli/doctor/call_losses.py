@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from qibai.cli.doctor.finding import Finding, fail, ok, warn
+from qibai.cli.times import shown
 from qibai.config import Config
 from qibai.core.losses import CALL_LOSSES
 from qibai.store.loss_counts import read_losses
@@ -22,7 +23,7 @@ def check_call_losses(config: Config) -> list[Finding]:
             older += count
             continue
         loss = CALL_LOSSES[name]
-        last = f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        last = shown(datetime.fromtimestamp(at, UTC))
         find = warn if loss.mild else fail
         found.append(find("call records", f"{count}, the last at {last}: {loss.says}", loss.mend))
     if found:

@@ -80,6 +80,10 @@ def _home(config: Config) -> Finding:
         return fail("home", f"{config.home} is not there", "qibai init (or give --home)")
     if not os.access(config.home, os.W_OK):
         return fail("home", f"{config.home} cannot be written", f"run as its owner, or chown {config.home}")
+    if config.home.stat().st_mode & 0o007:
+        return warn(
+            "home", f"other users of this machine can look into {config.home}", f"chmod 700 {config.home}"
+        )
     return ok("home", str(config.home))
 
 

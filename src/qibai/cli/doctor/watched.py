@@ -6,6 +6,7 @@ from typing import Final
 import psycopg
 
 from qibai.cli.doctor.finding import Finding, ok, skip, warn
+from qibai.cli.times import shown
 from qibai.config import Config
 from qibai.core.errors import QibaiError
 from qibai.core.numbering import PILOT_PROVINCES
@@ -68,10 +69,10 @@ def _pools(found: list[Pool]) -> Finding:
         more = f" and {len(alerts) - 5} more" if len(alerts) > 5 else ""
         said = ", ".join(_pool(one) for one in alerts[:5])
         return warn("pools", f"near exhaustion: {said}{more}", "supplement codes, see: qibai pools")
-    return ok("pools", f"numbers are free everywhere, counted at {found[0].at:%Y-%m-%d %H:%M} UTC")
+    return ok("pools", f"numbers are free everywhere, counted at {shown(found[0].at)}")
 
 
 def _pool(one: Pool) -> str:
     where = f" in {_NAMES.get(one.province, one.province)}" if one.province else ""
-    until = f", until {one.exhausted_at:%Y-%m-%d %H:%M}" if one.exhausted_at else ""
+    until = f", until {shown(one.exhausted_at)}" if one.exhausted_at else ""
     return f"{one.tenant}{where} ({one.alert}: {one.free} of {one.total} free{until})"

@@ -13,7 +13,8 @@ from qibai.cli.migration.progress import progress
 from qibai.cli.migration.source import TenantName, tenant_of
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, say, table
-from qibai.cli.resources.common import change, instant, when
+from qibai.cli.resources.common import change, instant
+from qibai.cli.times import shown
 from qibai.core.roles import Action
 from qibai.store import dsn
 from qibai.store.existing import business
@@ -35,19 +36,19 @@ def status(ctx: typer.Context, tenant: TenantName, json: JsonOut = False) -> Non
         say(f"nothing of {tenant}'s old business was taken over")
         return
     serve = "serve, as far as the pilot's rules let them"
-    cut = f"are refused since {when(found.cut_over_at)} UTC" if found.cut_over_at else serve
+    cut = f"are refused since {shown(found.cut_over_at)}" if found.cut_over_at else serve
     say(f"the old numbers {cut}")
     say(
         f"live: {found.moved} with a 700 number, {found.kept} under their old number alone;"
         f" ended: {found.ended}"
     )
     table(
-        ("file", "began (UTC)", "finished", "bindings", "moved", "kept", "were there", "rejected"),
+        ("file", "began", "finished", "bindings", "moved", "kept", "were there", "rejected"),
         (
             (
                 one.file,
-                when(one.began_at),
-                when(one.finished_at),
+                shown(one.began_at),
+                shown(one.finished_at),
                 one.total,
                 one.moved,
                 one.kept,

@@ -8,7 +8,6 @@ import typer
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, table
 from qibai.cli.resources.common import (
-    TIMES,
     At,
     change,
     day,
@@ -16,8 +15,8 @@ from qibai.cli.resources.common import (
     provinces_of,
     ranges,
     read,
-    when,
 )
+from qibai.cli.times import FORM, moment_of, shown
 from qibai.core.pilot import ApplicationState
 from qibai.store import resources
 
@@ -105,7 +104,9 @@ def grant(  # noqa: PLR0917  # options
     ] = None,
     exit_at: Annotated[
         datetime | None,
-        typer.Option(help="When an early exit takes effect (with a UTC offset).", formats=TIMES),
+        typer.Option(
+            parser=moment_of("exit_at"), metavar="TIME", help=f"When an early exit takes effect, {FORM}."
+        ),
     ] = None,
     at: At = None,
     json: JsonOut = False,
@@ -158,7 +159,7 @@ def list_(
     if json:
         as_json(found)
     else:
-        rows = ((a.id, a.platform, a.kind, a.state, when(a.submitted_at), a.note, a.reason) for a in found)
+        rows = ((a.id, a.platform, a.kind, a.state, shown(a.submitted_at), a.note, a.reason) for a in found)
         table(("id", "platform", "kind", "state", "submitted", "for", "reason"), rows)
 
 
@@ -169,7 +170,7 @@ def show(ctx: typer.Context, id: Id, json: JsonOut = False) -> None:
     if json:
         as_json(found)
     else:
-        table(("state", "at", "reason"), ((s.state, when(s.at), s.reason) for s in found))
+        table(("state", "at", "reason"), ((s.state, shown(s.at), s.reason) for s in found))
 
 
 def _move(

@@ -8,6 +8,7 @@ import typer
 
 from qibai.cli.database import Connection, Record, act, with_store
 from qibai.cli.options import config_of
+from qibai.cli.times import FORM, moment_of
 from qibai.core.errors import BadCode, BadRequest
 from qibai.core.numbering import PILOT_PROVINCES, Code, Province, parse_province
 from qibai.core.roles import Action
@@ -18,10 +19,9 @@ MAX_RANGE: Final = 100_000
 Provinces = Annotated[
     list[str], typer.Option("--province", help="Name or code, again for each; `all`: the pilot's eleven.")
 ]
-TIMES: Final = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%S%z"]
 At = Annotated[
     datetime | None,
-    typer.Option("--at", help="From when on (with a UTC offset); else now.", formats=TIMES),
+    typer.Option("--at", parser=moment_of("at"), metavar="TIME", help=f"From when on, {FORM}; else now."),
 ]
 
 
@@ -79,11 +79,6 @@ def names_of(codes: Iterable[str] | None) -> str:
 def ranges(texts: Iterable[str]) -> list[Code]:
     """Codes and ranges FIRST-LAST. Raise BadCode."""
     return [code for text in texts for code in _range(text)]
-
-
-def when(at: datetime | None) -> str | None:
-    """A time for people, UTC."""
-    return None if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _range(text: str) -> Iterator[Code]:

@@ -6,7 +6,8 @@ import typer
 
 from qibai.cli.options import JsonOut
 from qibai.cli.output import as_json, done, table
-from qibai.cli.resources.common import change, instant, read, when
+from qibai.cli.resources.common import change, instant, read
+from qibai.cli.times import shown
 from qibai.core.numbering import Number700
 from qibai.store import resources
 
@@ -70,6 +71,6 @@ def list_(ctx: typer.Context, json: JsonOut = False) -> None:
         )
     else:
         rows = (
-            (one.number, "yes" if one.stops_calls else "no", one.why, when(one.locked_at)) for one in found
+            (one.number, "yes" if one.stops_calls else "no", one.why, shown(one.locked_at)) for one in found
         )
         table(("number", "stops calls", "why", "since"), rows)

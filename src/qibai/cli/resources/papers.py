@@ -8,7 +8,8 @@ from qibai.cli.database import Connection, Record
 from qibai.cli.identity import PersonKey, twofold
 from qibai.cli.options import JsonOut
 from qibai.cli.output import as_json, done, table
-from qibai.cli.resources.common import At, Provinces, change, day, instant, names_of, provinces_of, read, when
+from qibai.cli.resources.common import At, Provinces, change, day, instant, names_of, provinces_of, read
+from qibai.cli.times import shown
 from qibai.core.roles import Action
 from qibai.store import resources
 from qibai.store.dual import Permit, Wanted
@@ -81,7 +82,7 @@ def _commands(kind: Kind, app: typer.Typer) -> None:
             await record(Action.PAPER_REVOKE, f"{kind}:{number}", **told)
 
         twofold(ctx, api_key, Wanted(Action.PAPER_REVOKE, exactly, why), work)
-        _say(json, number, f"{kind} {number} is revoked from {when(time)} UTC")
+        _say(json, number, f"{kind} {number} is revoked from {shown(time)}")
 
     @app.command("list")
     def list_(
@@ -110,8 +111,8 @@ def _commands(kind: Kind, app: typer.Typer) -> None:
 
 def _state(paper: PaperRow) -> str | None:
     if paper.revoked_at is not None:
-        return f"revoked {when(paper.revoked_at)}: {paper.revoked_why}"
-    return None if paper.exit_at is None else f"early exit {when(paper.exit_at)}"
+        return f"revoked {shown(paper.revoked_at)}: {paper.revoked_why}"
+    return None if paper.exit_at is None else f"early exit {shown(paper.exit_at)}"
 
 
 def _say(json: bool, number: str, text: str) -> None:
@@ -130,4 +131,4 @@ def exit_(ctx: typer.Context, number: Number, at: At = None, json: JsonOut = Fal
     """Enter an early exit: from then on nothing new is bound, what is bound runs out."""
     time = instant(at)
     change(ctx, "exit", f"approval:{number}", lambda conn: resources.leave_early(conn, number, at=time))
-    _say(json, number, f"the holder of {number} leaves the pilot from {when(time)} UTC")
+    _say(json, number, f"the holder of {number} leaves the pilot from {shown(time)}")

@@ -6,7 +6,8 @@ import typer
 
 from qibai.cli.options import JsonOut
 from qibai.cli.output import as_json, done, table
-from qibai.cli.resources.common import change, names_of, read, when
+from qibai.cli.resources.common import change, names_of, read
+from qibai.cli.times import shown
 from qibai.store import resources
 from qibai.store.resources import Platform
 
@@ -51,6 +52,19 @@ def place(
         done(f"tenant {tenant} is under {name}")
 
 
+@app.command()
+def remove(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
+    """Remove an application platform that was added by mistake: one without codes, tenants and papers.
+
+    Example: qibai platform remove east
+    """
+    change(ctx, "remove", f"platform:{name}", lambda conn: resources.remove_platform(conn, name))
+    if json:
+        as_json({"name": name, "removed": True})
+    else:
+        done(f"application platform {name} removed")
+
+
 @app.command("list")
 def list_(ctx: typer.Context, json: JsonOut = False) -> None:
     """List application platforms with their latest approval."""
@@ -63,7 +77,7 @@ def list_(ctx: typer.Context, json: JsonOut = False) -> None:
         (
             (
                 p.name,
-                when(p.applied_at),
+                shown(p.applied_at),
                 p.approval,
                 p.first_day,
                 p.last_day,
@@ -79,7 +93,7 @@ def list_(ctx: typer.Context, json: JsonOut = False) -> None:
 
 def _state(one: Platform) -> str | None:
     if one.revoked_at is not None:
-        return f"revoked {when(one.revoked_at)}"
+        return f"revoked {shown(one.revoked_at)}"
     if one.exit_at is not None:
-        return f"leaves {when(one.exit_at)}"
+        return f"leaves {shown(one.exit_at)}"
     return "approved" if one.approval else None

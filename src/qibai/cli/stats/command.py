@@ -1,7 +1,7 @@
 """Ask for figures, and print them."""
 
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
@@ -13,7 +13,7 @@ from qibai.cli.options import ApiUrl, JsonOut, config_of
 from qibai.cli.output import as_json, note, out, say, table
 from qibai.cli.remote import remote
 from qibai.cli.stats.node import NodeFigures, age, read_node
-from qibai.cli.times import span
+from qibai.cli.times import shown, span
 from qibai.config import Config
 from qibai.core.errors import BadRequest
 from qibai.core.figures import Statistics
@@ -75,7 +75,7 @@ def _read(config: Config, last: timedelta, tenant: str | None) -> Statistics:
 
 def _print(found: Statistics, node: NodeFigures | None) -> None:
     calls = found.calls
-    say(f"[bold]{_time(found.since)} to {_time(found.until)}[/bold]")
+    say(f"[bold]{shown(found.since)} to {shown(found.until)}[/bold]")
     table(
         ("calls out", "answered", "ASR", "NER", "ACD", "post-dial delay", "under way", "refused"),
         [
@@ -87,11 +87,11 @@ def _print(found: Statistics, node: NodeFigures | None) -> None:
             )
         ],
     )
-    shown = found.reasons[:_REASONS]
+    reasons = found.reasons[:_REASONS]
     _part(
         "why calls were not answered",
         ("reason", "calls", "by"),
-        [(one.reason, one.count, "this platform" if one.refused else "the far side") for one in shown],
+        [(one.reason, one.count, "this platform" if one.refused else "the far side") for one in reasons],
     )
     _part(
         "calls to peers",
@@ -151,10 +151,6 @@ def _part(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> 
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
-
-
-def _time(at: datetime) -> str:
-    return at.astimezone().isoformat(sep=" ", timespec="seconds")
 
 
 def _percent(ratio: float | None) -> str | None:

@@ -42,6 +42,7 @@ from qibai.store.resources.platforms import (
     list_carriers,
     list_platforms,
     place_tenant,
+    remove_platform,
     set_carrier,
 )
 from qibai.store.resources.quotas import Quota, drop_quota, list_quotas, set_quota
@@ -80,6 +81,7 @@ __all__ = [
     "move",
     "open_",
     "place_tenant",
+    "remove_platform",
     "renew",
     "restore",
     "resume",

@@ -41,10 +41,8 @@ async def assign(
         for held in await rows(conn, _Held, "lock_codes", codes=values):
             if held.state == CodeState.RETURNED and held.returned_at is not None:
                 if now < held.returned_at + quarantine:
-                    free = (held.returned_at + quarantine).astimezone(BEIJING)
-                    raise StepRefused(
-                        f"{Code(held.code)} was returned; it may be used again from {free:%Y-%m-%d %H:%M}"
-                    )
+                    free = (held.returned_at + quarantine).astimezone(BEIJING).isoformat(timespec="minutes")
+                    raise StepRefused(f"{Code(held.code)} was returned; it may be used again from {free}")
             elif held.platform_id not in (None, paper[1]):
                 raise SubLease(
                     f"{Code(held.code)} is another application platform's; it has to be returned first"

@@ -119,7 +119,7 @@ class _Granting:
         number = self._outcome.approval or await self._latest_approval()
         await self._must_hold("approval", number)
         await leave_early(self._conn, number, at=at)
-        self.did.append(f"early exit from {at:%Y-%m-%dT%H:%M:%S%z}")
+        self.did.append(f"early exit from {at.isoformat(timespec='seconds')}")
         if at <= self._terms.at:
             cur = await self._conn.execute(SQL["codes_of_platform"], {"platform": self._platform_id})
             await self.drained([Code(value) for (value,) in await cur.fetchall()])

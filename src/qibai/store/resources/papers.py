@@ -10,7 +10,7 @@ import psycopg
 from qibai.core.errors import BadRequest, Conflict, NotHere, StepRefused
 from qibai.core.masking import mask_text
 from qibai.core.numbering import Province
-from qibai.core.typed import without_number
+from qibai.core.typed import checked_name
 from qibai.store.resources.platforms import platform_id
 from qibai.store.resources.session import Connection, changing, plausible, row, rows, run
 
@@ -44,9 +44,9 @@ class PaperRow:
 async def add_paper(conn: Connection, kind: Kind, platform: str, paper: Paper) -> None:
     """Enter a paper. The latest approval of a platform is the one that counts.
 
-    Raise NotHere, Conflict (the number is taken), BadRequest, NumberNotAllowed.
+    Raise NotHere, Conflict (the number is taken), BadRequest, BadName, NumberNotAllowed.
     """
-    without_number(paper.number, "number")
+    checked_name(paper.number, "number")
     plausible(paper.first_day, "first_day")
     plausible(paper.last_day, "last_day")
     if paper.last_day < paper.first_day:

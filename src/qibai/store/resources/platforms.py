@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Final
 
 import psycopg
 
-from qibai.core.errors import BadRequest, Conflict, NotHere, SubLease, TenantNotFound
-from qibai.core.typed import without_number
+from qibai.core.errors import BadRequest, Conflict, NotHere, StepRefused, SubLease, TenantNotFound
+from qibai.core.typed import checked_name
 from qibai.store.resources.session import Connection, changing, row, rows, run
+
+_UNDER: Final = ("code", "tenant", "paper", "application", "API key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,10 @@ class Platform:
 
 
 async def set_carrier(conn: Connection, digit: int, name: str) -> None:
-    """Name the carrier of a digit. Raise BadRequest, NumberNotAllowed."""
+    """Name the carrier of a digit. Raise BadRequest, BadName, NumberNotAllowed."""
     if not 0 <= digit <= 9:
         raise BadRequest("a carrier's digit is 0 to 9", field="digit")
-    without_number(name, "name")
+    checked_name(name, "name")
     async with changing(conn):
         await run(conn, "set_carrier", digit=digit, name=name)
 
@@ -52,8 +55,8 @@ async def list_carriers(conn: Connection) -> list[Carrier]:
 
 
 async def add_platform(conn: Connection, name: str) -> int:
-    """Add an application platform and return its id. Raise Conflict, NumberNotAllowed."""
-    without_number(name, "name")
+    """Add an application platform and return its id. Raise Conflict, BadName, NumberNotAllowed."""
+    checked_name(name, "name")
     try:
         async with changing(conn):
             found = await row(conn, "add_platform", name=name)
@@ -61,6 +64,27 @@ async def add_platform(conn: Connection, name: str) -> int:
         raise Conflict("an application platform of this name exists already", field="name") from None
     assert found is not None  # noqa: S101  # an INSERT … RETURNING
     return int(found[0])
+
+
+async def remove_platform(conn: Connection, name: str) -> None:
+    """Remove an application platform that has nothing. Raise NotHere, StepRefused, which says what it has."""
+    try:
+        async with changing(conn):
+            id = await platform_id(conn, name)
+            found = await row(conn, "under_platform", id=id)
+            assert found is not None  # noqa: S101  # counts
+            has = [
+                f"{count} {what}{'s' if count > 1 else ''}"
+                for what, count in zip(_UNDER, found, strict=True)
+                if count
+            ]
+            if has:
+                raise StepRefused(
+                    f"this application platform has {', '.join(has)}; only an empty one can be removed"
+                )
+            await run(conn, "remove_platform", id=id)
+    except psycopg.errors.ForeignKeyViolation:
+        raise StepRefused("this application platform was given something just now") from None
 
 
 async def list_platforms(conn: Connection, name: str | None = None) -> list[Platform]:

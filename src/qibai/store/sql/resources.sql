@@ -13,6 +13,17 @@ GROUP BY k.digit, k.name ORDER BY k.digit;
 -- name: add_platform
 INSERT INTO platform (name) VALUES (%(name)s) RETURNING id;
 
+-- name: under_platform
+SELECT (SELECT count(*) FROM code WHERE platform_id = %(id)s) AS codes,
+       (SELECT count(*) FROM tenant WHERE platform_id = %(id)s) AS tenants,
+       (SELECT count(*) FROM approval WHERE platform_id = %(id)s)
+           + (SELECT count(*) FROM certificate WHERE platform_id = %(id)s) AS papers,
+       (SELECT count(*) FROM application WHERE platform_id = %(id)s) AS applications,
+       (SELECT count(*) FROM api_key WHERE platform_id = %(id)s) AS "API keys";
+
+-- name: remove_platform
+DELETE FROM platform WHERE id = %(id)s;
+
 -- name: find_platform
 SELECT id FROM platform WHERE name = %(name)s;
 
