@@ -7,6 +7,7 @@ from datetime import date
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -283,6 +284,32 @@ class DualConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     valid_s: bounds.ApprovalS = 86_400  #: how long a request can be approved and used
 
 
+class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where anchors of the audit trail go besides the home."""
+
+    syslog: str = ""  #: a syslog server (RFC 5424): udp://HOST:PORT, tcp://… or tls://…
+    http: str = ""  #: a URL that each anchor is posted to, as JSON
+    ca: str = ""  #: file of certificates that are trusted for tls:// and https://; empty: the system's
+    required: bool = False  #: true: an act is refused when its anchor cannot be sent
+    timeout_s: bounds.SinkS = 2.0  #: how long a sink may take
+
+    def __post_init__(self) -> None:
+        for key, schemes in (("syslog", ("udp", "tcp", "tls")), ("http", ("http", "https"))):
+            url = getattr(self, key)
+            if not url:
+                continue
+            words = " or ".join(f"{scheme}://" for scheme in schemes)
+            try:
+                parts = urlsplit(url)
+                sound = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+            except ValueError:
+                sound = False
+            if not sound or not url.isascii() or not url.isprintable() or " " in url:
+                raise ValueError(f"{key}: give {words} and a host")
+        if self.required and not (self.syslog or self.http):
+            raise ValueError("required: give syslog or http as well")
+
+
 class BackupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Backups that `qibai backup` makes."""
 
@@ -305,6 +332,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention: RetentionConfig = RetentionConfig()
     pilot: PilotConfig = PilotConfig()
     dual: DualConfig = DualConfig()
+    audit: AuditConfig = AuditConfig()
     pools: PoolsConfig = PoolsConfig()
     backup: BackupConfig = BackupConfig()
 

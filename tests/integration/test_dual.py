@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from audit_tools import ALICE, BOB
+from audit_tools import ALICE, BOB, witness
 from database_tools import as_platform
 from qibai.config import DualConfig
 from qibai.core.errors import Forbidden, RequestNotFound, RequestOver, SamePerson
@@ -30,8 +30,20 @@ async def conn(dsn: str) -> AsyncIterator[Connection]:
         yield made
 
 
+async def permit(
+    conn: Connection, keyring: Keyring, config: DualConfig, who: Actor, wanted: Wanted
+) -> Permit | Request:
+    async with audit.acts(conn, witness(keyring)):
+        return await dual.permit(conn, keyring, config, who, wanted)
+
+
+async def decide(conn: Connection, keyring: Keyring, who: Actor, id: str, *, approve: bool) -> Request:
+    async with audit.acts(conn, witness(keyring)):
+        return await dual.decide(conn, keyring, who, id, approve=approve)
+
+
 async def ask(conn: Connection, keyring: Keyring, who: Actor = ALICE, wanted: Wanted = HASH) -> Request:
-    found = await dual.permit(conn, keyring, TWO, who, wanted)
+    found = await permit(conn, keyring, TWO, who, wanted)
     assert isinstance(found, Request)
     return found
 
@@ -40,14 +52,14 @@ async def test_it_takes_another_person_and_holds_once(conn: Connection, keyring:
     asked = await ask(conn, keyring)
     assert (asked.state, asked.asked_by, asked.reason) == ("pending", "alice", "yearly")
     assert (await ask(conn, keyring)).id == asked.id  # asking again is no second request
-    approved = await dual.decide(conn, keyring, BOB, asked.id, approve=True)
+    approved = await decide(conn, keyring, BOB, asked.id, approve=True)
     assert (approved.state, approved.decided_by) == ("approved", "bob")
-    permit = await dual.permit(conn, keyring, TWO, ALICE, HASH)
-    assert isinstance(permit, Permit)
-    assert permit.details == {"second_person": "bob", "request": asked.id, "why": "yearly"}
+    found = await permit(conn, keyring, TWO, ALICE, HASH)
+    assert isinstance(found, Permit)
+    assert found.details == {"second_person": "bob", "request": asked.id, "why": "yearly"}
     assert (await ask(conn, keyring)).id != asked.id
     with pytest.raises(RequestOver):
-        await dual.decide(conn, keyring, BOB, asked.id, approve=True)
+        await decide(conn, keyring, BOB, asked.id, approve=True)
     acts = [(entry.action, entry.actor) for entry in reversed(await audit.page(conn))]
     assert acts == [("dual.ask", "alice"), ("dual.approve", "bob"), ("dual.ask", "alice")]
 
@@ -56,35 +68,35 @@ async def test_an_approval_is_bound_to_the_act_its_parameters_and_who_asked(
     conn: Connection, keyring: Keyring
 ) -> None:
     asked = await ask(conn, keyring)
-    await dual.decide(conn, keyring, BOB, asked.id, approve=True)
+    await decide(conn, keyring, BOB, asked.id, approve=True)
     for who, wanted in (
         (ALICE, Wanted(Action.KEYS_ROTATE, {"key": "token"}, "yearly")),
         (ALICE, Wanted(Action.PAPER_REVOKE, {"key": "hash"}, "yearly")),
         (BOB, HASH),
     ):
         assert (await ask(conn, keyring, who, wanted)).id != asked.id
-    assert isinstance(await dual.permit(conn, keyring, TWO, ALICE, HASH), Permit)
+    assert isinstance(await permit(conn, keyring, TWO, ALICE, HASH), Permit)
 
 
 async def test_many_at_once_use_an_approval_once(dsn: str, conn: Connection, keyring: Keyring) -> None:
     asked = await ask(conn, keyring)
-    await dual.decide(conn, keyring, BOB, asked.id, approve=True)
+    await decide(conn, keyring, BOB, asked.id, approve=True)
 
     async def use() -> bool:
         async with await psycopg.AsyncConnection.connect(as_platform(dsn), autocommit=True) as own:
-            return isinstance(await dual.permit(own, keyring, TWO, ALICE, HASH), Permit)
+            return isinstance(await permit(own, keyring, TWO, ALICE, HASH), Permit)
 
     assert sorted(await asyncio.gather(*(use() for _ in range(6)))) == [False] * 5 + [True]
 
 
 async def test_an_act_that_fails_leaves_the_approval(conn: Connection, keyring: Keyring) -> None:
     asked = await ask(conn, keyring)
-    await dual.decide(conn, keyring, BOB, asked.id, approve=True)
+    await decide(conn, keyring, BOB, asked.id, approve=True)
     with pytest.raises(ZeroDivisionError):
-        async with conn.transaction():
+        async with audit.acts(conn, witness(keyring)):
             assert isinstance(await dual.permit(conn, keyring, TWO, ALICE, HASH), Permit)
             raise ZeroDivisionError
-    assert isinstance(await dual.permit(conn, keyring, TWO, ALICE, HASH), Permit)
+    assert isinstance(await permit(conn, keyring, TWO, ALICE, HASH), Permit)
 
 
 async def test_who_cannot_approve(conn: Connection, keyring: Keyring) -> None:
@@ -94,17 +106,17 @@ async def test_who_cannot_approve(conn: Connection, keyring: Keyring) -> None:
     young = replace(BOB, since=datetime.now(UTC) + timedelta(seconds=1))
     for who in (ALICE, other_key, other_name, young):
         with pytest.raises(SamePerson):
-            await dual.decide(conn, keyring, who, asked.id, approve=True)
+            await decide(conn, keyring, who, asked.id, approve=True)
     for who in (operator_here("node", "bob"), CAROL, replace(BOB, role=Role.TENANT)):
         with pytest.raises(Forbidden):
-            await dual.decide(conn, keyring, who, asked.id, approve=True)
+            await decide(conn, keyring, who, asked.id, approve=True)
     with pytest.raises(RequestNotFound):
-        await dual.decide(conn, keyring, BOB, "nosuch", approve=True)
+        await decide(conn, keyring, BOB, "nosuch", approve=True)
 
 
 async def test_a_name_alone_cannot_ask(conn: Connection, keyring: Keyring) -> None:
     with pytest.raises(Forbidden, match="two persons"):
-        await dual.permit(conn, keyring, TWO, operator_here("node", "alice"), HASH)
+        await permit(conn, keyring, TWO, operator_here("node", "alice"), HASH)
     with pytest.raises(Forbidden):
         await ask(conn, keyring, CAROL)  # an auditor rotates no keys
     reveal = Wanted(Action.TRACE_REVEAL, {"number": "700123456781234"}, "case 7")
@@ -114,15 +126,15 @@ async def test_a_name_alone_cannot_ask(conn: Connection, keyring: Keyring) -> No
 async def test_rejected_and_expired_requests_are_over(dsn: str, conn: Connection, keyring: Keyring) -> None:
     rejected = await ask(conn, keyring)
     with pytest.raises(Forbidden):
-        await dual.decide(conn, keyring, CAROL, rejected.id, approve=False)
-    await dual.decide(conn, keyring, BOB, rejected.id, approve=False)
+        await decide(conn, keyring, CAROL, rejected.id, approve=False)
+    await decide(conn, keyring, BOB, rejected.id, approve=False)
     with pytest.raises(RequestOver):
-        await dual.decide(conn, keyring, BOB, rejected.id, approve=True)
+        await decide(conn, keyring, BOB, rejected.id, approve=True)
     taken_back = await ask(conn, keyring)
-    assert (await dual.decide(conn, keyring, ALICE, taken_back.id, approve=False)).state == "rejected"
+    assert (await decide(conn, keyring, ALICE, taken_back.id, approve=False)).state == "rejected"
     late = await ask(conn, keyring)
     used_late = await ask(conn, keyring, BOB)
-    await dual.decide(conn, keyring, ALICE, used_late.id, approve=True)
+    await decide(conn, keyring, ALICE, used_late.id, approve=True)
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute("SET session_replication_role = replica")
         owner.execute(
@@ -131,16 +143,16 @@ async def test_rejected_and_expired_requests_are_over(dsn: str, conn: Connection
     assert await dual.requests(conn) == []
     assert len(await dual.requests(conn, open_only=False)) == 4
     with pytest.raises(RequestOver):
-        await dual.decide(conn, keyring, BOB, late.id, approve=True)
+        await decide(conn, keyring, BOB, late.id, approve=True)
     assert (await ask(conn, keyring, BOB)).id != used_late.id
 
 
 async def test_one_person_is_enough_where_the_configuration_says_so(
     conn: Connection, keyring: Keyring
 ) -> None:
-    permit = await dual.permit(conn, keyring, DualConfig(two_person=False), operator_here("node"), HASH)
-    assert permit == Permit()
-    assert permit.details == {"second_person": None}
+    found = await permit(conn, keyring, DualConfig(two_person=False), operator_here("node"), HASH)
+    assert found == Permit()
+    assert found.details == {"second_person": None}
 
 
 @pytest.mark.parametrize(
@@ -166,8 +178,8 @@ async def test_the_database_refuses_what_the_rules_do(
 
 async def test_a_used_request_stays_used(conn: Connection, keyring: Keyring) -> None:
     asked = await ask(conn, keyring)
-    await dual.decide(conn, keyring, BOB, asked.id, approve=True)
-    await dual.permit(conn, keyring, TWO, ALICE, HASH)
+    await decide(conn, keyring, BOB, asked.id, approve=True)
+    await permit(conn, keyring, TWO, ALICE, HASH)
     with pytest.raises(psycopg.Error) as caught:
         await conn.execute("UPDATE dual_request SET state = 'approved', used_at = NULL")
     assert caught.value.sqlstate == "QB006"

@@ -134,11 +134,11 @@ async def terminate_call(request: Asking, id: CallId, tenant: Whose = None) -> m
     code, row_id = _parse(id)
     whose = await reached(request, tenant)
     who = asked(request.scope).principal
-    async with services.connections.get() as conn, conn.transaction():
+    async with services.acts() as conn:
         row = await calls.order_termination(conn, whose.tenant_id, code, row_id)
         if who.tenant is None:
             told = {"tenant": tenant}
-            await audit.record(conn, services.keyring, who.actor, Action.CALL_TERMINATE, f"call:{id}", **told)
+            await audit.record(conn, who.actor, Action.CALL_TERMINATE, f"call:{id}", **told)
     return _call(row, services.keyring, Survey(whose, None, who.role.of_person))
 
 

@@ -84,7 +84,7 @@ async def set_message_policy(request: Asking) -> PolicySet:
     said = decode(_REQUEST, who.body)
     policy = ContentPolicy(said.numbers, said.hook, said.url, said.timeout_ms, said.on_timeout)
     tenant_id = who.principal.tenant_id
-    async with services.connections.get() as conn, conn.transaction():
+    async with services.acts() as conn:
         secret = await set_policy(
             conn,
             services.keyring,
@@ -95,7 +95,6 @@ async def set_message_policy(request: Asking) -> PolicySet:
         )
         await audit.record(
             conn,
-            services.keyring,
             who.principal.actor,
             Action.MESSAGE_POLICY,
             who.principal.actor.name,

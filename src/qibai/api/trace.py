@@ -124,13 +124,13 @@ async def trace_number(request: Asking) -> Trace:
     actor, keyring = asked(request.scope).principal.actor, services.keyring
     window = timedelta(seconds=said.window_s)
     at = min(max(said.at, datetime(2000, 1, 1, tzinfo=UTC)), datetime(2999, 1, 1, tzinfo=UTC))
-    async with services.connections.get(timeout_s=ACT_TIMEOUT_S) as conn, conn.transaction():
+    async with services.acts(ACT_TIMEOUT_S) as conn:
         found = await trace.trace(conn, keyring, number, at, party=party, window=window)
         items = [_traced(one, keyring) for one in found[: trace.MOST]]
         refused = [] if party is not None else await trace.unbound(conn, number, at, window=window)
         told = {"at": at, "window_s": said.window_s, "party": None if party is None else party.masked}
         ids = [item.id for item in items]
-        await audit.record(conn, keyring, actor, Action.TRACE, f"number:{number}", **told, found=ids)
+        await audit.record(conn, actor, Action.TRACE, f"number:{number}", **told, found=ids)
     return Trace(items, len(found) > trace.MOST, [_call(call, keyring) for call in refused])
 
 
@@ -152,7 +152,7 @@ async def reveal(request: Asking) -> Revealed:
         shown = _revealed(said.id, await _find(conn, keyring, said.id), keyring)
         kind = "call" if said.id.startswith("c") else "binding"
         told = permit.details | {"why": said.why}
-        await audit.record(conn, keyring, actor, Action.TRACE_REVEAL, f"{kind}:{said.id}", **told)
+        await audit.record(conn, actor, Action.TRACE_REVEAL, f"{kind}:{said.id}", **told)
         return shown
 
     async with services.connections.get() as conn:  # nobody shall approve what is not there

@@ -18,7 +18,7 @@ from qibai.config import Config
 from qibai.core.errors import AuditBroken, BadRequest, StoreUnavailable
 from qibai.core.trail import START, Entry, Point, check
 from qibai.store import anchors as anchor_file
-from qibai.store import audit, dsn
+from qibai.store import audit, audit_verify, dsn
 from qibai.store.keys import Keyring
 
 app = typer.Typer(help="The audit trail.", no_args_is_help=True)
@@ -89,7 +89,7 @@ def verify(
         end = _verify_file(file, known)
     else:
         known += anchor_file.read(anchor_file.path_of(config))
-        end = _verify_store(config, known)
+        end = verify_store(config, known)
     if json:
         as_json({"entries": end.seq, "head": str(end), "anchors": len(known)})
     else:
@@ -106,7 +106,7 @@ def export(
     Example: qibai audit export trail.jsonl
     """
     with _connection(config_of(ctx)) as conn:
-        lines = (_LINE.encode(_line(entry)) + b"\n" for entry in audit.entries(conn))
+        lines = (_LINE.encode(_line(entry)) + b"\n" for entry in audit_verify.entries(conn))
         if file is None:
             sys.stdout.buffer.writelines(lines)
             sys.stdout.buffer.flush()
@@ -115,9 +115,10 @@ def export(
             out.writelines(lines)
 
 
-def _verify_store(config: Config, known: list[Point]) -> Point:
+def verify_store(config: Config, known: list[Point]) -> Point:
     with _connection(config) as conn:
-        return audit.verify(conn, Keyring.load(config.key_file), known)
+        keyring = Keyring.load(config.key_file)
+        return audit_verify.verify(conn, keyring, known, anchor_file.Witness.of(config, keyring))
 
 
 def _verify_file(path: Path, known: list[Point]) -> Point:
@@ -144,7 +145,8 @@ def _read(path: Path) -> Iterator[Entry]:
 
 
 def _line(entry: Entry) -> Line:
-    return Line(**msgspec.structs.asdict(entry) | {"prev": entry.prev.hex(), "hash": entry.hash.hex()})
+    fields = {name: getattr(entry, name) for name in Line.__struct_fields__}
+    return Line(**fields | {"prev": entry.prev.hex(), "hash": entry.hash.hex()})
 
 
 def _plain(entry: Entry) -> dict[str, Any]:

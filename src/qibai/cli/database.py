@@ -12,11 +12,11 @@ from qibai.cli.actor import actor_of
 from qibai.cli.options import config_of
 from qibai.cli.output import note
 from qibai.config import Config
-from qibai.core.errors import QibaiError, SchemaError, StoreUnavailable
+from qibai.core.errors import SchemaError, StoreUnavailable
 from qibai.core.roles import Action
 from qibai.core.trail import Point
 from qibai.store import audit, dsn
-from qibai.store.anchors import anchor_now
+from qibai.store.anchors import Witness
 from qibai.store.audit import Actor
 from qibai.store.keys import Keyring
 
@@ -41,17 +41,21 @@ def act(ctx: typer.Context, work: Callable[[Connection, Record], Awaitable[T]]) 
 def act_as(config: Config, actor: Actor, work: Callable[[Connection, Record], Awaitable[T]]) -> T:
     """``act`` for a known actor."""
     keyring = Keyring.load(config.key_file)
-    result = with_store(config, lambda conn: work(conn, partial(audit.record, conn, keyring, actor)))
-    note_anchor(config, keyring)
-    return result
+    return with_acts(config, keyring, lambda conn: work(conn, partial(audit.record, conn, actor)))
 
 
-def note_anchor(config: Config, keyring: Keyring) -> None:
-    """Note where the trail is now. What keeps it from being noted does not undo the act: it is said aloud."""
-    try:
-        anchor_now(config, keyring)
-    except (QibaiError, OSError) as exc:
-        note(f"warning: the audit trail could not be anchored: {exc}")
+def with_acts(config: Config, keyring: Keyring, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """``with_store`` for what is recorded in the audit trail, and anchored before it is said to be done.
+
+    Raise AuditUnanchored as well: then nothing was done.
+    """
+    witness = Witness.of(config, keyring, warn=note)
+
+    async def anchored(conn: Connection) -> T:
+        async with audit.acts(conn, witness):
+            return await work(conn)
+
+    return with_store(config, anchored)
 
 
 def with_store(config: Config, work: Callable[[Connection], Awaitable[T]]) -> T:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from qibai.cli.database import Connection, with_store
+from qibai.cli.database import Connection, with_acts, with_store
 from qibai.cli.identity import PersonKey, prove
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, table
@@ -75,7 +75,7 @@ def _decide(ctx: typer.Context, id: str, api_key: str | None, *, json: bool, app
         actor = await prove(conn, config, api_key)
         return await dual.decide(conn, keyring, actor, id, approve=approve)
 
-    decided = with_store(config, work)
+    decided = with_acts(config, keyring, work)
     if json:
         as_json(decided)
     else:

@@ -8,7 +8,7 @@ import typer
 
 from qibai.cli import access
 from qibai.cli.actor import actor_of
-from qibai.cli.database import Connection, Record, note_anchor, with_store
+from qibai.cli.database import Connection, Record, with_acts
 from qibai.cli.options import config_of
 from qibai.config import Config
 from qibai.core.errors import SecondPersonRequired, Unauthenticated
@@ -58,13 +58,12 @@ def twofold(
         found = await dual.permit(conn, keyring, config.dual, one, wanted)
         if isinstance(found, Request):
             return found
-        return await work(conn, partial(audit.record, conn, keyring, one), found)
+        return await work(conn, partial(audit.record, conn, one), found)
 
-    result = with_store(config, guarded)
+    result = with_acts(config, keyring, guarded)
     if isinstance(result, Request):
         raise SecondPersonRequired(
             f"another operator has to approve {result.id} first: qibai dual approve {result.id};"
             " then give the same command again"
         )
-    note_anchor(config, keyring)
     return result

@@ -312,6 +312,12 @@ class AuditBroken(QibaiError):
         self.seq = seq
 
 
+class AuditUnanchored(QibaiError):
+    """This act was not done, as it cannot be anchored; try again when that is mended."""
+
+    code = "audit_unanchored"
+
+
 class SecondPersonRequired(QibaiError):
     """Another person has to approve this first."""
 

@@ -4,6 +4,7 @@ Digests are SM3 (GB/T 32905). A chain that was edited, cut, or put in another or
 was computed anew from some entry on fits in itself, but not the sealed head or an anchor kept elsewhere.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,11 +13,15 @@ import msgspec
 from cryptography.hazmat.primitives import hashes
 
 from qibai.core.errors import AuditBroken
-from qibai.core.masking import mask_numbers
+from qibai.core.masking import mask_numbers, mask_text
 
 START: Final = bytes(32)  #: stands for the digest before the first entry
 
 _JSON: Final = msgspec.json.Encoder(order="sorted", enc_hook=str)
+#: Ids of ours, by which things are found again: `call:c12345678-0abc…`, `key:h4k9xw2mqp7c`.
+_ID: Final = re.compile(
+    r"(?:[a-z]+:)?(?:[a-z][0-9]{8}-[0-9a-z]{8,20}|700[0-9]{8,12}|qibai-.*)|(?:key|request):[0-9a-z]+"
+)
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +83,25 @@ def digest(prev: bytes, *content: str | int) -> bytes:
 
 
 def canonical(details: Mapping[str, Any]) -> str:
-    """Details as they are stored: JSON with sorted keys, real numbers masked."""
-    return mask_numbers(_JSON.encode(details).decode())
+    """Details as they are stored: JSON with sorted keys, real numbers masked, however they are written."""
+    return mask_numbers(_JSON.encode(_masked(details)).decode())
+
+
+def masked(text: str) -> str:
+    """A text as it is stored: real numbers in it masked, ids of ours as they are."""
+    return mask_numbers(text) if _ID.fullmatch(text) else mask_text(text)
+
+
+def _masked(value: Any) -> Any:
+    match value:
+        case str():
+            return masked(str(value))
+        case dict():
+            return {masked(str(key)): _masked(inner) for key, inner in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_masked(inner) for inner in value]
+        case _:
+            return value
 
 
 def check(entries: Iterable[Entry], anchors: Iterable[Point] = ()) -> Iterator[Entry]:
@@ -87,7 +109,7 @@ def check(entries: Iterable[Entry], anchors: Iterable[Point] = ()) -> Iterator[E
 
     ``anchors``: points that the chain is known to have gone through, in order. Memory does not grow.
     """
-    known = iter(anchors)
+    known = iter([anchor for anchor in anchors if anchor.seq])
     anchor = next(known, None)
     last = Point(0, START)
     trusted = 0

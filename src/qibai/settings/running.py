@@ -50,6 +50,7 @@ _CONCERNED: Final[Mapping[str, frozenset[str]]] = {
         "retention": "recorder",
         "pilot": "api gateway kamailio recorder",
         "dual": "api",
+        "audit": "api",
         "pools": "api recorder",
         "node": "recorder gateway api kamailio",
     }.items()

@@ -1,11 +1,14 @@
 """Anchors: points of the audit trail noted outside the database, in ``audit.anchors`` of the home.
 
 Whoever can change the whole database could still put an old state of it back; then the anchors say that the
-trail was longer. Each line is ``SEQ:HASH``; the log has them too, and should leave the machine.
+trail was longer. A line ``?SEQ:HASH`` is written before the act's transaction commits, a line ``SEQ:HASH``
+after it. So each entry of this node has a line, and each line without a question mark has its entry. The file
+only grows. It should leave the machine: by backups, the log, or a sink (``[audit]``).
 """
 
 import os
 import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,14 +16,16 @@ import psycopg
 import structlog
 
 from qibai.config import Config
-from qibai.core.errors import AuditBroken, QibaiError
+from qibai.core.errors import AuditBroken, AuditUnanchored, QibaiError
 from qibai.core.trail import Point
-from qibai.store import audit, dsn
+from qibai.store import dsn
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
+from qibai.store.sinks import Sinks
 
 INTERVAL_S: Final = 10.0
-_MOST: Final = 10_000  #: lines; then the older half goes
+_INTENT: Final = "?"
+_TAIL: Final = 1 << 16
 _log: Final = structlog.get_logger("qibai.audit")
 
 
@@ -31,32 +36,93 @@ def path_of(config: Config) -> Path:
 
 def read(path: Path) -> list[Point]:
     """The anchors in order; none where there is no file. Raise AuditBroken when the file is damaged."""
-    try:
-        lines = path.read_text("ascii").splitlines()
-    except FileNotFoundError:
-        return []
-    try:
-        points = [Point.parse(line) for line in lines if line.strip()]
-    except ValueError:
-        raise AuditBroken(0, f"{path} is damaged; put a copy of it back") from None
-    return sorted(set(points), key=lambda point: point.seq)
+    return sorted({point for sure, point in _lines(path) if sure}, key=lambda point: point.seq)
 
 
-def _note(path: Path, known: list[Point], point: Point) -> None:
-    if len(known) >= _MOST:
-        draft = path.with_suffix(".new")
-        draft.write_text("".join(f"{one}\n" for one in known[_MOST // 2 :]), "ascii")
-        draft.chmod(0o600)
-        draft.replace(path)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as file:
-        file.write(f"{point}\n")
-    if os.geteuid() == 0:  # the file is the platform's, also when root gave a command
-        home = path.parent.stat()
-        os.chown(path, home.st_uid, home.st_gid)
+def noted(path: Path) -> dict[int, set[bytes]]:
+    """Digests by place: all that was noted, also what was only about to commit. Raise AuditBroken."""
+    found: dict[int, set[bytes]] = {}
+    for _, point in _lines(path):
+        found.setdefault(point.seq, set()).add(point.hash)
+    return found
+
+
+class Witness:
+    """Notes the acts of this node outside the database. Safe to be shared between threads."""
+
+    def __init__(
+        self,
+        path: Path,
+        node: str,
+        keyring: Keyring,
+        sinks: Sinks | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        """``warn`` is given a sentence when the trail is not what it was; the log has it in any case."""
+        self.path, self.node, self.keyring = path, node, keyring
+        self._sinks, self._warn = sinks, warn
+
+    @classmethod
+    def of(cls, config: Config, keyring: Keyring, warn: Callable[[str], None] | None = None) -> "Witness":
+        """As this deployment has it configured."""
+        return cls(path_of(config), config.node, keyring, Sinks.of(config), warn)
+
+    def intend(self, points: Sequence[Point]) -> None:
+        """Note what is about to commit. Raise AuditUnanchored: then it must not."""
+        last = _latest(self.path)
+        if last is not None and points[0].seq <= last.seq:
+            says = f"the trail ends at {points[0].seq - 1} now, but it had an entry {last.seq} that is gone"
+            _log.error("audit trail broken", reason=says)
+            if self._warn is not None:
+                self._warn(f"warning: {says}; see qibai audit verify")
+        if self._sinks is not None and self._sinks.required:
+            self._sinks.send(points, self.node)
+        try:
+            self._append(f"{_INTENT}{point}\n" for point in points)
+        except OSError as exc:
+            _log.error("no anchor", error=type(exc).__name__)
+            raise AuditUnanchored(
+                f"this act was not done, as {self.path.name} cannot be written: {exc.strerror}"
+            ) from None
+
+    def confirm(self, points: Sequence[Point]) -> None:
+        """Note what has committed; what keeps that from being noted is only said, as it was noted before."""
+        try:
+            self._append(f"{point}\n" for point in points)
+        except OSError as exc:
+            _log.error("no anchor", error=type(exc).__name__)
+            if self._warn is not None:
+                self._warn(f"warning: {self.path} cannot be written: {exc.strerror}")
+        if self._sinks is not None and not self._sinks.required:
+            try:
+                self._sinks.send(points, self.node)
+            except AuditUnanchored as exc:
+                if self._warn is not None:
+                    self._warn(f"warning: {exc.message}")
+
+    def _append(self, lines: Iterable[str]) -> None:
+        new = not self.path.exists()
+        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            data = "".join(lines).encode()
+            if os.write(fd, data) != len(data):
+                raise OSError(28, "No space left on device")
+            os.fsync(fd)
+            if os.geteuid() == 0:  # the file is the platform's, also when root gave a command
+                home = self.path.parent.stat()
+                os.fchown(fd, home.st_uid, home.st_gid)
+        finally:
+            os.close(fd)
+        if new:
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
 
 class Anchorer(threading.Thread):
-    """Notes where the trail is every ``interval_s`` seconds, in the home and in the log."""
+    """Notes where the trail is every ``interval_s`` seconds, other nodes' acts too, in the home and the log."""
 
     def __init__(self, config: Config, interval_s: float = INTERVAL_S) -> None:
         super().__init__(name="anchors", daemon=True)
@@ -86,11 +152,11 @@ def anchor_now(config: Config, keyring: Keyring) -> Point | None:
 
     Raise AuditBroken when it is not sealed with our keys, or shorter than it was, StoreUnavailable.
     """
-    path = path_of(config)
-    known = read(path)  # before the head, which others may move on meanwhile
+    from qibai.store.audit_verify import sealed_head  # noqa: PLC0415  # it needs what stands above
+
+    latest = _latest(path_of(config))  # before the head, which others may move on meanwhile
     with own_errors(), _connect(config) as conn:
-        point = audit.sealed_head(conn, keyring)
-    latest = known[-1] if known else None
+        point = sealed_head(conn, keyring)
     if latest is not None and (point.seq < latest.seq or (point.seq == latest.seq and point != latest)):
         raise AuditBroken(
             min(point.seq + 1, latest.seq),
@@ -98,8 +164,52 @@ def anchor_now(config: Config, keyring: Keyring) -> Point | None:
         )
     if point == latest or point.seq == 0:
         return None
-    _note(path, known, point)
+    Witness(path_of(config), config.node, keyring).confirm([point])
     return point
+
+
+def _lines(path: Path) -> Iterable[tuple[bool, Point]]:
+    """Each line's point, and whether it is known to have committed. Raise AuditBroken."""
+    try:
+        text = path.read_text("ascii")
+    except FileNotFoundError:
+        return
+    except ValueError:
+        raise _damaged(path) from None
+    for line in text.splitlines():
+        if line.strip():
+            yield _line(path, line)
+
+
+def _line(path: Path, line: str) -> tuple[bool, Point]:
+    try:
+        return not line.startswith(_INTENT), Point.parse(line.removeprefix(_INTENT))
+    except ValueError:
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> AuditBroken:
+    return AuditBroken(0, f"{path} is damaged; put a copy of it back")
+
+
+def _latest(path: Path) -> Point | None:
+    """The highest of the last anchors; what cannot be read here is named by ``audit verify``."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - _TAIL, 0))
+            lines = file.read().decode("ascii", "replace").splitlines()[size > _TAIL :]
+    except OSError:
+        return None
+    found = []
+    for line in lines:
+        try:
+            sure, point = _line(path, line)
+        except AuditBroken:
+            continue
+        if sure:
+            found.append(point)
+    return max(found, key=lambda point: point.seq, default=None)
 
 
 def _connect(config: Config) -> psycopg.Connection[Any]:

@@ -1,77 +1,130 @@
 """The audit trail: one chain of entries for all processes and machines; see ``core.trail``.
 
-An entry is written in the transaction of the act that it tells of: either both are there or neither. Record
-last in that transaction, as whoever records waits for whoever did before to commit.
+An entry is written in the transaction of the act that it tells of: either both are there or neither. This
+transaction is one of ``acts`` or ``acts_sync``, which anchor the entry before the act is answered. Record
+last in it, as whoever records waits for whoever did before to commit.
 """
 
-import hmac as compare
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import closing
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import psycopg
+import structlog
 from psycopg.rows import class_row
 
 from qibai.core import trail
 from qibai.core.errors import AuditBroken
-from qibai.core.masking import mask_numbers
 from qibai.core.roles import Action
 from qibai.core.trail import Entry, Point
 from qibai.store.actors import Actor
+from qibai.store.anchors import Witness
+from qibai.store.audit_seals import Head, Mark, seals
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
 
-__all__ = ["Actor", "entries", "head", "page", "record", "record_sync", "sealed_head", "verify"]
+__all__ = ["Actor", "Witness", "acts", "acts_sync", "head", "page", "record", "record_sync"]
 
 Connection = psycopg.AsyncConnection[Any]
 SyncConnection = psycopg.Connection[Any]
 
 _SQL: Final = load("audit")
-_LABEL: Final = b"qibai audit head\0"
-_BATCH: Final = 1_000
+_BEHIND: Final = 1_000
+_LAST: Final = 10_000
+_log: Final = structlog.get_logger("qibai.audit")
 
 
-async def record(
-    conn: Connection,
-    keyring: Keyring,
-    actor: Actor,
-    action: Action,
-    subject: str,
-    /,
-    **details: Any,
-) -> Point:
-    """Add an entry, in the transaction that ``conn`` is in; real numbers in it are masked.
+class _Acts:
+    """The acts of one transaction: what was entered, by place."""
+
+    def __init__(self, witness: Witness) -> None:
+        self.witness = witness
+        self.points: dict[int, Point] = {}
+
+    def upto(self, row: tuple[Any, ...] | None) -> list[Point]:
+        """What a savepoint that was given up has not taken back."""
+        last = 0 if row is None else row[0]
+        return [point for seq, point in sorted(self.points.items()) if seq <= last]
+
+
+_open: Final[WeakKeyDictionary[Any, _Acts]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def acts(conn: Connection, witness: Witness) -> AsyncIterator[None]:
+    """A transaction in which acts are done and recorded.
+
+    Before it commits, ``witness`` notes the new entries; AuditUnanchored is raised when that fails, and
+    nothing was done then. Raise StoreUnavailable.
+    """
+    one = _begin(conn, witness)
+    try:
+        with own_errors():
+            async with conn.transaction():
+                yield
+                points = one.upto(await (await conn.execute(_SQL["head"])).fetchone() if one.points else None)
+                if points:
+                    await asyncio.to_thread(witness.intend, points)
+        if points:
+            await asyncio.to_thread(witness.confirm, points)
+    finally:
+        _open.pop(conn, None)
+
+
+@contextmanager
+def acts_sync(conn: SyncConnection, witness: Witness) -> Iterator[None]:
+    """``acts`` on a connection that is not asyncio's."""
+    one = _begin(conn, witness)
+    try:
+        with own_errors(), conn.transaction():
+            yield
+            points = one.upto(conn.execute(_SQL["head"]).fetchone() if one.points else None)
+            if points:
+                witness.intend(points)
+        if points:
+            witness.confirm(points)
+    finally:
+        _open.pop(conn, None)
+
+
+async def record(conn: Connection, actor: Actor, action: Action, subject: str, /, **details: Any) -> Point:
+    """Add an entry, within ``acts`` of ``conn``; real numbers in it are masked.
 
     ``subject`` is what is acted on, such as `tenant:acme`; ``details`` are what JSON can hold. Returns where
     the chain then is, should the transaction commit. Raise Forbidden when the actor's role may not do this at
     all, StoreUnavailable.
     """
     actor.require(action)
+    one = _of(conn)
     with own_errors():
         async with conn.transaction():
             row = await (await conn.execute(_SQL["lock_head"])).fetchone()
-            point, params = _next(keyring, row, _content(actor, action, subject, details))
+            tip = _Tip(one.witness.keyring, row)
+            for query in tip.queries():
+                async with conn.cursor(row_factory=class_row(Mark)) as cur:
+                    tip.look(await (await cur.execute(_SQL[query], tip.params)).fetchall())
+            point, params = tip.next(one.witness.node, _content(actor, action, subject, details))
             await conn.execute(_SQL["add"], params)
+    one.points[point.seq] = point
     return point
 
 
-def record_sync(
-    conn: SyncConnection,
-    keyring: Keyring,
-    actor: Actor,
-    action: Action,
-    subject: str,
-    /,
-    **details: Any,
-) -> Point:
-    """``record`` on a connection that is not asyncio's."""
+def record_sync(conn: SyncConnection, actor: Actor, action: Action, subject: str, /, **details: Any) -> Point:
+    """``record`` on a connection that is not asyncio's, within ``acts_sync``."""
     actor.require(action)
+    one = _of(conn)
     with own_errors(), conn.transaction():
-        row = conn.execute(_SQL["lock_head"]).fetchone()
-        point, params = _next(keyring, row, _content(actor, action, subject, details))
+        tip = _Tip(one.witness.keyring, conn.execute(_SQL["lock_head"]).fetchone())
+        for query in tip.queries():
+            with conn.cursor(row_factory=class_row(Mark)) as cur:
+                tip.look(cur.execute(_SQL[query], tip.params).fetchall())
+        point, params = tip.next(one.witness.node, _content(actor, action, subject, details))
         conn.execute(_SQL["add"], params)
+    one.points[point.seq] = point
     return point
 
 
@@ -110,80 +163,71 @@ async def head(conn: Connection) -> Point:
     return Point(row[0], bytes(row[1]))
 
 
-def entries(conn: SyncConnection) -> Generator[Entry]:
-    """All entries in order, read in batches. Raise StoreUnavailable."""
-    with own_errors(), conn.transaction(), conn.cursor("audit", row_factory=class_row(Entry)) as cur:
-        cur.itersize = _BATCH
-        cur.execute(_SQL["entries"])
-        yield from cur
+class _Tip:
+    """The entry that the next one follows: the head, unless somebody without our keys has moved it.
 
-
-def head_is_new(conn: SyncConnection) -> bool:
-    """Whether nothing was written to the trail yet. Raise StoreUnavailable."""
-    with own_errors():
-        row = conn.execute(_SQL["head"]).fetchone()
-    return row is not None and row[0] == 0 and not row[3]
-
-
-def sealed_head(conn: SyncConnection, keyring: Keyring) -> Point:
-    """Where the chain has to end. Raise AuditBroken when the head was not written with our keys."""
-    with own_errors():
-        row = conn.execute(_SQL["head"]).fetchone()
-    if row is None:
-        raise AuditBroken(0, "the trail's head is gone")
-    point, key_id, seal = Point(row[0], bytes(row[1])), row[2], bytes(row[3])
-    if point == Point(0, trail.START) and not seal:
-        return point
-    if not keyring.has_hash_key(key_id) or not compare.compare_digest(_seal(keyring, key_id, point), seal):
-        raise AuditBroken(
-            point.seq, f"the trail's head (entry {point.seq}) was not sealed with this key file"
-        )
-    return point
-
-
-def verify(conn: SyncConnection, keyring: Keyring, anchors: Iterable[Point] = ()) -> Point:
-    """Read the whole trail and check it against its sealed head and ``anchors``; memory does not grow.
-
-    Returns where it ends. Raise AuditBroken, naming the first bad entry, StoreUnavailable.
+    What was forged must neither keep acts from being done nor become a part of the chain. So the next entry
+    follows the last one that has a seal; ``audit verify`` finds what stands beside.
     """
-    unsealed: AuditBroken | None = None
-    known = list(anchors)
-    try:
-        known.append(sealed_head(conn, keyring))
-    except AuditBroken as exc:
-        unsealed = exc  # what is wrong with the entries themselves says more
-    last = Point(0, trail.START)
-    with closing(entries(conn)) as found:
-        for entry in trail.check(found, sorted(known, key=lambda point: point.seq)):
-            last = Point(entry.seq, entry.hash)
-    if unsealed is not None:
-        raise unsealed
-    return last
+
+    def __init__(self, keyring: Keyring, row: tuple[Any, ...] | None) -> None:
+        if row is None:
+            raise AuditBroken(0, "the trail's head is gone")
+        *fields, self._at_us = row
+        seq, hash, key_id, seal, sealed_from = fields
+        self._keyring = keyring
+        self._head = Head(seq=seq, hash=bytes(hash), key_id=key_id, seal=bytes(seal), sealed_from=sealed_from)
+        self._point = self._head.point
+        self._sound = self._head.new or self._head.sealed(keyring)
+        self.params = {"seq": self._head.seq, "limit": _BEHIND if self._sound else _LAST}
+
+    def queries(self) -> tuple[str, ...]:
+        """What there is to look at."""
+        return ("behind",) if self._sound else ("last",)
+
+    def look(self, found: Sequence[Mark]) -> None:
+        """At entries behind the head, or at the last ones when the head is not to be believed."""
+        if not found and self._sound:
+            return
+        ours = max((one for one in found if one.sealed(self._keyring)), key=lambda one: one.seq, default=None)
+        if ours is not None:
+            self._point = ours.point
+        _log.error(
+            "audit trail broken",
+            reason="entries behind the head" if self._sound else "the head has no seal of ours",
+            head=self._head.seq,
+            goes_on_after=self._point.seq,
+        )
+
+    def next(self, node: str, content: dict[str, str]) -> tuple[Point, dict[str, Any]]:
+        """The place of the next entry, and the statement's parameters."""
+        seq, prev = self._point.seq + 1, self._point.hash
+        point = Point(seq, trail.digest(prev, seq, self._at_us, *content.values()))
+        params = content | {"seq": seq, "at_us": self._at_us, "prev": prev, "hash": point.hash, "node": node}
+        return point, params | seals(self._keyring, point, node, self._head.sealed_from)
+
+
+def _begin(conn: Any, witness: Witness) -> _Acts:
+    if conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        raise RuntimeError("acts begin their own transaction: only then are they anchored when it commits")
+    one = _open[conn] = _Acts(witness)
+    return one
+
+
+def _of(conn: Any) -> _Acts:
+    one = _open.get(conn)
+    if one is None:
+        raise RuntimeError("an act is recorded within audit.acts, which anchors it before it is answered")
+    return one
 
 
 def _content(actor: Actor, action: Action, subject: str, details: Mapping[str, Any]) -> dict[str, str]:
     """In the order in which an entry's digest takes it."""
     return {
-        "actor": mask_numbers(actor.name),
+        "actor": trail.masked(actor.name),
         "role": actor.role.value,
-        "via": mask_numbers(actor.via),
+        "via": trail.masked(actor.via),
         "action": action.value,
-        "subject": mask_numbers(subject),
+        "subject": trail.masked(subject),
         "details": trail.canonical(details),
     }
-
-
-def _next(
-    keyring: Keyring, row: tuple[Any, ...] | None, content: dict[str, str]
-) -> tuple[Point, dict[str, Any]]:
-    if row is None:
-        raise AuditBroken(0, "the trail's head is gone")
-    last, prev, at_us = row[0], bytes(row[1]), row[2]
-    point = Point(last + 1, trail.digest(prev, last + 1, at_us, *content.values()))
-    key_id = keyring.hash_id
-    params = content | {"seq": point.seq, "at_us": at_us, "prev": prev, "hash": point.hash}
-    return point, params | {"key_id": key_id, "seal": _seal(keyring, key_id, point)}
-
-
-def _seal(keyring: Keyring, key_id: int, point: Point) -> bytes:
-    return keyring.mac(key_id, _LABEL + str(point).encode())

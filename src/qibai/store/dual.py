@@ -99,7 +99,7 @@ async def permit(
             if asked is None:
                 raise RequestNotFound
             told = {"action": action, "params": wanted.params, "why": wanted.why}
-            await audit.record(conn, keyring, actor, Action.DUAL_ASK, f"request:{id}", **told)
+            await audit.record(conn, actor, Action.DUAL_ASK, f"request:{id}", **told)
             return asked
 
 
@@ -134,7 +134,7 @@ async def decide(conn: Connection, keyring: Keyring, actor: Actor, id: str, *, a
             if decided is None:  # expired
                 raise RequestOver
             told = {"action": found.action, "asked_by": found.asked_by}
-            await audit.record(conn, keyring, actor, action, f"request:{id}", **told)
+            await audit.record(conn, actor, action, f"request:{id}", **told)
     return decided
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 
 from qibai.core.errors import AuditBroken, KeyFileError, SealBroken
-from qibai.store import audit
+from qibai.store import audit_verify
 from qibai.store.crypto import binding_aad
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
@@ -21,12 +21,12 @@ def check_key_file(conn: psycopg.Connection[Any], path: Path) -> None:
     """
     with own_errors():
         sample = conn.execute(_SAMPLE).fetchone()
-    if sample is None and audit.head_is_new(conn):
+    if sample is None and audit_verify.read_head(conn).new:
         return
     keyring = Keyring.load(path)
     try:
         if sample is None:
-            audit.sealed_head(conn, keyring)
+            audit_verify.sealed_head(conn, keyring)
         else:
             keyring.open(bytes(sample[2]), binding_aad(sample[0], sample[1]))
             if not keyring.has_hash_key(sample[3]):  # a backup from before the rotation

@@ -48,8 +48,9 @@ def _upgrade(config: Config, actor: Actor | None) -> list[str]:
         give_rights(owner, dsn(config))
     if applied and actor is not None:
         keyring = Keyring.load_or_create(config.key_file)
-        with own_errors(), psycopg.connect(dsn(config)) as conn:
-            audit.record_sync(conn, keyring, actor, Action.SCHEMA_MIGRATE, "schema", applied=applied)
+        witness = audit.Witness.of(config, keyring)
+        with own_errors(), psycopg.connect(dsn(config)) as conn, audit.acts_sync(conn, witness):
+            audit.record_sync(conn, actor, Action.SCHEMA_MIGRATE, "schema", applied=applied)
     return applied
 
 

@@ -34,9 +34,9 @@ async def change(
     """Do the work and record it in the audit trail, in one transaction."""
     services = services_of(request)
     actor = asked(request.scope).principal.actor
-    async with services.connections.get(timeout_s=ACT_TIMEOUT_S) as conn, conn.transaction():
+    async with services.acts(ACT_TIMEOUT_S) as conn:
         result = await work(conn)
-        await audit.record(conn, services.keyring, actor, action, subject, what=what, **details)
+        await audit.record(conn, actor, action, subject, what=what, **details)
         return result
 
 

@@ -28,7 +28,7 @@ async def twofold(request: Asking, wanted: Wanted, work: Callable[[Connection, P
     """
     services = services_of(request)
     actor = asked(request.scope).principal.actor
-    async with services.connections.get(timeout_s=ACT_TIMEOUT_S) as conn, conn.transaction():
+    async with services.acts(ACT_TIMEOUT_S) as conn:
         found = await dual.permit(conn, services.keyring, services.config.dual, actor, wanted)
         if isinstance(found, Permit):
             return await work(conn, found)
@@ -82,7 +82,7 @@ async def reject(request: Asking, id: RequestId) -> models.DualRequest:
 async def _decide(request: Asking, id: str, *, approve: bool) -> models.DualRequest:
     services = services_of(request)
     actor = asked(request.scope).principal.actor
-    async with services.connections.get() as conn:
+    async with services.acts() as conn:
         return _model(await dual.decide(conn, services.keyring, actor, id, approve=approve))
 
 

@@ -11,7 +11,7 @@ from qibai.api.admin.common import body, change, own_platform, read, rules_now, 
 from qibai.api.admin.dual import twofold
 from qibai.api.connections import Connection
 from qibai.api.gate import asked
-from qibai.api.handlers import Asking, services_of
+from qibai.api.handlers import Asking
 from qibai.core.numbering import parse_province
 from qibai.core.roles import Action
 from qibai.store import audit, resources
@@ -105,8 +105,7 @@ def _handlers(kind: Kind) -> tuple[HTTPRouteHandler, ...]:
             await resources.revoke(conn, kind, said.number, at=at, why=said.why)
             told = permit.details | {"what": "revoke", "why": said.why, "at": at}
             actor = asked(request.scope).principal.actor
-            keyring = services_of(request).keyring
-            await audit.record(conn, keyring, actor, Action.PAPER_REVOKE, f"{kind}:{said.number}", **told)
+            await audit.record(conn, actor, Action.PAPER_REVOKE, f"{kind}:{said.number}", **told)
 
         await twofold(request, Wanted(Action.PAPER_REVOKE, exactly, said.why), work)
         return await _one(request, kind, said.number)

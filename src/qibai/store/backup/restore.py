@@ -20,9 +20,8 @@ from psycopg import sql
 from qibai.config import Config
 from qibai.core.errors import BackupBroken, BackupFailed, Conflict, StoreUnavailable
 from qibai.core.roles import Action
-from qibai.store import audit, dsn, owner_dsn
+from qibai.store import audit, audit_verify, dsn, owner_dsn
 from qibai.store.actors import Actor
-from qibai.store.anchors import anchor_now
 from qibai.store.backup.make import DATABASE, HOME, JOBS
 from qibai.store.backup.manifest import BackupManifest, check_backup
 from qibai.store.backup.programs import run
@@ -181,17 +180,17 @@ def _look(config: Config, manifest: BackupManifest) -> tuple[dict[str, int], int
         for table in manifest.rows:
             row = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
             rows[table] = int(row[0]) if row else 0
-        point = audit.sealed_head(conn, keyring)
+        point = audit_verify.sealed_head(conn, keyring)
     return rows, point.seq
 
 
 def _record(config: Config, actor: Actor, manifest: BackupManifest, folder: Path) -> None:
     keyring = Keyring.load(config.key_file)
-    with own_errors(), psycopg.connect(dsn(config)) as conn:
+    witness = audit.Witness.of(config, keyring)
+    with own_errors(), psycopg.connect(dsn(config)) as conn, audit.acts_sync(conn, witness):
         audit.record_sync(
-            conn, keyring, actor, Action.BACKUP_RESTORE, f"backup:{folder.name}", made_at=manifest.made_at
+            conn, actor, Action.BACKUP_RESTORE, f"backup:{folder.name}", made_at=manifest.made_at
         )
-    anchor_now(config, keyring)
 
 
 def _require_empty(config: Config) -> None:

@@ -1,0 +1,50 @@
+"""Whether the audit trail is whole, and its anchors reach where they have to."""
+
+import psycopg
+
+from qibai.cli.doctor.finding import Finding, fail, ok, skip
+from qibai.config import Config
+from qibai.core.errors import AuditBroken, KeyFileError, QibaiError
+from qibai.store import dsn
+from qibai.store.anchors import Witness
+from qibai.store.audit_verify import verify
+from qibai.store.hosts import connect
+from qibai.store.keys import Keyring
+from qibai.store.sinks import states
+
+
+def check_audit(config: Config) -> list[Finding]:
+    """The whole trail, as `qibai audit verify` reads it, and each sink."""
+    return [_trail(config), *_sinks(config)]
+
+
+def _trail(config: Config) -> Finding:
+    try:
+        keyring = Keyring.load(config.key_file)
+        with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
+            end = verify(conn, keyring, witness=Witness.of(config, keyring))
+    except AuditBroken as exc:
+        return fail("audit trail", exc.message, "qibai audit verify; see docs/resources.md, The audit trail")
+    except KeyFileError:
+        return skip("audit trail", "needs the key file")
+    except (psycopg.Error, QibaiError):
+        return skip("audit trail", "needs the store and its schema")
+    return ok("audit trail", f"{end.seq} entries, whole and anchored")
+
+
+def _sinks(config: Config) -> list[Finding]:
+    known = states(config.home)
+    found = []
+    for name, target in (("syslog", config.audit.syslog), ("http", config.audit.http)):
+        if not target:
+            continue
+        state = known.get(name)
+        label = f"audit sink {name}"
+        if state is None:
+            found.append(ok(label, "no anchor was lost"))
+        elif state.error:
+            says = f"the last anchor did not reach it ({state.error}, {state.at:%Y-%m-%d %H:%M:%S} UTC)"
+            found.append(fail(label, says, f"look at the server of audit.{name}"))
+        else:
+            found.append(ok(label, f"answers; {state.failures} tries failed before"))
+    return found
