@@ -122,7 +122,7 @@ class Witness:
 
 
 class Anchorer(threading.Thread):
-    """Notes where the trail is every ``interval_s`` seconds, other nodes' acts too, in the home and the log."""
+    """Notes every ``interval_s`` seconds where the trail is, other nodes' acts too, in home and log."""
 
     def __init__(self, config: Config, interval_s: float = INTERVAL_S) -> None:
         super().__init__(name="anchors", daemon=True)
