@@ -183,3 +183,50 @@ async def test_a_used_request_stays_used(conn: Connection, keyring: Keyring) -> 
     with pytest.raises(psycopg.Error) as caught:
         await conn.execute("UPDATE dual_request SET state = 'approved', used_at = NULL")
     assert caught.value.sqlstate == "QB006"
+
+
+async def test_an_approval_is_bound_to_whole_parameters_and_to_the_reason(
+    conn: Connection, keyring: Keyring
+) -> None:
+    def revoke(number: str, why: str = "case 7") -> Wanted:
+        return Wanted(Action.PAPER_REVOKE, {"kind": "approval", "number": number}, why)
+
+    asked = await ask(conn, keyring, ALICE, revoke("C-13800010001"))
+    assert "00010001" not in asked.params
+    await decide(conn, keyring, BOB, asked.id, approve=True)
+    for other in (revoke("C-13899990001"), revoke("C-13800010001", "another")):
+        assert (await ask(conn, keyring, ALICE, other)).id != asked.id
+    found = await permit(conn, keyring, TWO, ALICE, revoke("C-13800010001"))
+    assert isinstance(found, Permit) and found.request is not None
+    assert found.request.id == asked.id
+
+
+async def test_a_request_keeps_no_real_number(conn: Connection, keyring: Keyring) -> None:
+    wanted = Wanted(Action.KEYS_ROTATE, {"key": "ask 013811110002"}, "tell 138 1111 0001")
+    asked = await ask(conn, keyring, ALICE, wanted)
+    assert (asked.reason, asked.params) == ("tell 138****0001", '{"key":"ask 138****0002"}')
+
+
+async def test_an_approval_by_sql_has_no_effect_and_is_found(
+    dsn: str, conn: Connection, keyring: Keyring
+) -> None:
+    asked = await ask(conn, keyring)
+    await conn.execute(
+        """UPDATE dual_request SET state = 'approved', decided_by = 'bob', decided_via = 'key:bbb',
+                                   decided_at = now()"""
+    )
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        assert dual.forged(owner, keyring) == [asked.id]
+        again = await ask(conn, keyring)
+        assert (again.state, again.id != asked.id) == ("pending", True)
+        await decide(conn, keyring, BOB, again.id, approve=True)
+        assert isinstance(await permit(conn, keyring, TWO, ALICE, HASH), Permit)
+        assert dual.forged(owner, keyring) == [asked.id]
+
+
+async def test_two_who_ask_the_same_at_once_make_one_request(dsn: str, keyring: Keyring) -> None:
+    async def one() -> str:
+        async with await psycopg.AsyncConnection.connect(as_platform(dsn), autocommit=True) as own:
+            return (await ask(own, keyring)).id
+
+    assert len(set(await asyncio.gather(*(one() for _ in range(6))))) == 1

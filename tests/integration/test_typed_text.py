@@ -73,7 +73,7 @@ def pages(dsn: str) -> bytes:
     return b"".join(page for (page,) in found)
 
 
-SKIPPED: Final[list[str]] = ["audit", "dual_request"]
+SKIPPED: Final[list[str]] = []
 
 
 def kept(dsn: str) -> list[str]:

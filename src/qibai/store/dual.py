@@ -4,17 +4,20 @@ Persons are known by their API keys. An approver's key has to be older than the 
 a second person up for it.
 """
 
+import hmac as compare
 import secrets
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 import psycopg
+import structlog
 from psycopg.rows import class_row
 
 from qibai.config import DualConfig
 from qibai.core import trail
 from qibai.core.errors import Forbidden, RequestNotFound, RequestOver, SamePerson
+from qibai.core.masking import mask_text
 from qibai.core.roles import DUAL, Action, Role
 from qibai.store import audit
 from qibai.store.actors import Actor
@@ -22,9 +25,11 @@ from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
 
+_log: Final = structlog.get_logger("qibai.dual")
 Connection = psycopg.AsyncConnection[Any]
 
 _SQL: Final = load("dual")
+_JSON: Final = msgspec.json.Encoder(order="sorted", enc_hook=str)
 _ID_ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -46,12 +51,43 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     used_at: datetime | None
 
 
+class Sealed(Request, frozen=True, kw_only=True):
+    """A request with its digest, which binds it to what was asked for, and the seal of its approval."""
+
+    digest: bytes
+    verdict_key_id: int
+    verdict_seal: bytes
+
+    def verdict(self, by: str, via: str) -> bytes:
+        """What is sealed when ``by`` approves: this request and no other."""
+        content = [self.id, self.digest.hex(), self.asked_via, self.expires_at.timestamp(), by, via]
+        return b"qibai approval\0" + msgspec.json.encode(content)
+
+    def approved(self, keyring: Keyring) -> bool:
+        """Whether it was approved through the platform: with our keys, not by SQL."""
+        key_id = self.verdict_key_id
+        if self.decided_by is None or self.decided_via is None or not keyring.has_hash_key(key_id):
+            return False
+        seal = keyring.mac(key_id, self.verdict(self.decided_by, self.decided_via))
+        return compare.compare_digest(seal, self.verdict_seal)
+
+    @property
+    def plain(self) -> Request:
+        """What others may see."""
+        return Request(**{name: getattr(self, name) for name in Request.__struct_fields__})
+
+
 class Wanted(msgspec.Struct, frozen=True):
     """What somebody wants to do, exactly (``params``), and why."""
 
     action: Action
     params: dict[str, Any]
     why: str
+
+    def digest(self, keyring: Keyring, key_id: int, asked_by: str) -> bytes:
+        """Binds an approval to who asked, exactly for what, and why, with nothing masked."""
+        content = _JSON.encode([self.action.value, self.params, self.why, asked_by])
+        return keyring.mac(key_id, b"qibai dual request\0" + content)
 
 
 class Permit(msgspec.Struct, frozen=True):
@@ -84,23 +120,40 @@ async def permit(
         return Permit()
     if not actor.proven:
         raise Forbidden("this takes two persons, each with an API key of their own; give yours")
-    sought = {"action": action.value, "asked_by": actor.name, "params": trail.canonical(wanted.params)}
+    key_id = keyring.hash_id
+    digest = wanted.digest(keyring, key_id, actor.name)
+    digests = [wanted.digest(keyring, id, actor.name) for id in keyring.all_hash_ids]
     with own_errors():
         async with conn.transaction():
-            found = await _one(conn, "open", sought)
-            if found is not None and found.state == "approved":
-                await conn.execute(_SQL["use"], {"id": found.id})
-                return Permit(found)
-            if found is not None:
-                return found
+            name = (
+                f"dual request {digests[0].hex()}"  # of two that ask the same at once one waits for the other
+            )
+            await conn.execute(_SQL["one_at_a_time"], {"name": name})
+            for found in await _many(conn, "open", {"digests": digests}):
+                if found.state == "pending":
+                    return found.plain
+                if found.approved(keyring):
+                    await conn.execute(_SQL["use"], {"id": found.id})
+                    return Permit(found.plain)
+                _log.error("an approval has no seal of ours", request=found.id)
             id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(10))
-            new = {"id": id, "reason": wanted.why, "asked_via": actor.via, "valid_s": config.valid_s}
-            asked = await _one(conn, "ask", sought | new)
+            new = {
+                "id": id,
+                "action": action.value,
+                "asked_by": actor.name,
+                "params": trail.canonical(wanted.params),
+                "reason": mask_text(wanted.why),
+                "asked_via": actor.via,
+                "valid_s": config.valid_s,
+                "key_id": key_id,
+                "digest": digest,
+            }
+            asked = await _one(conn, "ask", new)
             if asked is None:
                 raise RequestNotFound
             told = {"action": action, "params": wanted.params, "why": wanted.why}
             await audit.record(conn, actor, Action.DUAL_ASK, f"request:{id}", **told)
-            return asked
+            return asked.plain
 
 
 async def decide(conn: Connection, keyring: Keyring, actor: Actor, id: str, *, approve: bool) -> Request:
@@ -129,13 +182,21 @@ async def decide(conn: Connection, keyring: Keyring, actor: Actor, id: str, *, a
                 or actor.since >= found.asked_at
             ):
                 raise SamePerson
-            verdict = {"state": "approved" if approve else "rejected", "by": actor.name, "via": actor.via}
-            decided = await _one(conn, "decide", verdict | {"id": id})
+            key_id = keyring.hash_id
+            verdict = {
+                "id": id,
+                "state": "approved" if approve else "rejected",
+                "by": actor.name,
+                "via": actor.via,
+                "key_id": key_id,
+                "seal": keyring.mac(key_id, found.verdict(actor.name, actor.via)) if approve else b"",
+            }
+            decided = await _one(conn, "decide", verdict)
             if decided is None:  # expired
                 raise RequestOver
             told = {"action": found.action, "asked_by": found.asked_by}
             await audit.record(conn, actor, action, f"request:{id}", **told)
-    return decided
+    return decided.plain
 
 
 async def requests(conn: Connection, *, open_only: bool = True, limit: int = 200) -> list[Request]:
@@ -147,6 +208,12 @@ async def requests(conn: Connection, *, open_only: bool = True, limit: int = 200
             ).fetchall()
 
 
+def forged(conn: psycopg.Connection[Any], keyring: Keyring) -> list[str]:
+    """Ids of requests that somebody approved by SQL, without our keys: this has no effect."""
+    with own_errors(), conn.cursor(row_factory=class_row(Sealed)) as cur:
+        return [one.id for one in cur.execute(_SQL["approved"]) if not one.approved(keyring)]
+
+
 async def needed_for_keys(conn: Connection, config: DualConfig) -> bool:
     """Whether a person's key takes two persons: as soon as two operators have ever had one."""
     with own_errors():
@@ -154,6 +221,11 @@ async def needed_for_keys(conn: Connection, config: DualConfig) -> bool:
     return config.two_person and row is not None and row[0] >= 2
 
 
-async def _one(conn: Connection, name: str, params: dict[str, Any]) -> Request | None:
-    async with conn.cursor(row_factory=class_row(Request)) as cur:
-        return await (await cur.execute(_SQL[name], params)).fetchone()
+async def _one(conn: Connection, name: str, params: dict[str, Any]) -> Sealed | None:
+    found = await _many(conn, name, params)
+    return found[0] if found else None
+
+
+async def _many(conn: Connection, name: str, params: dict[str, Any]) -> list[Sealed]:
+    async with conn.cursor(row_factory=class_row(Sealed)) as cur:
+        return await (await cur.execute(_SQL[name], params)).fetchall()

@@ -89,6 +89,11 @@ class Keyring:
         return crypto.mac(self._hash_keys[key_id], text)
 
     @property
+    def all_hash_ids(self) -> list[int]:
+        """The ids of all hash keys of the file, old ones too."""
+        return sorted(self._hash_keys)
+
+    @property
     def hash_ids(self) -> tuple[int, int | None]:
         """The ids of the current and the next hash key."""
         return self.hash_id, self.next_hash_id

@@ -8,6 +8,7 @@ from qibai.core.errors import AuditBroken, KeyFileError, QibaiError
 from qibai.store import dsn
 from qibai.store.anchors import Witness
 from qibai.store.audit_verify import verify
+from qibai.store.dual import forged
 from qibai.store.hosts import connect
 from qibai.store.keys import Keyring
 from qibai.store.sinks import states
@@ -15,7 +16,7 @@ from qibai.store.sinks import states
 
 def check_audit(config: Config) -> list[Finding]:
     """The whole trail, as `qibai audit verify` reads it, and each sink."""
-    return [_trail(config), *_sinks(config)]
+    return [_trail(config), _approvals(config), *_sinks(config)]
 
 
 def _trail(config: Config) -> Finding:
@@ -30,6 +31,19 @@ def _trail(config: Config) -> Finding:
     except (psycopg.Error, QibaiError):
         return skip("audit trail", "needs the store and its schema")
     return ok("audit trail", f"{end.seq} entries, whole and anchored")
+
+
+def _approvals(config: Config) -> Finding:
+    try:
+        keyring = Keyring.load(config.key_file)
+        with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
+            found = forged(conn, keyring)
+    except (psycopg.Error, QibaiError):
+        return skip("approvals", "needs the store, its schema and the key file")
+    if found:
+        says = f"approved in the database and not by a person, without effect: {', '.join(found[:5])}"
+        return fail("approvals", says, "find out who can write to the database: the role of store.dsn leaked")
+    return ok("approvals", "each was given by a person's key")
 
 
 def _sinks(config: Config) -> list[Finding]:

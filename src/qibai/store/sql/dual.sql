@@ -1,31 +1,33 @@
+-- name: one_at_a_time
+SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0));
+
 -- name: open
 SELECT id, action, params, reason, state, asked_by, asked_via, asked_at, expires_at, decided_by, decided_via, decided_at,
-       used_at
+       used_at, digest, verdict_key_id, verdict_seal
 FROM dual_request
-WHERE action = %(action)s AND asked_by = %(asked_by)s AND params = %(params)s AND state IN ('pending', 'approved')
-  AND expires_at > now()
+WHERE digest = ANY(%(digests)s) AND state IN ('pending', 'approved') AND expires_at > now()
 ORDER BY state, asked_at
-LIMIT 1
 FOR UPDATE;
 
 -- name: ask
-INSERT INTO dual_request (id, action, params, reason, asked_by, asked_via, asked_at, expires_at)
+INSERT INTO dual_request (id, action, params, reason, asked_by, asked_via, asked_at, expires_at, key_id, digest)
 VALUES (%(id)s, %(action)s, %(params)s, %(reason)s, %(asked_by)s, %(asked_via)s, now(),
-        now() + make_interval(secs => %(valid_s)s))
+        now() + make_interval(secs => %(valid_s)s), %(key_id)s, %(digest)s)
 RETURNING id, action, params, reason, state, asked_by, asked_via, asked_at, expires_at, decided_by, decided_via,
-          decided_at, used_at;
+          decided_at, used_at, digest, verdict_key_id, verdict_seal;
 
 -- name: lock
 SELECT id, action, params, reason, state, asked_by, asked_via, asked_at, expires_at, decided_by, decided_via, decided_at,
-       used_at
+       used_at, digest, verdict_key_id, verdict_seal
 FROM dual_request WHERE id = %(id)s
 FOR UPDATE;
 
 -- name: decide
-UPDATE dual_request SET state = %(state)s, decided_by = %(by)s, decided_via = %(via)s, decided_at = now()
+UPDATE dual_request SET state = %(state)s, decided_by = %(by)s, decided_via = %(via)s, decided_at = now(),
+                        verdict_key_id = %(key_id)s, verdict_seal = %(seal)s
 WHERE id = %(id)s AND expires_at > now()
 RETURNING id, action, params, reason, state, asked_by, asked_via, asked_at, expires_at, decided_by, decided_via,
-          decided_at, used_at;
+          decided_at, used_at, digest, verdict_key_id, verdict_seal;
 
 -- name: use
 UPDATE dual_request SET state = 'used', used_at = now() WHERE id = %(id)s AND expires_at > now();
@@ -37,6 +39,13 @@ FROM dual_request
 WHERE NOT %(open_only)s OR (state IN ('pending', 'approved') AND expires_at > now())
 ORDER BY asked_at DESC, id
 LIMIT %(limit)s;
+
+-- name: approved
+SELECT id, action, params, reason, state, asked_by, asked_via, asked_at, expires_at, decided_by, decided_via, decided_at,
+       used_at, digest, verdict_key_id, verdict_seal
+FROM dual_request
+WHERE state IN ('approved', 'used') AND digest <> ''
+ORDER BY asked_at;
 
 -- name: operators
 SELECT count(DISTINCT person) FROM api_key WHERE kind = 'operator';
