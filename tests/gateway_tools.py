@@ -19,7 +19,7 @@ from qibai.testing.messages import LoopPeer, links
 FACTORIES = {"smpp": links}
 
 
-def config_for(home: Path, dsn: str, ports: dict[str, int], **messaging: Any) -> Config:
+def config_for(home: Path, dsn: str, ports: dict[str, int], *, node: str = "n1", **messaging: Any) -> Config:
     """A gateway with one loop link for each peer, named so."""
     settings: dict[str, Any] = {"sip": False, "pair_per_minute": 0, "number_per_minute": 0}
     made = [
@@ -28,7 +28,7 @@ def config_for(home: Path, dsn: str, ports: dict[str, int], **messaging: Any) ->
     ]
     return Config(
         home=home,
-        node="n1",
+        node=node,
         store=StoreConfig(dsn=dsn),
         messaging=MessagingConfig(**({"links": made} | settings | messaging)),
     )

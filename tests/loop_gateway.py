@@ -1,6 +1,6 @@
 """A gateway with one loopback link, in a process of its own, to be killed.
 
-python loop_gateway.py HOME DSN PORT
+python loop_gateway.py HOME DSN PORT [NODE]
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from qibai.messaging.gateway import Gateway
 
 
 def main() -> None:
-    home, dsn, port = sys.argv[1:]
+    home, dsn, port, node = [*sys.argv[1:], "n1"][:4]
     logs.configure()
-    config = config_for(Path(home), dsn, {"carrier": int(port)})
+    config = config_for(Path(home), dsn, {"carrier": int(port)}, node=node)
     asyncio.run(Gateway(config, FACTORIES).run())
 
 

@@ -133,14 +133,14 @@ async def test_a_final_state_stays_and_takes_the_text_along(conn: Any, keyring: 
     part = SentPart(
         code=one.code, id=one.id, part=1, link="smsc", ref="9f", state=MessageState.SENT, sent_at=one.sent_at
     )
-    await messages.update(conn, [messages.Change(one, [part])])
+    await messages.update(conn, one.node, [messages.Change(one, [part])])
     assert await messages.find_sent(conn, [("smsc", "9f"), ("smsc", "9e")]) == [part]
     (loaded,) = await messages.load_rows(conn, [one.key])
     assert messages.open_body(keyring, one.code, one.id, loaded.body or b"") == "见面地点"
     one.state, one.final_at, one.due_at = MessageState.DELIVERED, time.time(), None
-    await messages.update(conn, [messages.Change(one, clear=True)])
+    await messages.update(conn, one.node, [messages.Change(one, clear=True)])
     one.state, one.reason = MessageState.REJECTED, "peer_rejected"
-    await messages.update(conn, [messages.Change(one, clear=True)])
+    await messages.update(conn, one.node, [messages.Change(one, clear=True)])
     (loaded,) = await messages.load_rows(conn, [one.key])
     assert (loaded.state, loaded.reason, loaded.body) == (MessageState.DELIVERED, None, None)
     assert await messages.find_sent(conn, [("smsc", "9f")]) == []

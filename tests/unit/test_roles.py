@@ -35,6 +35,7 @@ TABLE = {
     "paper.revoke": "O----",
     "schema.migrate": "O----",
     "keys.rotate": "O----",
+    "message.take_over": "O----",
     "backup.make": "O----",
     "backup.restore": "O----",
     "audit.read": "O--A-",

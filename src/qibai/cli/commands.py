@@ -97,6 +97,12 @@ ENTRIES: Final = (
         "Show the state of every link for text messages, as this machine's gateway told it a second ago.",
     ),
     Entry(
+        "take-over",
+        ADMINISTER,
+        "take_over:take_over",
+        "Give the text messages of a node that does not come back to a node that runs.",
+    ),
+    Entry(
         "backup",
         ADMINISTER,
         "backup:backup",

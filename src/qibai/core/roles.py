@@ -42,6 +42,7 @@ class Action(StrEnum):
     MESSAGE_SEND = "message.send"
     MESSAGE_READ = "message.read"
     MESSAGE_POLICY = "message.policy"  #: what is done with the text of a tenant's messages
+    MESSAGE_TAKE_OVER = "message.take_over"  #: of a node that is silent
 
     TENANT_READ = "tenant.read"
     TENANT_ADD = "tenant.add"
@@ -88,6 +89,7 @@ PERMITTED: Final[dict[Action, frozenset[Role]]] = {
     Action.MESSAGE_SEND: frozenset({_T}),
     Action.MESSAGE_READ: frozenset({_O, _P, _T, _A}),
     Action.MESSAGE_POLICY: frozenset({_O, _T}),
+    Action.MESSAGE_TAKE_OVER: frozenset({_O}),
     Action.TENANT_READ: frozenset({_O, _P, _A}),
     Action.TENANT_ADD: frozenset({_O}),
     Action.TENANT_DISABLE: frozenset({_O}),

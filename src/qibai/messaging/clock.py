@@ -142,6 +142,8 @@ class Clock:
     def _act(self, found: Sequence[Held], now: float) -> None:
         for held in found:
             row = held.row
+            if row.due_at is None:  # all is done, and PostgreSQL has yet to hear of it
+                continue
             if held.busy or held.reporting:
                 row.due_at = now + LEASE_S
                 self._table.changed(held)
@@ -164,5 +166,7 @@ class Clock:
 
     def _end(self, held: Held, state: MessageState, reason: MessageReason, now: float) -> None:
         before = held.row.state
+        if before.is_final:
+            return
         held.finish(state, now, reason)
         self._table.changed(held, before)

@@ -17,6 +17,7 @@ from qibai.messaging.backoff import wait_s
 from qibai.messaging.doubts import MAX_TRIES, Doubt, Doubts
 from qibai.messaging.ends import pair_of
 from qibai.messaging.facts import Fact, FactKind, MessageKey
+from qibai.messaging.fence import Fence
 from qibai.messaging.held import Held
 from qibai.messaging.link import InDoubt, NotNow, Outgoing, Rejected, SubmitError
 from qibai.messaging.outlets import Outlet, Outlets, parts_of
@@ -35,7 +36,8 @@ _log = structlog.get_logger("gateway")
 class Dispatcher:
     """Sends what it is given. What it cannot keep in memory it leaves to PostgreSQL."""
 
-    def __init__(self, table: Table, outlets: Outlets, keyring: Keyring) -> None:
+    def __init__(self, table: Table, outlets: Outlets, keyring: Keyring, fence: Fence) -> None:
+        self.fence = fence
         self._table, self._outlets, self._keyring = table, outlets, keyring
         self._queue: deque[Held] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -183,7 +185,7 @@ class Dispatcher:
                 )
             except InDoubt:
                 if not flight.left:
-                    flight.leaving()
+                    flight.left_already()
                 self.doubts.add(pair_of(self._keyring, str(shown), receiver.e164), flight.doubt)
                 raise
             except NotNow:
@@ -209,9 +211,11 @@ class Dispatcher:
 
     def _end(self, held: Held, state: MessageState, reason: MessageReason, error: str = "") -> None:
         before = held.row.state
+        held.busy = False
+        if before.is_final:  # a receipt, or a late answer, was faster
+            return
         held.finish(state, time.time(), reason, error)
         self._table.changed(held, before)
-        held.busy = False
 
     def _fail(self, held: Held) -> None:
         """Nobody knows how to send it, and the next try would fail as well."""
@@ -223,6 +227,9 @@ class Dispatcher:
     def _later(self, held: Held, asked_s: float | None) -> None:
         """Try again after a while: from memory after a short one, else from PostgreSQL."""
         row = held.row
+        if row.state is not MessageState.QUEUED:  # a receipt, or a late answer, was faster
+            held.busy = False
+            return
         wait = min(wait_s(row.attempts, asked_s), max(0.0, row.valid_until - time.time()))
         keep = wait <= IN_MEMORY_S and not self._stopping and self.room > 0
         row.due_at = time.time() + wait + (LEASE_S if keep else 0.0)
@@ -279,6 +286,10 @@ class _Flight:
     left: bool = False
 
     def leaving(self) -> None:
+        self.dispatcher.fence.check()
+        self.left_already()
+
+    def left_already(self) -> None:
         self.dispatcher._table.going_out(self.held, self._fact(FactKind.OUT, self.tries + 1))
         self.left = True
 

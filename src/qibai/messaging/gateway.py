@@ -19,6 +19,7 @@ from qibai.messaging.clock import Clock
 from qibai.messaging.content import ContentRules
 from qibai.messaging.database import Database
 from qibai.messaging.dispatch import Dispatcher
+from qibai.messaging.fence import Fence
 from qibai.messaging.inbox import Gate
 from qibai.messaging.joins import Joins
 from qibai.messaging.journal import Journal
@@ -76,8 +77,12 @@ class Gateway:
             keep_text=keep_text,
         )
         self._content = ContentRules(self._looking, self._keyring, messaging)
-        self._dispatcher = Dispatcher(self._table, self._outlets, self._keyring)
-        self._reporter = Reporter(self._table, self._outlets, self._keyring, messaging.receipt_wait_s)
+        self._living = Database(dsn(config), "qibai gateway life", wait_s)
+        self._fence = Fence(self._living, config.node)
+        self._dispatcher = Dispatcher(self._table, self._outlets, self._keyring, self._fence)
+        self._reporter = Reporter(
+            self._table, self._outlets, self._keyring, self._fence, messaging.receipt_wait_s
+        )
         self._table.on_end = self._reporter.put
         rules = Rules(self._looking, self._keyring, self._reader, config.pilot.rules)
         self._joins = Joins(self._joining, self._keyring, config.node, rules, self._dispatcher.put)
@@ -162,7 +167,7 @@ class Gateway:
             telling.cancel()
             stats.write(self._config.run_dir, self.stats())
             await self._content.close()
-            for database in (self._looking, self._taking, self._keeping, self._joining):
+            for database in (self._looking, self._taking, self._keeping, self._joining, self._living):
                 await database.close()
             self._reader.close()
             self._journal.close()
@@ -184,6 +189,8 @@ class Gateway:
         names = [outlet.link.name for outlet in self._outlets]
         running = [asyncio.create_task(self._links.run(self._gate, stop))]
         running.append(asyncio.create_task(self._clock.run(stop)))
+        self._fence.on_lost = stop.set
+        running.append(asyncio.create_task(self._fence.run(stop)))
         listening = asyncio.create_task(self._listen())
         flushing = asyncio.create_task(self._table.run(done))
         halt = asyncio.create_task(stop.wait())
@@ -205,6 +212,7 @@ class Gateway:
         facts = self._journal.read()
         while not stop.is_set():
             try:
+                await self._fence.begin()
                 await self._table.replay(facts)
                 await self._table.flush()
                 await self._restore_parts()

@@ -12,6 +12,7 @@ from qibai.core.errors import SealBroken
 from qibai.core.numbering import Code
 from qibai.messaging.backoff import wait_s
 from qibai.messaging.facts import Fact, FactKind
+from qibai.messaging.fence import Fence
 from qibai.messaging.held import Held
 from qibai.messaging.link import NotNow, Receipt, Report, SubmitError
 from qibai.messaging.outlets import Outlets
@@ -28,10 +29,12 @@ _log = structlog.get_logger("gateway")
 class Reporter:
     """Tells senders' peers, each until it has acknowledged, for a while."""
 
-    def __init__(self, table: Table, outlets: Outlets, keyring: Keyring, patience_s: float) -> None:
+    def __init__(
+        self, table: Table, outlets: Outlets, keyring: Keyring, fence: Fence, patience_s: float
+    ) -> None:
         """``patience_s``: after the end of a message; then its sender is not told."""
         self._table, self._outlets, self._keyring = table, outlets, keyring
-        self._patience_s = patience_s
+        self._fence, self._patience_s = fence, patience_s
         self._queue: deque[Held] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -75,6 +78,8 @@ class Reporter:
         now = time.time()
         ended = row.final_at or now
         try:
+            if not self._fence.holds:
+                raise NotNow
             if outlet is None or row.sender is None or now > ended + self._patience_s:
                 raise SubmitError("nobody to tell")
             sender = open_party(self._keyring, row.code, row.binding_id, row.id, row.sender)

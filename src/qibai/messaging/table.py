@@ -185,7 +185,8 @@ class Table:
 
             async def read(conn: Connection, keys: set[MessageKey] = keys) -> list[Held]:
                 missing = [key for key in keys if key not in self._held]
-                return await self.fetch(await messages.load_rows(conn, missing), conn)
+                rows = await messages.load_rows(conn, missing)
+                return await self.fetch([row for row in rows if row.node == self._node], conn)
 
             await self._database.run(read)
             for fact in chunk:
@@ -235,7 +236,8 @@ class Table:
         async def store(some: Sequence[Held]) -> list[tuple[int, Change]]:
             async def work(conn: Connection) -> list[tuple[int, Change]]:
                 told = [(held.changes, self._change(held)) for held in some]
-                await messages.update(conn, [change for _, change in told])  # reads them before it waits
+                # reads them before it waits
+                await messages.update(conn, self._node, [change for _, change in told])
                 return told
 
             return await self._database.run(work)

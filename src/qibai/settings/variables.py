@@ -17,6 +17,7 @@ OTHERS: Final = frozenset(
         "QIBAI_API_KEY",
         "QIBAI_PART_OF",
         "QIBAI_TENANT",
+        "QIBAI_TO",
         "QIBAI_PROVINCE",
         "QIBAI_LIMIT",
         "QIBAI_FROM",

@@ -2,11 +2,16 @@
 
 import time
 
+import psycopg
+
 from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
 from qibai.cli.links import STALE_S, read_stats
 from qibai.config import Config
 from qibai.core.losses import LOSSES
 from qibai.messaging.link import LinkState
+from qibai.store import dsn
+from qibai.store.hosts import connect
+from qibai.store.messages import silent_nodes
 
 _MUCH_JOURNAL = 1 << 20
 
@@ -15,6 +20,31 @@ def check_messages(config: Config) -> list[Finding]:
     """The gateway, then each of its links that is not up."""
     if not config.messaging.enabled:
         return [skip("gateway", "switched off (messaging.enabled)")]
+    return [*_gateway(config), *_silent_nodes(config)]
+
+
+def _silent_nodes(config: Config) -> list[Finding]:
+    """Other nodes' messages that nobody sends."""
+    try:
+        with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
+            silent = silent_nodes(conn)
+    except psycopg.Error:
+        return [skip("nodes", "could not be checked: the store does not answer in time")]
+    found = []
+    for one in silent:
+        since = "was never seen" if one.silent_s is None else f"is silent for {one.silent_s:.0f} s"
+        says = (
+            f"its gateway {since} and holds {one.held} messages: {one.to_send} to send, {one.to_hear_of} that"
+            f" wait for receipts, {one.to_report} whose ends are to be told; the oldest of"
+            f" {one.oldest.astimezone():%Y-%m-%d %H:%M:%S %z}"
+        )
+        here = one.node == config.node
+        mend = "start it" if here else f"start it; if it does not come back: qibai take-over {one.node}"
+        found.append(fail(f"node {one.node}", says, mend))
+    return found
+
+
+def _gateway(config: Config) -> list[Finding]:
     said = read_stats(config)
     if said is None:
         return [skip("gateway", "no gateway has run here yet")]

@@ -26,6 +26,7 @@ from qibai.store.messages.model import (
     open_party,
     party_aad,
 )
+from qibai.store.messages.nodes import SilentNode, beat, begin_node, silent_nodes, take_over
 from qibai.store.messages.pairs import Pair, find_pairs
 from qibai.store.messages.progress import (
     Change,
@@ -57,8 +58,11 @@ __all__ = [
     "Pair",
     "PlatformMessage",
     "SentPart",
+    "SilentNode",
     "accept",
     "adopt",
+    "beat",
+    "begin_node",
     "count_waiting",
     "disown",
     "due",
@@ -81,7 +85,9 @@ __all__ = [
     "party_aad",
     "places",
     "seal_body",
+    "silent_nodes",
     "starred",
+    "take_over",
     "update",
     "waiting_parts",
 ]

@@ -30,8 +30,10 @@ class Change(NamedTuple):
     clear: bool = False
 
 
-async def update(conn: Connection, changes: Sequence[Change]) -> None:
+async def update(conn: Connection, node: str, changes: Sequence[Change]) -> None:
     """Store changes, each row once; a row that is final already stays as it is. May be done twice.
+
+    A row that another node has by now stays as it is, too.
 
     Raise StoreUnavailable.
     """
@@ -39,7 +41,7 @@ async def update(conn: Connection, changes: Sequence[Change]) -> None:
         return
     ordered = sorted(changes, key=lambda change: change.row.key)  # the same order in every writer
     with own_errors():
-        await conn.execute(_SQL["update"], _columns(ordered), prepare=True)
+        await conn.execute(_SQL["update"], {"node": node} | _columns(ordered), prepare=True)
 
 
 async def disown(conn: Connection, gone: Sequence[tuple[int, int, Sequence[int]]]) -> None:

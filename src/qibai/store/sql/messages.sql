@@ -38,7 +38,7 @@ FROM (SELECT unnest(%(code)s) AS code, unnest(%(link)s) AS link, unnest(%(ref)s)
 JOIN message m ON m.code = w.code AND m.in_link = w.link AND m.in_ref = w.ref;
 
 -- name: update
-SELECT message_update(%(code)s, %(id)s, %(state)s, %(reason)s, %(error)s, %(link)s, %(long)s, %(parts)s, %(attempts)s,
+SELECT message_update(%(node)s, %(code)s, %(id)s, %(state)s, %(reason)s, %(error)s, %(link)s, %(long)s, %(parts)s, %(attempts)s,
                       %(out_part)s, %(out_tries)s, %(sent_at)s, %(final_at)s, %(due_at)s, %(stated_at)s, %(keep)s, %(clear)s,
                       %(s_code)s, %(s_id)s, %(s_part)s, %(s_link)s, %(s_ref)s, %(s_state)s, %(s_error)s, %(s_at)s);
 
@@ -60,8 +60,14 @@ FROM message WHERE node = %(node)s AND due_at <= %(until)s
 ORDER BY due_at LIMIT %(limit)s;
 
 -- name: adopt
-UPDATE message m SET node = %(node)s
-FROM (SELECT code, id FROM message WHERE node = '' AND due_at <= %(until)s
+-- Nobody's, and what comes due of nodes whose messages were taken over: that may be out already.
+UPDATE message m
+   SET node = %(node)s,
+       out_part = CASE WHEN w.node = '' OR m.state <> 'queued' THEN m.out_part ELSE coalesce(m.out_part, 1) END,
+       out_tries = CASE WHEN w.node = '' OR m.state <> 'queued' THEN m.out_tries ELSE greatest(m.out_tries, 1) END
+FROM (SELECT code, id, node FROM message
+      WHERE node = ANY (ARRAY(SELECT n.node FROM message_node n WHERE n.taken_by = %(node)s) || ARRAY[''])
+        AND due_at <= %(until)s
       ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) w
 WHERE m.code = w.code AND m.id = w.id
 RETURNING m.code, m.id, m.kind, m.tenant_id, m.binding_id, m.called, m.shown, m.sender, m.receiver, m.body, m.content,
