@@ -198,7 +198,7 @@ def test_keys_do_only_what_they_are_for(api: Api, tenant: Tenant, network: Tenan
         ({"a": 13800138001}, 400, "request_invalid", "a"),
         ({"order_id": ""}, 400, "request_invalid", "order_id"),
         ({"order_id": "a\u0000b"}, 400, "request_invalid", "order_id"),
-        ({"more": 1}, 400, "request_invalid", "body"),
+        ({"more": 1}, 400, "request_invalid", "more"),
         ({"ttl": 0}, 400, "request_invalid", "ttl"),
         ({"ttl": 2_000_000_000}, 422, "lifetime_invalid", "ttl"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, 422, "lifetime_invalid", "expires_at"),
