@@ -151,7 +151,7 @@ def test_a_call_that_ended_through_another_node_takes_no_request(
     talk.near.take(b"SIP/2.0 481")
 
 
-@pytest.mark.parametrize("at", ["127.0.0.1", STRANGER_AT])
+@pytest.mark.parametrize("at", ["127.0.0.1", STRANGER_AT], ids=["this machine", "elsewhere"])
 def test_a_stranger_ends_no_call(voice: Bench, talk: _Talk, x: Number700, at: str) -> None:
     """Who knows a token and may send from this machine is not the recorder, which shows a badge."""
     run_dir = voice.platform.config.run_dir
