@@ -14,14 +14,19 @@ from typing import Annotated, Any, Final, TextIO
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from qibai.cli.database import Connection, Record, act
+from qibai.cli.actor import actor_of
+from qibai.cli.database import Connection, with_store
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, err, note
 from qibai.cli.resources.common import instant, read
 from qibai.core.codefile import COLUMNS, IGNORED, BadLine, CodeLine, FileFormat, read_lines
 from qibai.core.errors import BadRequest, StepRefused
 from qibai.core.roles import Action
+from qibai.store import audit
+from qibai.store.actors import Actor
+from qibai.store.anchors import Witness
 from qibai.store.codes import CodeRow
+from qibai.store.keys import Keyring
 from qibai.store.resources import bulk
 from qibai.store.resources.bulk import Terms
 from qibai.store.resources.session import changing
@@ -52,18 +57,21 @@ def import_(  # noqa: PLR0917  # options
     source = _File(file, form or _format_of(file))
     quarantine = timedelta(days=config_of(ctx).pilot.code_quarantine_days)
 
-    async def work(conn: Connection, record: Record) -> dict[str, Any]:
-        await conn.set_autocommit(True)
+    config, actor = config_of(ctx), actor_of(ctx)
+    witness = Witness.of(config, Keyring.load(config.key_file), warn=note)
+
+    async def work(conn: Connection) -> dict[str, Any]:
+        await conn.set_autocommit(True)  # each batch is a transaction of its own
         terms = Terms(instant(None), quarantine)
         with _progress(json) as step:
-            run = _Import(conn, record, source, terms, step)
+            run = _Import(conn, actor, witness, source, terms, step)
             bad = await run.check()
             if not dry_run and (skip_bad or not bad):
                 await run.write(bad)
         return {"lines": source.count, "bad": bad, "written": run.written, "earlier": run.earlier}
 
     began = time.monotonic()
-    result = act(ctx, work)
+    result = with_store(config, work)
     seconds = time.monotonic() - began
     bad: list[BadLine] = result["bad"]
     if json:
@@ -145,8 +153,10 @@ class _File:
 class _Import:
     """One run over a file: first all of it is checked, then it is written batch by batch."""
 
-    def __init__(self, conn: Connection, record: Record, source: _File, terms: Terms, step: Step) -> None:
-        self._conn, self._record, self._source = conn, record, source
+    def __init__(  # noqa: PLR0917  # what an import is made of
+        self, conn: Connection, actor: Actor, witness: Witness, source: _File, terms: Terms, step: Step
+    ) -> None:
+        self._conn, self._actor, self._witness, self._source = conn, actor, witness, source
         self._terms, self._step = terms, step
         self.written = 0
         self.earlier = 0  #: lines that an import wrote which was broken off
@@ -175,14 +185,13 @@ class _Import:
         await bulk.finish(self._conn, self._source.digest)
 
     async def _write_batch(self, lines: list[CodeLine], last: int) -> None:
-        async with changing(self._conn):
+        async with audit.acts(self._conn, self._witness), changing(self._conn):
             for one in await bulk.check_lines(self._conn, lines, self._terms):  # somebody else was quicker
                 raise StepRefused(f"line {one.number}: {one.reason}; what stands before it was written")
             await bulk.write_lines(self._conn, self._source.digest, lines, last)
             name, count = self._source.path.name, len(lines)
-            await self._record(
-                Action.RESOURCE_CHANGE, "codes", what="import", file=name, to_line=last, codes=count
-            )
+            details = {"what": "import", "file": name, "to_line": last, "codes": count}
+            await audit.record(self._conn, self._actor, Action.RESOURCE_CHANGE, "codes", **details)
 
 
 @contextlib.contextmanager
