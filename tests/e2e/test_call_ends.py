@@ -118,7 +118,7 @@ def test_calls_are_followed(both: Both, cli: Cli, client: Client, key: str, tmp_
         wait_for(lambda: any(one.binding_id == over.id for one in lines()), "the other call's line")
 
     here = ("env", "--default-signal=INT")  # which is ignored where the tests run in the background
-    command = [*here, *cli.command, "calls", "--follow", "--limit", "1", "--json"]
+    command = [*here, *cli.command, "calls", "--follow", "--limit", "1", "--json", "--reveal"]
     with said.open("wb") as out:
         follower = subprocess.Popen(command, env={**cli.env, "QIBAI_API_KEY": key}, stdout=out)
     try:

@@ -48,7 +48,7 @@ def test_each_tenant_sets_its_own(api: Api) -> None:
         ({"hook": "perhaps"}, "hook"),
         ({"numbers": 1}, "numbers"),
         ({"timeout_ms": 1}, "timeout_ms"),
-        ({"whatever": True}, "body"),
+        ({"whatever": True}, "whatever"),
     ],
 )
 def test_what_cannot_be_followed_changes_nothing(api: Api, body: dict[str, object], field: str) -> None:

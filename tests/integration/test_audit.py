@@ -276,7 +276,7 @@ def test_an_act_that_was_taken_back_whole_is_missed_at_once(dsn: str, keyring: K
     with pytest.raises(AuditBroken, match="ends at 2, it had 3"):
         whole(dsn, witness(keyring))
     fill(dsn, keyring, 1, first=4)  # in the place of the one that is gone
-    with pytest.raises(AuditBroken, match="written anew, entry 3"):
+    with pytest.raises(AuditBroken, match="was rewritten, entry 3"):
         whole(dsn, witness(keyring))
 
 

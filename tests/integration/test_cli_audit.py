@@ -87,7 +87,7 @@ def test_an_old_database_put_back_is_noticed_by_the_anchors(cli: Cli, owner: str
     tamper(owner, "INSERT INTO audit_head SELECT * FROM saved")
     assert "ends at 1, it had 2" in cli.run("audit", "verify", status=1).stderr
     assert "an entry 2 that is gone" in cli.run("tenant", "disable", "one").stderr
-    assert "written anew, entry 2: it does not fit an anchor" in cli.run("audit", "verify", status=1).stderr
+    assert "was rewritten, entry 2: it does not fit an anchor" in cli.run("audit", "verify", status=1).stderr
 
 
 def test_an_export_that_was_edited_is_noticed(cli: Cli, tmp_path: Path) -> None:

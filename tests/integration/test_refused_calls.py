@@ -123,7 +123,7 @@ def test_each_sees_what_it_may(api: Api, acme: Tenant, tmp_path: Path) -> None:
     assert told(acme, "--connected") == told(acme, "--live") == []
     assert told(wang, "--peer", "north") == ["number_malformed"]
     assert told(wang, "--tenant", "acme", "--peer", "192.0.2.7") == ["source_unknown"]
-    assert "with its offset" in cli.run("calls", "--since", "noon", status=1).stderr
+    assert "with its zone" in cli.run("calls", "--since", "noon", status=1).stderr
     text = cli.run("calls", "--refused", QIBAI_API_KEY=wang.key.bearer).stdout
     assert "not_a_party" in text and "192.0.2.7" in text and A[3:] not in text
 

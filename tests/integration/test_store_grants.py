@@ -11,7 +11,7 @@ from audit_tools import ALICE, fill
 from database_tools import as_platform
 from qibai.config import Config, StoreConfig
 from qibai.core.errors import SchemaError
-from qibai.store import audit, owner_dsn
+from qibai.store import audit_verify, owner_dsn
 from qibai.store import dsn as platform_dsn
 from qibai.store.embedded import EmbeddedPostgres
 from qibai.store.grants import excess
@@ -52,7 +52,7 @@ def test_what_the_platform_may_not_do_is_refused(dsn: str, keyring: Keyring, sta
         with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidGrantOperation)):
             conn.execute(statement)  # type: ignore[arg-type]
         conn.rollback()
-        assert audit.sealed_head(conn, keyring) == point
+        assert audit_verify.sealed_head(conn, keyring) == point
 
 
 def test_the_platform_can_move_the_head_forwards_only(dsn: str, keyring: Keyring) -> None:
@@ -114,7 +114,7 @@ def test_migrations_run_as_the_owner_and_are_in_the_trail(home: tuple[Config, Em
         owners = conn.execute(
             "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
         ).fetchall()
-        (entry,) = audit.entries(conn)
+        (entry,) = audit_verify.entries(conn)
     assert owners == [("qibai",)]
     assert (entry.action, entry.actor) == ("schema.migrate", "alice")
     assert available()[-1] in entry.details

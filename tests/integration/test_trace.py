@@ -201,7 +201,7 @@ def test_the_same_by_commands(api: Api, acme: Tenant, tmp_path: Path) -> None:
     key = {"QIBAI_API_KEY": auditor.key.bearer}
     shown = cli.run("trace", one["x"], "--at", datetime.now(UTC).isoformat(), **key).stdout
     assert "east" in shown and "order-7" in shown and Msisdn(A).masked in shown and A[3:] not in shown
-    assert "with its offset" in cli.run("trace", one["x"], "--at", "2026-01-01", status=1, **key).stderr
+    assert "with its zone" in cli.run("trace", one["x"], "--at", "2026-01-01", status=1, **key).stderr
     first = cli.run("reveal", one["id"], "--why", "case 118", status=1, **key)
     assert "second_person_required: another operator has to approve" in first.stderr
     (asked,) = api.call(wang, "GET", "/v1/admin/requests").json()

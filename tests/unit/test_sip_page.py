@@ -12,7 +12,7 @@ from qibai.core.messages import MessageReason, MessageState
 from qibai.core.sip import BadMessage, Notice, Page, PageRefused, expires_in, parse, read_page
 from qibai.core.sip.cpim import read_cpim, read_notification, write_cpim, write_notification
 from qibai.core.token import seal
-from qibai.messaging.link import NotNow, Rejected
+from qibai.messaging.link import InDoubt, NotNow, Rejected
 from qibai.messaging.sip_status import RETRY_AFTER, STATUS, failure_of
 from qibai.requests import Reply
 
@@ -167,8 +167,9 @@ def test_every_reason_has_a_status() -> None:
 def test_what_a_peers_answer_means() -> None:
     for status in range(300, 700):
         failure = failure_of(Reply("b", status, 9))
-        later = status in (408, 480) or (status // 100 == 5 and status not in (501, 505, 513))
-        assert isinstance(failure, NotNow if later else Rejected)
+        later = status == 480 or (status // 100 == 5 and status not in (501, 504, 505, 513))
+        expected = InDoubt if status in (408, 504) else NotNow if later else Rejected
+        assert isinstance(failure, expected)
         if isinstance(failure, Rejected):
             assert failure.error == str(status)
 

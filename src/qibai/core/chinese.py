@@ -65,6 +65,7 @@ SENTENCES: Final[dict[str, str]] = {
     "rate_limited": "这个密钥请求过于频繁；见响应头 `RateLimit-Limit` 和 `Retry-After`。",
     # acts that are answered for
     "audit_broken": "审计记录被改动过。",
+    "audit_unanchored": "此操作未执行：审计记录无法锚定；故障排除后请重试。",
     "second_person_required": "需要另一个人先审批。",
     "request_not_found": "没有这个待审批的请求。",
     "request_over": "这个请求已审批、已使用或已过期；请重新提出。",

@@ -124,9 +124,9 @@ def check(entries: Iterable[Entry], anchors: Iterable[Point] = ()) -> Iterator[E
             raise AuditBroken(bad, f"entry {bad} was replaced: entry {wanted} was written after another one")
         while anchor is not None and anchor.seq <= entry.seq:
             if anchor.seq == entry.seq and anchor.hash != entry.hash:
-                first = trusted + 1
+                first = min(trusted + 1, entry.seq)  # two anchors of one entry may differ
                 which = f"entry {first}" if first == entry.seq else f"an entry from {first} to {entry.seq} on"
-                raise AuditBroken(first, f"the trail was written anew, {which}: it does not fit an anchor")
+                raise AuditBroken(first, f"the trail was rewritten, {which}: it does not fit an anchor")
             trusted = anchor.seq
             anchor = next(known, None)
         last = Point(entry.seq, entry.hash)

@@ -16,6 +16,7 @@ OTHERS: Final = frozenset(
         "QIBAI_API_URL",
         "QIBAI_API_KEY",
         "QIBAI_PART_OF",
+        "QIBAI_MEDIA_PORTS",
         "QIBAI_TENANT",
         "QIBAI_TO",
         "QIBAI_PROVINCE",
