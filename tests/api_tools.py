@@ -23,7 +23,9 @@ from qibai.api.serve import run
 from qibai.config import ApiConfig, BindingConfig, Config, StoreConfig
 from qibai.core.numbering import Code
 from qibai.core.roles import Role
-from qibai.store import codes, resources, tenants
+from qibai.store import audit, codes, dual_rule, resources, tenants
+from qibai.store.actors import operator_here
+from qibai.store.anchors import Witness
 from qibai.store.keys import Keyring
 from qibai.testing.clock import follow
 from qibai.testing.ports import free_port
@@ -54,6 +56,20 @@ def _child(config: Config, log: Path, clock: Path | None) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     run(config)
+
+
+def one_person(api: "Api") -> None:
+    """Let one person do alone what takes two, as `qibai dual rule 1` does."""
+
+    async def make() -> None:
+        witness = Witness.of(api.config, api.keyring)
+        async with (
+            await psycopg.AsyncConnection.connect(api.config.store.dsn, autocommit=True) as conn,
+            audit.acts(conn, witness),
+        ):
+            await dual_rule.set_rule(conn, api.keyring, operator_here("test"), 1, {})
+
+    asyncio.run(make())
 
 
 class Api:

@@ -278,9 +278,8 @@ class PoolsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DualConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Acts that one person asks for and another approves: revocation, key rotation, traces, persons' keys."""
+    """Acts that one person asks for and another approves: revocation, rotation, real numbers, API keys."""
 
-    two_person: bool = True  #: false: for a deployment of one person, who then does these acts alone
     valid_s: bounds.ApprovalS = 86_400  #: how long a request can be approved and used
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from api_tools import A, Api, B, Tenant
-from qibai.config import DualConfig, PilotConfig
+from api_tools import A, Api, B, Tenant, one_person
+from qibai.config import PilotConfig
 from qibai.core.roles import Role
 
 TODAY = date.today()  # noqa: DTZ011  # the API looks at the real calendar here
@@ -20,7 +20,8 @@ CODES = ["70012345678-70012345680"]
 def api(database: Callable[[], str], tmp_path: Path) -> Iterator[Api]:
     made = Api(tmp_path / "api", database())
     pilot = PilotConfig(notice=str(TODAY - timedelta(days=300)), grace_s=0)
-    made.config = msgspec.structs.replace(made.config, pilot=pilot, dual=DualConfig(two_person=False))
+    made.config = msgspec.structs.replace(made.config, pilot=pilot)
+    one_person(made)
     try:
         yield made.start()
     finally:

@@ -13,9 +13,10 @@ pytestmark = pytest.mark.voice
 
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    with cli_in(tmp_path_factory.mktemp("cli") / "home", QIBAI_DUAL_TWO_PERSON="false") as made:
+    with cli_in(tmp_path_factory.mktemp("cli") / "home") as made:
         made.run("init")
         made.run("up", "--detach")
+        made.run("dual", "rule", "1")
         yield made
 
 

@@ -152,10 +152,83 @@ def test_a_third_operator_is_not_one_persons_invention(cli: Cli) -> None:
     )
 
 
-def test_one_person_does_it_alone_where_that_was_configured(cli: Cli) -> None:
-    assert cli.json("keys", "rotate", "--token", QIBAI_DUAL_TWO_PERSON="false") == {"key": "token", "id": 2}
+def test_one_person_does_it_alone_where_the_rule_says_so(cli: Cli) -> None:
+    assert cli.json("dual", "rule") == {"persons": 2}
+    assert cli.json("dual", "rule", "1") == {"persons": 1}
+    assert cli.json("dual", "rule") == {"persons": 1}
+    assert cli.json("keys", "rotate", "--token") == {"key": "token", "id": 2}
     begun = cli.json("audit", "list", "--action", "keys.rotate")[-1]
     assert json.loads(begun["details"]) == {"state": "begun", "second_person": None}
+    cli.run("dual", "rule", "2")
+    assert "unauthenticated: this takes two persons" in cli.run("keys", "rotate", "--hash", status=1).stderr
+    told = [json.loads(one["details"]) for one in cli.json("audit", "list", "--action", "dual.rule")]
+    assert told == [{"persons": 2}, {"persons": 1, "second_person": None}]
+
+
+def test_of_two_operators_none_lowers_the_rule_alone(cli: Cli) -> None:
+    alice, bob = key(cli, "operator", "Alice"), key(cli, "operator", "Bob")
+    lower = ("dual", "rule", "1", "--why", "Bob leaves")
+    assert "unauthenticated" in cli.run(*lower, status=1).stderr
+    assert "second_person_required" in cli.run(*lower, status=1, QIBAI_API_KEY=alice).stderr
+    bobs = next(one["key_id"] for one in cli.json("access", "list") if one["holder"] == "bob")
+    (request,) = cli.json("dual", "list")
+    assert (request["action"], request["params"]) == ("dual.rule", '{"persons":1}')
+    cli.run("dual", "approve", request["id"], QIBAI_API_KEY=bob)
+    cli.run("access", "revoke", bobs)
+    assert cli.json(*lower, QIBAI_API_KEY=alice) == {"persons": 1}
+    cli.run("dual", "rule", "2")
+    # whose key was revoked counts: else one would revoke the other's key first
+    assert "second_person_required" in cli.run(*lower, status=1, QIBAI_API_KEY=alice).stderr
+
+
+@pytest.mark.parametrize("network", [(), ("--network",)])
+def test_of_two_operators_none_makes_a_key_that_reads_real_numbers_alone(
+    cli: Cli, network: tuple[str, ...]
+) -> None:
+    cli.run("tenant", "add", "acme")
+    add = ("tenant", "key", "add", "acme", *network, "--why", "a second system")
+    alice = key(cli, "operator", "Alice")
+    assert cli.json(*add)["api_key"]  # who is the only operator has nobody to ask
+    bob = key(cli, "operator", "Bob")
+    assert "unauthenticated" in cli.run(*add, status=1).stderr
+    assert "second_person_required" in cli.run(*add, status=1, QIBAI_API_KEY=alice).stderr
+    assert len(cli.json("tenant", "key", "list", "acme")) == 2
+    (request,) = cli.json("dual", "list")
+    cli.run("dual", "approve", request["id"], QIBAI_API_KEY=bob)
+    made = cli.json(*add, QIBAI_API_KEY=alice)
+    (entry,) = cli.json("audit", "list", "--subject", f"key:{made['key_id']}")
+    role = "network" if network else "tenant"
+    told = {"role": role, "tenant": "acme", "second_person": "bob"}
+    assert told.items() <= json.loads(entry["details"]).items()
+    assert cli.json("tenant", "add", "other")["api_key"]  # a new tenant has no numbers yet
+
+
+def test_neither_variable_nor_file_switches_the_second_person_off(cli: Cli) -> None:
+    refused = cli.run("keys", "rotate", "--token", status=1, QIBAI_DUAL_TWO_PERSON="false").stderr
+    assert "QIBAI_DUAL_TWO_PERSON" in refused and "qibai dual rule 1" in refused
+    with (cli.home / "qibai.toml").open("a") as out:
+        out.write("\n[dual]\ntwo_person = false\n")
+    refused = cli.run("keys", "rotate", "--token", status=1).stderr
+    assert "dual.two_person" in refused and "qibai dual rule 1" in refused
+
+
+def test_a_rule_that_was_written_by_sql_or_put_back_counts_as_two(cli: Cli, owner: str) -> None:
+    def finding() -> str:
+        report = cli.json("doctor", status=1)  # the API does not run here
+        (one,) = [check for check in report["checks"] if check["name"] == "two persons"]
+        return str(one["state"])
+
+    with psycopg.connect(as_platform(owner), autocommit=True) as conn:
+        conn.execute("INSERT INTO dual_rule (persons, seq, key_id, seal) VALUES (1, 1, 1, '')")
+        assert (cli.json("dual", "rule"), finding()) == ({"persons": 2}, "fail")
+        cli.run("dual", "rule", "1")
+        assert (cli.json("dual", "rule"), finding()) == ({"persons": 1}, "ok")
+        old = conn.execute("SELECT seq, key_id, seal FROM dual_rule").fetchone()
+        assert old is not None
+        cli.run("dual", "rule", "2")
+        conn.execute("UPDATE dual_rule SET persons = 1, seq = %s, key_id = %s, seal = %s", old)
+    assert (cli.json("dual", "rule"), finding()) == ({"persons": 2}, "fail")
+    assert "unauthenticated" in cli.run("keys", "rotate", "--token", status=1).stderr
 
 
 def test_a_role_that_could_change_the_trail_is_a_finding(cli: Cli, owner: str) -> None:

@@ -19,10 +19,10 @@ def cli(database: Callable[[], str], tmp_path: Path) -> Iterator[Cli]:
         "QIBAI_STORE_DSN": as_platform(database()),
         "QIBAI_PILOT_NOTICE": notice,
         "QIBAI_VOICE_ENABLED": "false",
-        "QIBAI_DUAL_TWO_PERSON": "false",
     }
     with cli_in(tmp_path / "home", **variables) as made:
         made.run("init")
+        made.run("dual", "rule", "1")
         yield made
 
 

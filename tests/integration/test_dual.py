@@ -13,7 +13,7 @@ from database_tools import as_platform
 from qibai.config import DualConfig
 from qibai.core.errors import Forbidden, RequestNotFound, RequestOver, SamePerson
 from qibai.core.roles import Action, Role
-from qibai.store import audit, dual
+from qibai.store import audit, dual, dual_rule
 from qibai.store.actors import Actor, operator_here
 from qibai.store.dual import Permit, Request, Wanted
 from qibai.store.keys import Keyring
@@ -147,10 +147,10 @@ async def test_rejected_and_expired_requests_are_over(dsn: str, conn: Connection
     assert (await ask(conn, keyring, BOB)).id != used_late.id
 
 
-async def test_one_person_is_enough_where_the_configuration_says_so(
-    conn: Connection, keyring: Keyring
-) -> None:
-    found = await permit(conn, keyring, DualConfig(two_person=False), operator_here("node"), HASH)
+async def test_one_person_is_enough_where_the_rule_says_so(conn: Connection, keyring: Keyring) -> None:
+    async with audit.acts(conn, witness(keyring)):
+        await dual_rule.set_rule(conn, keyring, ALICE, 1, {})
+    found = await permit(conn, keyring, TWO, operator_here("node"), HASH)
     assert found == Permit()
     assert found.details == {"second_person": None}
 

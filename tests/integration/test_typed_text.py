@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from cli_tools import Cli, cli_in
 
-from api_tools import Api, Tenant
+from api_tools import Api, Tenant, one_person
 from database_tools import as_platform
-from qibai.config import DualConfig, PilotConfig
+from qibai.config import PilotConfig
 
 TODAY: Final = datetime.now(UTC).date()
 #: One number each, so that each can be told where it is found.
@@ -40,7 +40,8 @@ LABELS: Final = [number for number in NUMBERS if not set(number) & set("\u200bâ‘
 def api(database: Callable[[], str], tmp_path: Path) -> Iterator[Api]:
     made = Api(tmp_path / "api", database())
     pilot = PilotConfig(notice=str(TODAY - timedelta(days=300)), grace_s=0)
-    made.config = msgspec.structs.replace(made.config, pilot=pilot, dual=DualConfig(two_person=False))
+    made.config = msgspec.structs.replace(made.config, pilot=pilot)
+    one_person(made)
     try:
         yield made.start()
     finally:
@@ -53,10 +54,10 @@ def cli(database: Callable[[], str], tmp_path: Path) -> Iterator[Cli]:
         "QIBAI_STORE_DSN": as_platform(database()),
         "QIBAI_PILOT_NOTICE": str(TODAY - timedelta(days=300)),
         "QIBAI_VOICE_ENABLED": "false",
-        "QIBAI_DUAL_TWO_PERSON": "false",
     }
     with cli_in(tmp_path / "home", **variables) as made:
         made.run("init")
+        made.run("dual", "rule", "1")
         yield made
 
 

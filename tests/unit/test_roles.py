@@ -45,6 +45,7 @@ TABLE = {
     "dual.ask": "O--A-",
     "dual.approve": "O----",
     "dual.reject": "O--A-",
+    "dual.rule": "O----",
 }
 
 

@@ -12,7 +12,7 @@ from qibai.cli.tenant import revoke as revoke_key
 from qibai.cli.times import shown
 from qibai.core.errors import BadRequest
 from qibai.core.roles import Action, Role
-from qibai.store import dual, tenants
+from qibai.store import tenants
 from qibai.store.actors import person_name
 from qibai.store.dual import Permit, Wanted
 from qibai.store.keys import Keyring
@@ -50,9 +50,6 @@ def add(  # noqa: PLR0917  # options
         await record(Action.KEY_ADD, f"key:{key.id}", role=role, platform=holder)
         return key
 
-    async def alone(conn: Connection, record: Record) -> NewApiKey:
-        return await person(conn, record, Permit())
-
     async def person(conn: Connection, record: Record, permit: Permit) -> NewApiKey:
         key = await tenants.add_key(conn, keyring, kind=role, person=holder)
         name = person_name(holder)
@@ -61,11 +58,9 @@ def add(  # noqa: PLR0917  # options
 
     if role is Role.PLATFORM:
         key = act(ctx, platform)
-    elif with_store(config, lambda conn: dual.needed_for_keys(conn, config.dual)):
+    else:
         params = {"role": role, "person": person_name(holder)}
         key = twofold(ctx, api_key, Wanted(Action.KEY_ADD, params, why), person)
-    else:
-        key = act(ctx, alone)
     if json:
         as_json({"key_id": key.id, "role": role, "holder": holder, "api_key": key.bearer})
     else:

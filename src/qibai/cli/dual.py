@@ -4,13 +4,16 @@ from typing import Annotated
 
 import typer
 
+from qibai.cli.actor import actor_of
 from qibai.cli.database import Connection, with_acts, with_store
-from qibai.cli.identity import PersonKey, prove
+from qibai.cli.identity import PersonKey, Why, prove, twofold_as
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, table
 from qibai.cli.times import shown
-from qibai.store import dual
-from qibai.store.dual import Request
+from qibai.core.roles import Action
+from qibai.store import dual, dual_rule
+from qibai.store.actors import Actor
+from qibai.store.dual import Permit, Request, Wanted
 from qibai.store.keys import Keyring
 
 app = typer.Typer(help="Acts that take two persons.", no_args_is_help=True)
@@ -65,6 +68,45 @@ def reject(ctx: typer.Context, id: Id, api_key: PersonKey = None, json: JsonOut 
     Example: qibai dual reject k3m9x2wq7p
     """
     _decide(ctx, id, api_key, json=json, approve=False)
+
+
+@app.command()
+def rule(  # options
+    ctx: typer.Context,
+    persons: Annotated[
+        int | None, typer.Argument(min=1, max=2, help="1 or 2; without it, the rule is shown.")
+    ] = None,
+    why: Why = "",
+    api_key: PersonKey = None,
+    json: JsonOut = False,
+) -> None:
+    """Show or set how many persons these acts take.
+
+    The rule is sealed in the database. Once there are two operators, lowering it takes two persons.
+    Example: qibai dual rule 2
+    """
+    config = config_of(ctx)
+    keyring = Keyring.load(config.key_file)
+    if persons is None:
+        persons = with_store(config, lambda conn: dual_rule.persons(conn, keyring))
+    elif persons == dual_rule.TWO:
+        actor = actor_of(ctx)
+        with_acts(config, keyring, lambda conn: dual_rule.set_rule(conn, keyring, actor, dual_rule.TWO, {}))
+    else:
+        _lower(ctx, keyring, why, api_key)
+    if json:
+        as_json({"persons": persons})
+    else:
+        done(
+            "these acts take two persons" if persons == dual_rule.TWO else "one person does these acts alone"
+        )
+
+
+def _lower(ctx: typer.Context, keyring: Keyring, why: str, api_key: str | None) -> None:
+    async def work(conn: Connection, actor: Actor, permit: Permit) -> None:
+        await dual_rule.set_rule(conn, keyring, actor, 1, permit.details)
+
+    twofold_as(ctx, api_key, Wanted(Action.DUAL_RULE, {"persons": 1}, why), work)
 
 
 def _decide(ctx: typer.Context, id: str, api_key: str | None, *, json: bool, approve: bool) -> None:

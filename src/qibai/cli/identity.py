@@ -15,6 +15,7 @@ from qibai.core.errors import SecondPersonRequired, Unauthenticated
 from qibai.store import audit, dual, tenants
 from qibai.store.actors import Actor
 from qibai.store.dual import Permit, Request, Wanted
+from qibai.store.dual_rule import needed
 from qibai.store.keys import Keyring
 
 T = TypeVar("T")
@@ -46,19 +47,35 @@ def twofold(
     wanted: Wanted,
     work: Callable[[Connection, Record, Permit], Awaitable[T]],
 ) -> T:
+    """``twofold_as`` for work that records by itself."""
+
+    async def recording(conn: Connection, actor: Actor, permit: Permit) -> T:
+        return await work(conn, partial(audit.record, conn, actor), permit)
+
+    return twofold_as(ctx, api_key, wanted, recording)
+
+
+def twofold_as(
+    ctx: typer.Context,
+    api_key: str | None,
+    wanted: Wanted,
+    work: Callable[[Connection, Actor, Permit], Awaitable[T]],
+) -> T:
     """Do ``work`` in one transaction if another person has approved just what is wanted; else ask for it.
 
-    Raise SecondPersonRequired after having asked, Unauthenticated, Forbidden.
+    Where one person is enough, the command's actor does it. Raise SecondPersonRequired after having asked,
+    Unauthenticated, Forbidden.
     """
     config = config_of(ctx)
     keyring = Keyring.load(config.key_file)
 
     async def guarded(conn: Connection) -> T | Request:
-        one = await prove(conn, config, api_key) if config.dual.two_person else actor_of(ctx)
+        two = await needed(conn, keyring, wanted.action)
+        one = await prove(conn, config, api_key) if two else actor_of(ctx)
         found = await dual.permit(conn, keyring, config.dual, one, wanted)
         if isinstance(found, Request):
             return found
-        return await work(conn, partial(audit.record, conn, one), found)
+        return await work(conn, one, found)
 
     result = with_acts(config, keyring, guarded)
     if isinstance(result, Request):

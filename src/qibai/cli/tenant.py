@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from qibai.cli.database import Connection, Record, act, with_store
+from qibai.cli.identity import PersonKey, Why, twofold
 from qibai.cli.message_policy import messages
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, say, table
@@ -12,6 +13,7 @@ from qibai.cli.times import shown
 from qibai.core.errors import TenantNotFound
 from qibai.core.roles import Action, Role
 from qibai.store import tenants
+from qibai.store.dual import Permit, Wanted
 from qibai.store.keys import Keyring
 from qibai.store.tenants import ApiKey, NewApiKey, Tenant
 
@@ -101,16 +103,22 @@ def enable(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
 
 
 @key_app.command("add")
-def key_add(
+def key_add(  # noqa: PLR0917  # options
     ctx: typer.Context,
     name: Name,
     network: Annotated[
-        bool, typer.Option("--network", help="For a carrier: asks where calls go, and nothing else.")
+        bool,
+        typer.Option(
+            "--network", help="A carrier's: it translates the numbers of every tenant, and does nothing else."
+        ),
     ] = False,
+    why: Why = "",
+    api_key: PersonKey = None,
     json: JsonOut = False,
 ) -> None:
-    """Make another API key; its secret is shown this once.
+    """Make another API key, which reads real numbers; its secret is shown this once.
 
+    Once there are two operators, this takes two persons (`qibai dual`).
     Example: qibai tenant key add acme
     """
     config = config_of(ctx)
@@ -118,13 +126,13 @@ def key_add(
 
     role = Role.NETWORK if network else Role.TENANT
 
-    async def work(conn: Connection, record: Record) -> NewApiKey:
+    async def work(conn: Connection, record: Record, permit: Permit) -> NewApiKey:
         owner = await tenants.find_tenant(conn, name)
         key = await tenants.add_key(conn, keyring, owner.id, role)
-        await record(Action.KEY_ADD, f"key:{key.id}", role=role, tenant=name)
+        await record(Action.KEY_ADD, f"key:{key.id}", role=role, tenant=name, **permit.details)
         return key
 
-    key = act(ctx, work)
+    key = twofold(ctx, api_key, Wanted(Action.KEY_ADD, {"role": role, "tenant": name}, why), work)
     if json:
         as_json({"key_id": key.id, "api_key": key.bearer})
     else:

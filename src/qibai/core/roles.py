@@ -73,6 +73,7 @@ class Action(StrEnum):
     DUAL_ASK = "dual.ask"
     DUAL_APPROVE = "dual.approve"
     DUAL_REJECT = "dual.reject"
+    DUAL_RULE = "dual.rule"  #: how many persons it takes
 
 
 _O, _P, _T, _A, _N = Role.OPERATOR, Role.PLATFORM, Role.TENANT, Role.AUDITOR, Role.NETWORK
@@ -116,10 +117,14 @@ PERMITTED: Final[dict[Action, frozenset[Role]]] = {
     Action.DUAL_ASK: frozenset({_O, _A}),
     Action.DUAL_APPROVE: frozenset({_O}),
     Action.DUAL_REJECT: frozenset({_O, _A}),
+    Action.DUAL_RULE: frozenset({_O}),
 }
 
-#: Acts that one person asks for and another approves; KEY_ADD: keys of persons, once there are two operators.
-DUAL: Final = frozenset({Action.PAPER_REVOKE, Action.KEYS_ROTATE, Action.TRACE_REVEAL, Action.KEY_ADD})
+#: Those of DUAL that take one person until there are two operators: to make the key of a person, a tenant or
+#: a carrier, and to let one person be enough.
+DUAL_ONCE_TWO: Final = frozenset({Action.KEY_ADD, Action.DUAL_RULE})
+#: Acts that one person asks for and another approves.
+DUAL: Final = frozenset({Action.PAPER_REVOKE, Action.KEYS_ROTATE, Action.TRACE_REVEAL}) | DUAL_ONCE_TWO
 
 
 def allowed(role: Role, action: Action) -> bool:

@@ -19,7 +19,7 @@ from qibai.core.errors import ConfigError
 from qibai.settings.bounds import check_name
 from qibai.settings.mistakes import Mistake
 from qibai.settings.rules import contradictions
-from qibai.settings.variables import OTHERS, PREFIX, nearest, variable_of
+from qibai.settings.variables import MOVED, OTHERS, PREFIX, nearest, variable_of
 from qibai.settings.wanted import wanted
 
 _WORD: Final = re.compile(r"\w+")
@@ -156,7 +156,11 @@ class _Reading:
 
     def _unknown(self, table: Mapping[str, Any], known: Any, prefix: str) -> None:
         for name in table:
-            if name not in known:
+            if f"{prefix}{name}" in MOVED:
+                says, instead = MOVED[f"{prefix}{name}"]
+                mend = f"take it out; {instead}"
+                self._mistakes.append(Mistake(str(self._path), f"{prefix}{name}", says, mend))
+            elif name not in known:
                 near = nearest(name, known)
                 mend = f"did you mean {prefix}{near}?" if near else "take it out"
                 self._mistakes.append(
@@ -169,10 +173,14 @@ class _Reading:
             for section, kind in SECTIONS.items()
             for field in msgspec.structs.fields(kind)
         }
+        moved = {variable_of(*key.split(".")): told for key, told in MOVED.items()}
         for name in sorted(self._env):
             if not name.startswith(PREFIX) or name in OTHERS:
                 continue
-            if name not in known:
+            if name in moved:
+                says, instead = moved[name]
+                self._mistakes.append(Mistake(f"variable {name}", "", says, f"unset it; {instead}"))
+            elif name not in known:
                 near = nearest(name, [*(one for one, table in known.items() if table is None), *OTHERS])
                 mend = f"did you mean {near}?" if near else "unset it"
                 self._mistakes.append(Mistake(f"variable {name}", "", "there is no such variable", mend))

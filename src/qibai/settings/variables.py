@@ -42,6 +42,14 @@ OTHERS: Final = frozenset(
     }
 )
 
+#: Keys that went elsewhere, and where to.
+MOVED: Final = {
+    "dual.two_person": (
+        "it is kept in the database now",
+        "`qibai dual rule 1` or `qibai dual rule 2` sets it",
+    )
+}
+
 
 def variable_of(section: str, key: str) -> str:
     """The variable that sets ``section.key``."""

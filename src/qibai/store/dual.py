@@ -21,6 +21,7 @@ from qibai.core.masking import mask_text
 from qibai.core.roles import DUAL, Action, Role
 from qibai.store import audit
 from qibai.store.actors import Actor
+from qibai.store.dual_rule import needed
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
@@ -109,14 +110,15 @@ async def permit(
 ) -> Permit | Request:
     """Whether ``actor`` may do what is ``wanted`` now; if not, it is asked for.
 
-    An approved request is used up, in the transaction of ``conn``. A Request says who is waited for: commit
-    then, and do nothing. Raise Forbidden when the actor is not known by a key or may not do this at all.
+    How many persons it takes is ``dual_rule``'s to say. An approved request is used up, in the transaction of
+    ``conn``. A Request says who is waited for: commit then, and do nothing. Raise Forbidden when the actor is
+    not known by a key or may not do this at all.
     """
     action = wanted.action
     actor.require(action)
     if action not in DUAL:
         raise ValueError(f"{action} needs no second person")
-    if not config.two_person:
+    if not await needed(conn, keyring, action):
         return Permit()
     if not actor.proven:
         raise Forbidden("this takes two persons, each with an API key of their own; give yours")
@@ -212,13 +214,6 @@ def forged(conn: psycopg.Connection[Any], keyring: Keyring) -> list[str]:
     """Ids of requests that somebody approved by SQL, without our keys: this has no effect."""
     with own_errors(), conn.cursor(row_factory=class_row(Sealed)) as cur:
         return [one.id for one in cur.execute(_SQL["approved"]) if not one.approved(keyring)]
-
-
-async def needed_for_keys(conn: Connection, config: DualConfig) -> bool:
-    """Whether a person's key takes two persons: as soon as two operators have ever had one."""
-    with own_errors():
-        row = await (await conn.execute(_SQL["operators"])).fetchone()
-    return config.two_person and row is not None and row[0] >= 2
 
 
 async def _one(conn: Connection, name: str, params: dict[str, Any]) -> Sealed | None:

@@ -16,6 +16,7 @@ RESTRICTED: Final[dict[str, tuple[str, ...]]] = {
     "audit": ("SELECT", "INSERT"),
     "audit_head": ("SELECT", "UPDATE"),
     "dual_request": ("SELECT", "INSERT", "UPDATE"),
+    "dual_rule": ("SELECT", "INSERT", "UPDATE"),
     "schema_version": ("SELECT",),
 }
 GUARDED: Final = ("audit", "audit_head", "dual_request")

@@ -13,11 +13,12 @@ from qibai.cli.platform import start
 from qibai.cli.reference import sample
 from qibai.cli.remote import remote
 from qibai.config import Config, Peer
-from qibai.core.errors import ConfigError, Conflict, TenantNotFound
+from qibai.core.errors import ConfigError, Conflict, SecondPersonRequired, TenantNotFound
 from qibai.core.numbering import Code
 from qibai.core.roles import Action, Role
 from qibai.store import codes, tenants
 from qibai.store.audit import Actor
+from qibai.store.dual_rule import needed
 from qibai.store.keys import Keyring
 from qibai.testing.ports import free_port, media_ports
 
@@ -67,15 +68,21 @@ def _tenant(config: Config, actor: Actor) -> str:
     saved = access.load(config)
 
     async def work(conn: Connection, record: Record) -> str:
+        fresh = False
         try:
             tenant = await tenants.find_tenant(conn, TENANT)
         except TenantNotFound:
-            tenant = await tenants.add_tenant(conn, TENANT)
+            tenant, fresh = await tenants.add_tenant(conn, TENANT), True
             await record(Action.TENANT_ADD, f"tenant:{TENANT}")
         if await codes.add_codes(conn, [CODE], tenant_id=tenant.id):
             await record(Action.CODE_ADD, f"tenant:{TENANT}", codes=[str(CODE)])
         if saved is not None:
             return saved.api_key
+        if not fresh and await needed(conn, keyring, Action.KEY_ADD):
+            raise SecondPersonRequired(
+                "another key of the demo's tenant takes two persons:"
+                f" qibai tenant key add {TENANT}; then save it with `qibai login`"
+            )
         key = await tenants.add_key(conn, keyring, tenant.id)
         await record(Action.KEY_ADD, f"key:{key.id}", role=Role.TENANT, tenant=TENANT)
         return key.bearer

@@ -9,6 +9,7 @@ from qibai.store import dsn
 from qibai.store.anchors import Witness
 from qibai.store.audit_verify import verify
 from qibai.store.dual import forged
+from qibai.store.dual_rule import TWO, look
 from qibai.store.hosts import connect
 from qibai.store.keys import Keyring
 from qibai.store.sinks import states
@@ -16,7 +17,7 @@ from qibai.store.sinks import states
 
 def check_audit(config: Config) -> list[Finding]:
     """The whole trail, as `qibai audit verify` reads it, and each sink."""
-    return [_trail(config), _approvals(config), *_sinks(config)]
+    return [_trail(config), _approvals(config), _rule(config), *_sinks(config)]
 
 
 def _trail(config: Config) -> Finding:
@@ -44,6 +45,22 @@ def _approvals(config: Config) -> Finding:
         says = f"approved in the database and not by a person, without effect: {', '.join(found[:5])}"
         return fail("approvals", says, "find out who can write to the database: the role of store.dsn leaked")
     return ok("approvals", "each was given by a person's key")
+
+
+def _rule(config: Config) -> Finding:
+    try:
+        keyring = Keyring.load(config.key_file)
+        with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
+            persons, sound = look(conn, keyring)
+    except (psycopg.Error, QibaiError):
+        return skip("two persons", "needs the store, its schema and the key file")
+    if not sound:
+        says = (
+            "the rule in the database was not set by the platform, or is an old one; it counts as two persons"
+        )
+        mend = "qibai dual rule 2; find out who can write to the database: the role of store.dsn leaked"
+        return fail("two persons", says, mend)
+    return ok("two persons", "required" if persons >= TWO else "one person is enough: set by qibai dual rule")
 
 
 def _sinks(config: Config) -> list[Finding]:

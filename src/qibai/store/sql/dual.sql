@@ -46,6 +46,3 @@ SELECT id, action, params, reason, state, asked_by, asked_via, asked_at, expires
 FROM dual_request
 WHERE state IN ('approved', 'used') AND digest <> ''
 ORDER BY asked_at;
-
--- name: operators
-SELECT count(DISTINCT person) FROM api_key WHERE kind = 'operator';

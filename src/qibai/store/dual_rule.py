@@ -1,0 +1,91 @@
+"""How many persons a grave act takes: a row of the database, sealed under the key file.
+
+Whoever gives a command chooses its configuration and environment, so neither may hold this.
+"""
+
+import hmac as compare
+from typing import Any, Final
+
+import msgspec
+import psycopg
+from psycopg.rows import class_row
+
+from qibai.core.roles import DUAL_ONCE_TWO, Action
+from qibai.store import audit
+from qibai.store.actors import Actor
+from qibai.store.failures import own_errors
+from qibai.store.keys import Keyring
+from qibai.store.statements import load
+
+Connection = psycopg.AsyncConnection[Any]
+
+TWO: Final = 2
+_SQL: Final = load("dual_rule")
+
+
+class _Row(msgspec.Struct, frozen=True, kw_only=True):
+    persons: int
+    seq: int
+    key_id: int
+    seal: bytes
+    later: bool  #: the audit trail has a later entry about the rule
+
+    def sound(self, keyring: Keyring) -> bool:
+        """Whether the platform wrote it, and it is the latest that the platform wrote."""
+        if self.later or not keyring.has_hash_key(self.key_id):
+            return False
+        return compare.compare_digest(_seal(keyring, self.key_id, self.persons, self.seq), self.seal)
+
+
+def _seal(keyring: Keyring, key_id: int, persons: int, seq: int) -> bytes:
+    return keyring.mac(key_id, b"qibai dual rule\0" + msgspec.json.encode([persons, seq]))
+
+
+async def persons(conn: Connection, keyring: Keyring) -> int:
+    """1 or 2; without a row, or with one that the platform did not write, 2."""
+    with own_errors():
+        async with conn.cursor(row_factory=class_row(_Row)) as cur:
+            row = await (await cur.execute(_SQL["read"])).fetchone()
+    return row.persons if row is not None and row.sound(keyring) else TWO
+
+
+def look(conn: psycopg.Connection[Any], keyring: Keyring) -> tuple[int, bool]:
+    """``persons``, and whether the row is sound or there is none."""
+    with own_errors(), conn.cursor(row_factory=class_row(_Row)) as cur:
+        row = cur.execute(_SQL["read"]).fetchone()
+    sound = row is None or row.sound(keyring)
+    return (row.persons if row is not None and sound else TWO), sound
+
+
+async def set_rule(
+    conn: Connection, keyring: Keyring, actor: Actor, wanted: int, details: dict[str, Any]
+) -> None:
+    """Let grave acts take so many persons from now on, within ``audit.acts`` of ``conn``.
+
+    Whether ``actor`` may is asked before. Raise Forbidden, StoreUnavailable.
+    """
+    if wanted not in (1, TWO):
+        raise ValueError("one person or two")
+    point = await audit.record(conn, actor, Action.DUAL_RULE, "dual:rule", persons=wanted, **details)
+    key_id = keyring.hash_id
+    row = {
+        "persons": wanted,
+        "seq": point.seq,
+        "key_id": key_id,
+        "seal": _seal(keyring, key_id, wanted, point.seq),
+    }
+    with own_errors():
+        await conn.execute(_SQL["write"], row)
+
+
+async def needed(conn: Connection, keyring: Keyring, action: Action) -> bool:
+    """Whether ``action`` takes a second person now.
+
+    Operators whose key was revoked count as well: else one would revoke the other's key first.
+    """
+    if action in DUAL_ONCE_TWO:
+        with own_errors():
+            row = await (await conn.execute(_SQL["operators"])).fetchone()
+        if row is None or row[0] < TWO:
+            return False
+    return await persons(conn, keyring) >= TWO
