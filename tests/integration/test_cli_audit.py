@@ -206,9 +206,11 @@ def test_of_two_operators_none_makes_a_key_that_reads_real_numbers_alone(
 def test_neither_variable_nor_file_switches_the_second_person_off(cli: Cli) -> None:
     refused = cli.run("keys", "rotate", "--token", status=1, QIBAI_DUAL_TWO_PERSON="false").stderr
     assert "QIBAI_DUAL_TWO_PERSON" in refused and "qibai dual rule 1" in refused
-    with (cli.home / "qibai.toml").open("a") as out:
-        out.write("\n[dual]\ntwo_person = false\n")
+    file = cli.config.file
+    before = file.read_text()
+    file.write_text("[dual]\ntwo_person = false\n")
     refused = cli.run("keys", "rotate", "--token", status=1).stderr
+    file.write_text(before)
     assert "dual.two_person" in refused and "qibai dual rule 1" in refused
 
 
