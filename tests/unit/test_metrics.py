@@ -89,7 +89,7 @@ def test_all_of_it_keeps_to_the_conventions(config: Config) -> None:
     metrics = Metrics(config.run_dir, None)
     metrics.request("GET", "/v1/codes", 200, 0.01)
     metrics.load(binds=0, releases=0, connections_free=8)
-    text = metrics.text(_Collector(watched()), NodeMetrics(config)).decode()
+    text = metrics.text(_Collector(watched(), {"acme": 2}), NodeMetrics(config)).decode()
     found = check(text)
     parts = names(dict(RECORDER)) | names(dict(GATEWAY)) | names(dict(LINK))
     assert parts | {BACKUP, ANCHOR, "qibai_recorder_up", "qibai_gateway_up", "qibai_link_up"} <= set(found)

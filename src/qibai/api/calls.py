@@ -94,6 +94,7 @@ async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
             limit=limit + 1,
         )
     page = [_call(row, services.keyring, whose) for row in rows[:limit]]
+    _seen(request, *page)
     return models.CallPage(page, page[-1].id if len(rows) > limit else None)
 
 
@@ -116,7 +117,9 @@ async def get_call(request: Asking, id: CallId, tenant: Whose = None, everyone: 
             row = await calls.get_any_call(conn, code, row_id, platform_id=whose.platform_id)
         else:
             row = await calls.get_call(conn, whose.tenant.tenant_id, code, row_id)
-    return _call(row, services.keyring, whose)
+    call = _call(row, services.keyring, whose)
+    _seen(request, call)
+    return call
 
 
 @post(
@@ -139,10 +142,18 @@ async def terminate_call(request: Asking, id: CallId, tenant: Whose = None) -> m
         if who.tenant is None:
             told = {"tenant": tenant}
             await audit.record(conn, who.actor, Action.CALL_TERMINATE, f"call:{id}", **told)
-    return _call(row, services.keyring, Survey(whose, None, who.role.of_person))
+    call = _call(row, services.keyring, Survey(whose, None, who.role.of_person))
+    _seen(request, call)
+    return call
 
 
 HANDLERS: Final = (list_calls, get_call, terminate_call)
+
+
+def _seen(request: Asking, *shown: models.Call) -> None:
+    who, reads = asked(request.scope).principal, services_of(request).key_reads
+    for one in shown:
+        reads.shown(who, one.caller, one.callee)
 
 
 def _parse(text: str) -> tuple[int, int]:

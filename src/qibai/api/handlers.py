@@ -66,6 +66,13 @@ async def reached(request: Asking, tenant: str | None) -> Reach:
     return await reach(services_of(request).connections, asked(request.scope).principal, tenant)
 
 
+def seen(request: Asking, *shown: models.Binding) -> None:
+    """Count the real numbers in bindings that were read, where the key gets them whole."""
+    who, reads = asked(request.scope).principal, services_of(request).key_reads
+    for one in shown:
+        reads.shown(who, one.a, one.b, *one.members)
+
+
 @post(
     "/v1/bindings",
     operation_id="bind",
@@ -110,7 +117,7 @@ async def list_bindings(  # noqa: PLR0917  # Litestar calls it by name
 ) -> models.BindingPage:
     """A tenant's bindings, newest first; real numbers masked but for the tenant itself."""
     no_nulls(request.scope["query_string"], "status", "number", "mode", "cursor", "tenant")
-    return await services_of(request).list_page(
+    page = await services_of(request).list_page(
         await reached(request, tenant),
         status=status,
         order_id=order_id,
@@ -119,6 +126,8 @@ async def list_bindings(  # noqa: PLR0917  # Litestar calls it by name
         cursor=cursor,
         limit=limit,
     )
+    seen(request, *page.items)
+    return page
 
 
 @get(
@@ -131,7 +140,9 @@ async def list_bindings(  # noqa: PLR0917  # Litestar calls it by name
 async def get_binding(request: Asking, id: BindingId, tenant: Whose = None) -> models.Binding:
     """One binding, also one that is over."""
     no_nulls(request.scope["query_string"], "tenant")
-    return await services_of(request).get(await reached(request, tenant), id)
+    found = await services_of(request).get(await reached(request, tenant), id)
+    seen(request, found)
+    return found
 
 
 @patch(
@@ -145,7 +156,9 @@ async def change_binding(request: Asking, id: BindingId) -> models.Binding:
     """Give a new end, or put somebody else in the place of A or B; the numbers stay."""
     who = asked(request.scope)
     change = decode(_CHANGE, who.body)
-    return await services_of(request).change(who.principal.tenant_id, id, change)
+    changed = await services_of(request).change(who.principal.tenant_id, id, change)
+    seen(request, changed)
+    return changed
 
 
 @delete(
@@ -173,7 +186,9 @@ async def add_members(request: Asking, id: BindingId) -> models.Binding:
     """Add to the group, at its end. B reaches the member who called last, else the first."""
     who = asked(request.scope)
     change = decode(_MEMBERS, who.body)
-    return await services_of(request).change_members(who.principal.tenant_id, id, change, add=True)
+    changed = await services_of(request).change_members(who.principal.tenant_id, id, change, add=True)
+    seen(request, changed)
+    return changed
 
 
 @delete(
@@ -188,7 +203,9 @@ async def remove_members(request: Asking, id: BindingId) -> models.Binding:
     """Take out of the group; their late calls find an ended order."""
     who = asked(request.scope)
     change = decode(_MEMBERS, who.body)
-    return await services_of(request).change_members(who.principal.tenant_id, id, change, add=False)
+    changed = await services_of(request).change_members(who.principal.tenant_id, id, change, add=False)
+    seen(request, changed)
+    return changed
 
 
 @post(
@@ -232,7 +249,10 @@ async def release_bulk(request: Asking) -> models.BulkReleaseAnswer:
 async def translate(request: Asking) -> models.Translation:
     """The decision as a network would get it by SIP, real number included: for network keys only."""
     who = asked(request.scope)
-    return await services_of(request).translator.translate(decode(_TRANSLATE, who.body))
+    services = services_of(request)
+    found = await services.translator.translate(decode(_TRANSLATE, who.body))
+    services.key_reads.add(who.principal, int(found.callee is not None))
+    return found
 
 
 @get(

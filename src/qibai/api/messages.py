@@ -102,6 +102,7 @@ async def send_message(request: Asking, key: IdempotencyKey = None) -> Response[
             idempotency=convert.idempotency_of(idempotency_key(who.headers), b"message\n" + who.body),
         )
     answer = _message(record, services.keyring, Reach(tenant_id, whole=True))
+    _seen(request, answer)
     headers = {"Location": f"/v1/messages/{answer.id}"}
     if replayed:
         headers["Idempotent-Replayed"] = "true"
@@ -154,6 +155,7 @@ async def list_messages(  # noqa: PLR0917  # Litestar calls it by name
             limit=limit + 1,
         )
     page = [_message(row, services.keyring, whose) for row in rows[:limit]]
+    _seen(request, *page)
     return MessagePage(page, page[-1].id if len(rows) > limit else None)
 
 
@@ -174,10 +176,18 @@ async def get_message(request: Asking, id: MessageId, tenant: Whose = None) -> M
     whose = await reached(request, tenant)
     async with services.connections.get() as conn:
         row = await messages.get_message(conn, whose.tenant_id, *found)
-    return _message(row, services.keyring, whose)
+    message = _message(row, services.keyring, whose)
+    _seen(request, message)
+    return message
 
 
 HANDLERS: Final = (send_message, list_messages, get_message)
+
+
+def _seen(request: Asking, *shown: Message) -> None:
+    who, reads = asked(request.scope).principal, services_of(request).key_reads
+    for one in shown:
+        reads.shown(who, one.sender, one.receiver)
 
 
 def _message(row: messages.MessageRecord, keyring: Keyring, whose: Reach) -> Message:

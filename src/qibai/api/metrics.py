@@ -47,6 +47,14 @@ _ENDED: Final = Counter(
     ["limit"],
     registry=_OWN,
 )
+_TRACES: Final = Counter(
+    "qibai_traces_by_party", "Traces by a party's number, by outcome.", ["outcome"], registry=_OWN
+)
+
+
+def traced_by_party(outcome: str) -> None:
+    """Count a trace that was `answered`, or `refused` as too many."""
+    _TRACES.labels(outcome).inc()
 
 
 def connection_ended(limit: str) -> None:

@@ -23,7 +23,7 @@ _DESCRIPTIONS: Final = {
     413: "The body is too large.",
     415: "The body is not JSON in UTF-8.",
     422: "The request breaks a rule; `code` says which.",
-    429: "This key asks too often (`api.rate`): try again after `Retry-After` seconds.",
+    429: "This key asks too often (`code` says what): try again after `Retry-After` seconds.",
     431: "The headers are too large.",
     500: "Something failed on our side.",
     503: "Overloaded, or a part does not answer: try again after `Retry-After` seconds.",

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from qibai.api.errors import FieldError, Invalid, RateLimited
 from qibai.core.chinese import SENTENCES, TITLES, in_chinese
-from qibai.core.errors import PolicyRefused, QibaiError
+from qibai.core.errors import PolicyRefused, QibaiError, TraceLimited
 from qibai.core.masking import mask_text
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -74,6 +74,7 @@ STATUS: Final[dict[str, int]] = {
     "idempotency_mismatch": 422,
     "text_malformed": 422,
     "rate_limited": 429,
+    "trace_limited": 429,
     "headers_too_large": 431,
     "error": 500,
     "sip_malformed": 500,
@@ -194,6 +195,8 @@ def headers_of(error: QibaiError) -> list[tuple[bytes, bytes]]:
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
     elif isinstance(error, RateLimited):
         headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    elif isinstance(error, TraceLimited):
+        headers.append((b"retry-after", str(error.retry_after_s).encode()))
     return headers
 
 

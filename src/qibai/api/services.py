@@ -16,6 +16,7 @@ from qibai.api.connections import Connection, Connections
 from qibai.api.decode import decode
 from qibai.api.errors import Overloaded
 from qibai.api.groupcommit import GroupCommit
+from qibai.api.key_reads import KeyReads
 from qibai.api.outbox import Outbox
 from qibai.api.problems import problem_of, status_of
 from qibai.api.reach import Reach
@@ -54,6 +55,7 @@ class Services:
         self.connections = Connections(
             self.dsn, CONNECTIONS, connect_timeout_s=config.store.connect_timeout_s
         )
+        self.key_reads = KeyReads(self.connections)
         self.witness = audit.Witness.of(config, self.keyring)
         self.auth = Authenticator(self.connections, self.keyring, plain_bearer=config.api.bearer_over_http)
         self.translator = Translator(config)
@@ -83,6 +85,7 @@ class Services:
         """Answer what waits, then close connections."""
         await self.binds.close()
         await self.releases.close()
+        await self.key_reads.close()
         await self.connections.close()
         self.translator.close()
         self._prober.shutdown(wait=False)

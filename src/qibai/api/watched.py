@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from qibai.api.connections import Connections
@@ -13,6 +14,7 @@ from qibai.config import PoolsConfig
 from qibai.core.errors import QibaiError
 from qibai.core.pilot import Span
 from qibai.core.pools import Alert
+from qibai.store import key_reads
 from qibai.store.watch import Watched, watch
 
 AGE_S: Final = 15.0  #: scrapes within it are answered from memory
@@ -26,6 +28,7 @@ class Watcher:
     def __init__(self, connections: Connections, config: PoolsConfig) -> None:
         self._connections, self._config = connections, config
         self._known: Watched | None = None
+        self._reads: dict[str, int] = {}
         self._read_at = float("-inf")
 
     async def collector(self) -> Collector:
@@ -34,17 +37,18 @@ class Watcher:
             try:
                 async with self._connections.get(timeout_s=2.0) as conn:
                     self._known = await watch(conn, self._config)
+                    self._reads = await key_reads.by_tenant(conn)
             except QibaiError:
                 self._known = None
             self._read_at = time.monotonic()
-        return _Collector(self._known)
+        return _Collector(self._known, self._reads)
 
 
 class _Collector(Collector):
-    def __init__(self, watched: Watched | None) -> None:
-        self._watched = watched
+    def __init__(self, watched: Watched | None, reads: dict[str, int]) -> None:
+        self._watched, self._reads = watched, reads
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         watched = self._watched
         if watched is None:
             return
@@ -57,6 +61,14 @@ class _Collector(Collector):
         codes.add_metric(["draining"], watched.draining)
         yield codes
         yield from _pools(watched)
+        read = CounterMetricFamily(
+            "qibai_real_numbers_read",
+            "Real numbers that were shown whole to keys of a tenant.",
+            labels=["tenant"],
+        )
+        for tenant, count in self._reads.items():
+            read.add_metric([tenant], count)
+        yield read
 
 
 def _papers(watched: Watched) -> Iterable[GaugeMetricFamily]:

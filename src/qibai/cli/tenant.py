@@ -12,8 +12,9 @@ from qibai.cli.output import as_json, done, say, table
 from qibai.cli.times import shown
 from qibai.core.errors import TenantNotFound
 from qibai.core.roles import Action, Role
-from qibai.store import tenants
+from qibai.store import key_reads, tenants
 from qibai.store.dual import Permit, Wanted
+from qibai.store.key_reads import KeyRead
 from qibai.store.keys import Keyring
 from qibai.store.tenants import ApiKey, NewApiKey, Tenant
 
@@ -141,26 +142,32 @@ def key_add(  # noqa: PLR0917  # options
 
 @key_app.command("list")
 def key_list(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
-    """List a tenant's API keys, without secrets.
+    """List a tenant's API keys, without secrets, and how many real numbers were read whole with each.
 
     Example: qibai tenant key list acme
     """
 
-    async def work(conn: Connection) -> list[ApiKey]:
-        return await tenants.list_keys(conn, (await tenants.find_tenant(conn, name)).id)
+    async def work(conn: Connection) -> tuple[list[ApiKey], dict[str, KeyRead]]:
+        tenant = await tenants.find_tenant(conn, name)
+        return await tenants.list_keys(conn, tenant.id), await key_reads.of_tenant(conn, tenant.id)
 
-    found = with_store(config_of(ctx), work)
+    found, reads = with_store(config_of(ctx), work)
     if json:
-        as_json(
-            [
-                {"key_id": k.id, "kind": k.kind, "created_at": k.created_at, "revoked_at": k.revoked_at}
-                for k in found
-            ]
-        )
+        as_json([_key(one, reads.get(one.id)) for one in found])
     else:
         table(
-            ("key", "since", "state"),
-            ((k.id, shown(k.created_at), "revoked" if k.revoked_at else "active") for k in found),
+            ("key", "role", "since", "state", "numbers read", "last"),
+            (
+                (
+                    k.id,
+                    k.kind,
+                    shown(k.created_at),
+                    "revoked" if k.revoked_at else "active",
+                    str(reads[k.id].numbers if k.id in reads else 0),
+                    shown(reads[k.id].last_at) if k.id in reads else "–",
+                )
+                for k in found
+            ),
         )
 
 
@@ -198,4 +205,15 @@ def _tenant(tenant: Tenant) -> dict[str, object]:
         "name": tenant.name,
         "created_at": tenant.created_at,
         "disabled_at": tenant.disabled_at,
+    }
+
+
+def _key(key: ApiKey, read: KeyRead | None) -> dict[str, object]:
+    return {
+        "key_id": key.id,
+        "kind": key.kind,
+        "created_at": key.created_at,
+        "revoked_at": key.revoked_at,
+        "numbers_read": 0 if read is None else read.numbers,
+        "last_read_at": None if read is None else read.last_at,
     }

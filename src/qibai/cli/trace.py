@@ -17,7 +17,7 @@ def trace(  # noqa: PLR0917  # options
     at: Annotated[str, typer.Option(metavar="TIME", help=f"When, {FORM}.")],
     party: Annotated[
         str | None,
-        typer.Option(help="A real number that took part; - asks for it.", callback=asked),
+        typer.Option(help="A real number that took part (10 times an hour); - asks for it.", callback=asked),
     ] = None,
     window: Annotated[int, typer.Option(min=0, max=86_400, help="Seconds around that time.")] = 300,
     api_url: ApiUrl = None,

@@ -10,7 +10,7 @@ import niquests
 
 from qibai.client import models, requests
 from qibai.client.errors import NoAnswer, error_of
-from qibai.client.requests import RETRY_STATUS, Asked, Credentials, Page, chunks, pause
+from qibai.client.requests import RETRY_STATUS, Asked, Credentials, Page, chunks, pause, too_long
 
 T = TypeVar("T")
 _NO_ANSWER: Final = (
@@ -248,7 +248,7 @@ class AsyncClient:
                     raise error
                 after = response.headers.get("Retry-After")
                 retry_after = after if isinstance(after, str) else None
-            if attempt >= self._retries:
+            if attempt >= self._retries or too_long(retry_after):
                 raise error
             await asyncio.sleep(pause(attempt, retry_after))
             attempt += 1

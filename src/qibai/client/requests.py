@@ -101,6 +101,11 @@ class Asked(Generic[T]):
         return msgspec.json.decode(body, type=self.answer)
 
 
+def too_long(retry_after: str | None) -> bool:
+    """Whether the platform asks for a longer pause than any we make: the caller shall know at once."""
+    return retry_after is not None and retry_after.isdigit() and float(retry_after) > _LONGEST_PAUSE_S
+
+
 def pause(attempt: int, retry_after: str | None) -> float:
     """Seconds until the next attempt: what the platform asks for, else longer each time, and at random."""
     if retry_after is not None and retry_after.isdigit():

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 from qibai.client import models, requests
 from qibai.client.errors import NoAnswer, error_of
-from qibai.client.requests import RETRY_STATUS, Asked, Credentials, Page, chunks, pause
+from qibai.client.requests import RETRY_STATUS, Asked, Credentials, Page, chunks, pause, too_long
 from qibai.client.transport import Transport
 
 T = TypeVar("T")
@@ -232,7 +232,7 @@ class Client:
                 if answer.status not in RETRY_STATUS:
                     raise error
                 retry_after = answer.retry_after
-            if attempt >= self._retries:
+            if attempt >= self._retries or too_long(retry_after):
                 raise error
             time.sleep(pause(attempt, retry_after))
             attempt += 1

@@ -67,6 +67,7 @@ SENTENCES: Final[dict[str, str]] = {
     "audit_broken": "审计记录被改动过。",
     "audit_unanchored": "此操作未执行：审计记录无法锚定；故障排除后请重试。",
     "second_person_required": "需要另一个人先审批。",
+    "trace_limited": "每人按一方的真实号码溯源，每小时最多 10 次，每天最多 30 次；见响应头 `Retry-After`。",
     "request_not_found": "没有这个待审批的请求。",
     "request_over": "这个请求已审批、已使用或已过期；请重新提出。",
     "same_person": "请求人不能审批自己的请求；须由另一人用早于该请求的密钥审批。",

@@ -324,6 +324,16 @@ class SecondPersonRequired(QibaiError):
     code = "second_person_required"
 
 
+class TraceLimited(QibaiError):
+    """A person may trace by a party's number 10 times in an hour and 30 times in a day; see `Retry-After`."""
+
+    code = "trace_limited"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
 class RequestNotFound(QibaiError):
     """No such request for approval by a second person."""
 

@@ -26,6 +26,7 @@ from qibai.cli.doctor.routes import check_routes
 from qibai.cli.doctor.running import check_running
 from qibai.cli.doctor.secrets import check_secrets
 from qibai.cli.doctor.spool import check_recorder
+from qibai.cli.doctor.traces import check_traces
 from qibai.cli.doctor.watched import check_watched
 from qibai.config import Config
 from qibai.core.errors import ConfigError, KeyFileError, QibaiError
@@ -164,7 +165,7 @@ def _store(config: Config) -> list[Finding]:
     found.append(_keys(config))
     if config.voice.enabled:
         found.append(check_node(config))
-    found += [check_rights(config), *check_audit(config), check_routes(config)]
+    found += [check_rights(config), *check_audit(config), check_traces(config), check_routes(config)]
     if read_dsn(config) != dsn(config):
         found += check_hosts("standby hosts", read_dsn(config), writes=False)
         try:
