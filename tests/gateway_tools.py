@@ -4,13 +4,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from store_rows import A, B, X, add_route
+from store_rows import A, B, X, add_route, group_ends
 
 from qibai.config import Config, MessageLink, MessagingConfig, StoreConfig
+from qibai.core.ids import new_id
 from qibai.core.text import Part, encode, fitting
 from qibai.messaging.gateway import Gateway
 from qibai.store.keys import Keyring
@@ -85,6 +87,8 @@ async def sent(carrier: LoopPeer, text: str, ref: str = "r1", **more: Any) -> An
 def bound(dsn: str, keyring: Keyring, **more: Any) -> int:
     """A binding by which A writes to X and reaches B, who sees X and can answer."""
     with psycopg.connect(dsn, autocommit=True) as conn:
-        id = add_route(conn, keyring, **more)
+        id = new_id()
+        group_ends(conn, keyring, X, id, more.get("ends_in", timedelta(hours=1)))  # the binding itself
+        add_route(conn, keyring, binding_id=id, **more)
         add_route(conn, keyring, dialled=X, caller=B, callee=A, binding_id=id)
         return id

@@ -1,6 +1,7 @@
 """A command's module is imported when the command is used: ``--help`` and ``--version`` need none."""
 
 import gc
+import sys
 from collections.abc import Iterator, MutableMapping
 from importlib import import_module
 from typing import Any, Final, NamedTuple
@@ -78,6 +79,7 @@ def _load(entry: Entry) -> Any:
         found = getattr(import_module(f"qibai.cli.{module}"), attribute)
     finally:
         gc.freeze()
+        _log_to_stderr()
         gc.enable()  # `main` has switched it off: while modules are loaded, there is nothing to collect
     around = typer.Typer(add_completion=False, rich_markup_mode="rich")
     around.callback()(_nothing)
@@ -87,6 +89,14 @@ def _load(entry: Entry) -> Any:
         around.command(entry.name, rich_help_panel=entry.panel, hidden=entry.hidden)(found)
     group: Any = typer.main.get_command(around)
     return group.commands[entry.name]
+
+
+def _log_to_stderr() -> None:
+    """What a command logs is no part of its output. A command that loads no part that logs stays quick."""
+    if "structlog" in sys.modules:
+        from qibai import logs  # noqa: PLC0415  # when it is used
+
+        logs.configure()
 
 
 def _nothing() -> None:
