@@ -155,7 +155,7 @@ def test_a_sender_hears_of_the_delivery(world: World) -> None:
 
 
 def test_a_peer_that_comes_back(world: World) -> None:
-    """The first attempt finds nobody: it may have been taken, so there is just one more, which is delivered."""
+    """The first attempt finds nobody; the message may have been taken. It goes out once more."""
     world.send(texting(A, world.x))
     wait_for(lambda: [one for one in world.records() if one.attempts == 1], "the first attempt")
     phone = world.receiver(within_s=90)

@@ -11,6 +11,7 @@ import msgspec
 import psycopg
 import pytest
 from cli_tools import Cli, cli_in
+from psycopg.conninfo import make_conninfo
 
 from qibai.core.ids import DistinctIds
 from qibai.store import dsn, owner_dsn
@@ -131,6 +132,19 @@ def test_a_damaged_key_file(cli: Cli) -> None:
 def test_a_database_that_is_down(cli: Cli) -> None:
     one = found(cli, "store", QIBAI_STORE_DSN="host=127.0.0.1 port=9 dbname=none")
     assert (one["state"], one["mend"]) == ("fail", "check store.dsn and that the server runs")
+    assert one["says"] == "the database does not answer"
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"), [("user", "no password supplied"), ("dbname", 'database "nobody" does not exist')]
+)
+def test_a_role_or_a_database_that_is_missing(cli: Cli, missing: str, words: str) -> None:
+    """The server answers: its own words say what is wrong."""
+    where = make_conninfo(dsn(cli.config), **{missing: "nobody"})
+    one = found(cli, "store", QIBAI_STORE_DSN=where)
+    assert one["says"] == f"the database refuses the connection: {words}"
+    refused = cli.run("tenant", "list", status=1, QIBAI_STORE_DSN=where).stderr
+    assert "store_unavailable" in refused and f"refuses the connection: {words}" in refused
 
 
 def test_a_port_that_another_program_has(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from qibai.core.trail import Point
 from qibai.store import audit, dsn
 from qibai.store.anchors import Witness
 from qibai.store.audit import Actor
+from qibai.store.failures import why_not_connected
 from qibai.store.keys import Keyring
 
 T = TypeVar("T")
@@ -68,9 +69,9 @@ async def _run(config: Config, work: Callable[[Connection], Awaitable[T]]) -> T:
         conn = await psycopg.AsyncConnection.connect(
             dsn(config), connect_timeout=config.store.connect_timeout_s, application_name="qibai-cli"
         )
-    except psycopg.OperationalError:
+    except psycopg.OperationalError as exc:
         raise StoreUnavailable(
-            "the database does not answer; start the platform with `qibai up`, or mend store.dsn"
+            f"{why_not_connected(exc)}; start the platform with `qibai up`, or mend store.dsn"
         ) from None
     async with conn:
         try:

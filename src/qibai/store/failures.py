@@ -1,5 +1,6 @@
 """What the driver raises, in our own errors."""
 
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,21 @@ UNAVAILABLE: Final = (
 #: What is to be stored is to blame, and the same again would fail again: PostgreSQL does not take a value, or
 #: it does not fit into the form in which it goes there.
 REFUSED: Final = (psycopg.DataError, psycopg.IntegrityError, ValueError, OverflowError, struct.error)
+
+#: libpq's text where a server lets nobody in: a severity in the server's language, a colon, two spaces;
+#: or libpq's own word for a password that the server asks for and that is not there.
+_SAID: Final = re.compile(r"^.* failed: (?:\w+:  |fe_sendauth: )(.+)$", re.MULTILINE)
+
+
+def why_not_connected(error: psycopg.Error) -> str:
+    """A sentence for an operator: the database does not answer, or with which words it let nobody in.
+
+    The words name roles and databases, never a password.
+    """
+    said = _SAID.findall(str(error))
+    if said:
+        return f"the database refuses the connection: {said[-1].strip()}"
+    return "the database does not answer"
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from qibai.config import Config
 from qibai.core.errors import ConfigError, KeyFileError, QibaiError
 from qibai.settings.needed import needed_ports
 from qibai.store import dsn, read_dsn
+from qibai.store.failures import why_not_connected
 from qibai.store.hosts import connect
 from qibai.store.keycheck import check_key_file
 from qibai.store.keys import Keyring
@@ -140,8 +141,8 @@ def _store(config: Config) -> list[Finding]:
             row = conn.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
             took = time.monotonic() - began
             version = conn.info.server_version // 10_000
-    except psycopg.Error:
-        return [*found, fail("store", "PostgreSQL does not answer", mend), skip("schema", "needs the store")]
+    except psycopg.Error as exc:
+        return [*found, fail("store", why_not_connected(exc), mend), skip("schema", "needs the store")]
     if version < 15:
         found.append(fail("store", f"PostgreSQL {version} is too old", "use PostgreSQL 15 or later"))
     else:

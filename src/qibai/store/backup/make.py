@@ -25,7 +25,7 @@ from qibai.store.backup import manifest as manifests
 from qibai.store.backup.manifest import BackupManifest
 from qibai.store.backup.programs import run
 from qibai.store.backup.state import LastBackup, note_backup
-from qibai.store.failures import own_errors
+from qibai.store.failures import own_errors, why_not_connected
 from qibai.store.hold import held
 from qibai.store.keys import Keyring
 
@@ -131,8 +131,8 @@ def _snapshot(
     try:
         trail = psycopg.connect(dsn, connect_timeout=config.store.connect_timeout_s)
         conn = psycopg.connect(dsn, connect_timeout=config.store.connect_timeout_s)
-    except psycopg.OperationalError:
-        raise StoreUnavailable("the database does not answer; start the platform, or see store.dsn") from None
+    except psycopg.OperationalError as exc:
+        raise StoreUnavailable(f"{why_not_connected(exc)}; start the platform, or see store.dsn") from None
     with conn:
         with trail:
             trail.execute(f"SET lock_timeout = '{_LOCK_S}s'")
