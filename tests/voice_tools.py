@@ -19,7 +19,9 @@ from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.ids import new_id
 from qibai.core.legs import read_legs
 from qibai.core.numbering import Code, Msisdn, Number700
-from qibai.records.hangup import Hangup
+from qibai.core.sip import uri_host
+from qibai.records.hangup import Hangup, Place
+from qibai.requests import new_branch, reply_of
 from qibai.store.keys import Keyring, binding_aad
 from qibai.testing.leaks import LeakChecker
 from qibai.testing.platform import Platform, free_port, listening, wait_for
@@ -329,3 +331,19 @@ async def hang_up(voice: Bench, called: Number700) -> None:
     legs = read_legs(voice.keyring.open(event.legs, binding_aad(event.code, event.call_id)))
     assert await hangup.end(legs)
     hangup.close()
+
+
+def hang_up_in_turn(voice: Bench, event: CallEvent) -> None:
+    """A BYE from loopback to each side, as the event describes them, each once the other is answered."""
+    assert event.legs
+    legs = read_legs(voice.keyring.open(event.legs, binding_aad(event.code, event.call_id)))
+    six = ":" in voice.here[0]
+    with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as ours:
+        ours.bind(("::1" if six else "127.0.0.1", 0))
+        ours.settimeout(10)
+        for leg in (legs.caller, legs.callee):
+            branch = new_branch()
+            host, port, *_ = ours.getsockname()
+            place = Place("UDP", uri_host(host), port, voice.keyring)
+            ours.sendto(place.write("BYE", leg, leg.cseq, branch), voice.here)
+            assert reply_of(ours.recv(65_536))[:2] == (branch, 200)

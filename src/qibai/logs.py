@@ -31,9 +31,13 @@ def configure(*, json: bool | None = None, level: int = logging.INFO) -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=_to_stderr,
     )
+
+
+def _to_stderr(*_: Any) -> structlog.PrintLogger:
+    """Not kept: stderr may be another file by the next line."""
+    return structlog.PrintLogger(sys.stderr)
 
 
 def _masked(value: Any) -> Any:

@@ -150,7 +150,7 @@ def test_a_trend_is_told_by_command_api_metrics_doctor_and_log(
 
     def logged() -> bool:
         nonlocal heard
-        heard += capsys.readouterr().out
+        heard += "".join(capsys.readouterr())
         return "alert=soon" in heard or '"alert": "soon"' in heard or "alert=<Alert.SOON" in heard
 
     try:

@@ -172,7 +172,7 @@ def test_a_pair_that_outlived_its_binding_is_ended_counted_and_said(
         "SELECT count(*) FROM route WHERE free_at = ends_at + interval '3 hours' AND ends_at <= now()"
     ).fetchone()
     assert quarantined == (3,)
-    said = capsys.readouterr().out
+    said = "".join(capsys.readouterr())
     assert said.count("a pair outlived its binding and was ended") == 3
     reader = RouteReader(dsn, keyring)
     try:

@@ -6,12 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from qibai.core.events import CallEvent, CallEventKind
-from qibai.core.legs import read_legs
+from qibai.core.events import CallEventKind
 from qibai.core.numbering import Msisdn, Number700
-from qibai.records.hangup import Place
-from qibai.requests import new_branch, reply_of
-from qibai.store.keys import binding_aad
 from qibai.testing.platform import free_port, wait_for
 from qibai.testing.sipp import Scenario
 from voice_tools import (
@@ -27,6 +23,7 @@ from voice_tools import (
     answering,
     bench,
     calling,
+    hang_up_in_turn,
 )
 
 pytestmark = pytest.mark.voice
@@ -329,22 +326,6 @@ def test_bye_after_a_crash(voice: Bench) -> None:
     assert [e.ended_by for e in voice.events(CallEventKind.ENDED, x)] == ["caller"]
 
 
-def hang_up(voice: Bench, event: CallEvent) -> None:
-    """Two BYEs from loopback, as the event describes them; both are answered."""
-    assert event.legs
-    legs = read_legs(voice.keyring.open(event.legs, binding_aad(event.code, event.call_id)))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
-        ours.bind(("127.0.0.1", 0))
-        ours.settimeout(10)
-        for leg in (legs.caller, legs.callee):
-            branch = new_branch()
-            host, port = ours.getsockname()
-            ours.sendto(
-                Place("UDP", host, port, voice.keyring).write("BYE", leg, leg.cseq, branch), voice.here
-            )
-            assert reply_of(ours.recv(65_536))[:2] == (branch, 200)
-
-
 def test_ended_by_the_platform(voice: Bench) -> None:
     """The platform's BYEs end the call on both sides."""
     x = voice.number()
@@ -352,7 +333,10 @@ def test_ended_by_the_platform(voice: Bench) -> None:
     voice.call(
         calling(A, x).expect_request("BYE").reply(200),
         answering(B).expect_request("BYE").reply(200),
-        meanwhile=lambda: (voice.wait_set_up(), hang_up(voice, voice.events(CallEventKind.ANSWERED, x)[0])),
+        meanwhile=lambda: (
+            voice.wait_set_up(),
+            hang_up_in_turn(voice, voice.events(CallEventKind.ANSWERED, x)[0]),
+        ),
     )
 
 
@@ -376,7 +360,7 @@ def test_a_side_that_moved_is_found(voice: Bench, method: str, by_caller: bool) 
 
     def end() -> None:
         wait_for(lambda: voice.events(CallEventKind.REFRESHED, x), "the refresh")
-        hang_up(voice, voice.events(CallEventKind.REFRESHED, x)[0])
+        hang_up_in_turn(voice, voice.events(CallEventKind.REFRESHED, x)[0])
 
     with UdpPeer((at, port)) as moved:
         voice.call(caller, callee, meanwhile=end)

@@ -10,7 +10,7 @@ from qibai.config import Peer
 from qibai.core.events import CallEventKind
 from qibai.testing.platform import free_port
 from qibai.testing.sipp import Scenario
-from voice_tools import A, B, Bench, UdpPeer, answering, bench, calling, hang_up, wait_for
+from voice_tools import A, B, Bench, UdpPeer, answering, bench, calling, hang_up, hang_up_in_turn, wait_for
 
 pytestmark = pytest.mark.voice
 HOST = "::1"  # the one address of loopback
@@ -46,13 +46,18 @@ def test_a_call(voice: Bench, transport: str) -> None:
         assert re.search(r"^m=audio (?!16000|18000)\d+ ", text, re.MULTILINE), "not the other side's port"
 
 
-def test_the_platform_ends_a_call(voice: Bench) -> None:
+@pytest.mark.parametrize("in_turn", [False, True], ids=["at once", "in turn"])
+def test_the_platform_ends_a_call(voice: Bench, in_turn: bool) -> None:
+    """A peer has the address from which the platform ends calls: what it sends shows a badge."""
     x = voice.number()
     voice.bind(x, A, B)
 
     def end() -> None:
         wait_for(lambda: voice.events(CallEventKind.ANSWERED, x), "the answer's event")
-        asyncio.run(hang_up(voice, x))
+        if in_turn:  # the call is over when the second BYE comes
+            hang_up_in_turn(voice, *voice.events(CallEventKind.ANSWERED, x))
+        else:
+            asyncio.run(hang_up(voice, x))
 
     voice.call(
         calling(A, x).expect_request("BYE").reply(200),

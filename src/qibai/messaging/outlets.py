@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
+from zlib import crc32
 
 from qibai.core.text import Encoding, Part, encode, fitting, room, split
 from qibai.messaging.link import Link
@@ -69,4 +70,5 @@ def parts_of(body: Body, long: str, ref: int) -> list[Part]:
 
 
 def _split(body: str | bytes, encoding: Encoding, long: str, ref: int) -> list[Part]:
-    return split(body, encoding, wide=long != "udh8", header=long != "sar", ref=ref)
+    mixed = crc32(ref.to_bytes(8, "big"))  # the low bits of ids of one process are too much alike
+    return split(body, encoding, wide=long != "udh8", header=long != "sar", ref=mixed)

@@ -89,6 +89,13 @@ class Router:
         """The recorder, which ends calls from a loopback socket, and the gateway: each shows a badge."""
         return LOOPBACK if ip_address(address) in self._own else None
 
+    def _ends_it(self, worker: Worker, request: Message) -> bool:
+        """Whether the recorder sent it. A peer may have our own address, too: the badge decides."""
+        token = request.first(_BADGE)
+        if not token or ip_address(KSR.pv.get("$si")) not in self._own:
+            return False
+        return is_hangup(token, request.call_id, worker.keys)
+
     def _route(self, worker: Worker, request: Message, peer: Peer) -> None:
         method = request.method
         tm = KSR.tm
@@ -105,8 +112,8 @@ class Router:
             if method != "ACK":
                 worker.refuse(481, "Call/Transaction Does Not Exist")
             return
-        ours = state is not None and peer is LOOPBACK
-        if ours and not is_hangup(request.first(_BADGE) or "", request.call_id, worker.keys):
+        ours = state is not None and self._ends_it(worker, request)
+        if state is not None and peer is LOOPBACK and not ours:
             worker.lose("requests_of_strangers", "a request within a call was refused from this machine")
             if method != "ACK":
                 worker.refuse(403, "Forbidden", q850=21)
