@@ -40,7 +40,7 @@ class _Byes(socketserver.StreamRequestHandler):
 
 class _Peer(socketserver.ThreadingTCPServer):
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Byes)
+        super().__init__(("127.0.0.1", free_port("127.0.0.1")), _Byes)
         self.seen: list[str] = []
 
 
