@@ -16,6 +16,7 @@ from qibai.core.events import CallEvent, CallEventKind
 from qibai.store import calls
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.spool import SpoolWriter
+from qibai.testing.ports import free_port
 from recorder_tools import CODE, RecorderProcess, answered_call, wait_for
 
 
@@ -24,7 +25,7 @@ class SipAnswerer:
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.bind(("127.0.0.1", free_port("127.0.0.1")))
         self.port: int = self._socket.getsockname()[1]
         self.seen: dict[str, int] = {}  #: request URI → how often
         self.requests: list[str] = []
