@@ -14,8 +14,8 @@ from store_rows import A, B, C, X, add_route
 
 from gateway_tools import bound, config_for, peer, running, states, until
 from qibai.core.messages import MessageState
+from qibai.core.text import Concat, Part, decode, split
 from qibai.core.text import Encoding as E
-from qibai.core.text import Part, decode, split
 from qibai.store.keys import Keyring
 from qibai.testing.messages import LoopPeer, read_part
 
@@ -29,9 +29,17 @@ def long_text(end: str) -> list[Part]:
     return parts
 
 
-def pieces_of(carrier: LoopPeer) -> list[str]:
-    """The parts that arrived. References of two texts may be equal by chance."""
-    return sorted(decode(read_part(said["part"])) for said in carrier.submitted)
+def texts_of(*carriers: LoopPeer) -> list[str]:
+    """What arrived, long texts put together by reference; those of two texts may be equal by chance."""
+    found: dict[tuple[int, str], dict[int, list[str]]] = {}
+    for carrier in carriers:
+        for said in carrier.submitted:
+            part = read_part(said["part"])
+            place = part.concat or Concat(0, 1, 1)
+            pieces = found.setdefault((place.ref, said["destination"]), {})
+            pieces.setdefault(place.seq, []).append(decode(part))
+    whole = (zip(*(pieces[seq] for seq in sorted(pieces)), strict=True) for pieces in found.values())
+    return sorted("".join(parts) for texts in whole for parts in texts)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 1, 3), (1, 0, 3, 2), (0, 2, 3, 1), (3, 1, 2, 0)])
@@ -48,7 +56,7 @@ async def test_two_texts_with_one_reference_are_both_kept(
         ]
         assert len(set(ids)) == 4
         await until(lambda: len(carrier.submitted) == 4)
-        assert pieces_of(carrier) == sorted([FIRST[:67], FIRST[:67], "一" * 20, "二" * 30])
+        assert texts_of(carrier) == sorted(FIRST[:67] + end for end in ("一" * 20, "二" * 30))
         for out in list(carrier.submitted):
             await carrier.receipt(out["ref"], MessageState.DELIVERED)
         await until(lambda: len(carrier.reports) == 4)
@@ -81,7 +89,7 @@ async def test_members_of_a_group_do_not_share_a_text(tmp_path: Path, dsn: str, 
         for sender, part in ((A, ours[0]), (C, theirs[1]), (C, theirs[0]), (A, ours[1])):
             await carrier.send(next(refs), sender.e164, str(X), part)
         await until(lambda: len(carrier.submitted) == 4)
-        assert pieces_of(carrier) == sorted([FIRST[:67], FIRST[:67], "一" * 9, "二" * 9])
+        assert texts_of(carrier) == sorted(FIRST[:67] + end for end in ("一" * 9, "二" * 9))
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from cli_tools import Cli
 
 from api_tools import Api, Tenant, wait_for
 from database_tools import as_platform
+from qibai import logs
 from qibai.config import BindingConfig, PoolsConfig
 from qibai.core.pools import Alert
 from qibai.core.roles import Role
@@ -144,13 +145,14 @@ def test_a_trend_is_told_by_command_api_metrics_doctor_and_log(
     (check,) = [one for one in cli.json("doctor", status=1)["checks"] if one["name"] == "pools"]
     assert check["state"] == "warn" and "acme (soon:" in check["says"]
 
+    logs.configure()
     counter = PoolCounter(api.config, look_s=0.05)
     counter.start()
     heard = ""
 
     def logged() -> bool:
         nonlocal heard
-        heard += "".join(capsys.readouterr())
+        heard += capsys.readouterr().err
         return "alert=soon" in heard or '"alert": "soon"' in heard or "alert=<Alert.SOON" in heard
 
     try:

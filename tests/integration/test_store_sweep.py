@@ -12,6 +12,7 @@ from store_rows import A, B, X, add_route
 
 from api_tools import wait_for
 from database_tools import as_platform
+from qibai import logs
 from qibai.cli.doctor.finding import State
 from qibai.cli.doctor.routes import check_routes
 from qibai.config import Config, RetentionConfig, StoreConfig
@@ -153,6 +154,7 @@ def test_a_pair_that_outlived_its_binding_is_ended_counted_and_said(
             [X.code.value, ids[kind], serial],
         )
     ids["gone"] = add_route(conn, keyring, dialled=X.code.number(9))
+    logs.configure()
     losses = LossCounts(tmp_path, "recorder")
     sweeper = Sweeper(
         dsn,
@@ -172,7 +174,7 @@ def test_a_pair_that_outlived_its_binding_is_ended_counted_and_said(
         "SELECT count(*) FROM route WHERE free_at = ends_at + interval '3 hours' AND ends_at <= now()"
     ).fetchone()
     assert quarantined == (3,)
-    said = "".join(capsys.readouterr())
+    said = capsys.readouterr().err
     assert said.count("a pair outlived its binding and was ended") == 3
     reader = RouteReader(dsn, keyring)
     try:
