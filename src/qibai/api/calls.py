@@ -8,7 +8,7 @@ from litestar.params import Parameter
 from qibai.api import models
 from qibai.api.decode import instant, no_nulls
 from qibai.api.gate import asked
-from qibai.api.handlers import Asking, Limit, OfBinding, Since, Until, reached, services_of
+from qibai.api.handlers import Asking, Limit, OfBinding, Since, Until, reached, seen, services_of
 from qibai.api.reach import All, Survey, Whose, survey
 from qibai.core.calls import PLATFORM
 from qibai.core.errors import BadRequest, CallNotFound
@@ -151,9 +151,7 @@ HANDLERS: Final = (list_calls, get_call, terminate_call)
 
 
 def _seen(request: Asking, *shown: models.Call) -> None:
-    who, reads = asked(request.scope).principal, services_of(request).key_reads
-    for one in shown:
-        reads.shown(who, one.caller, one.callee)
+    seen(request, *(number for one in shown for number in (one.caller, one.callee)))
 
 
 def _parse(text: str) -> tuple[int, int]:

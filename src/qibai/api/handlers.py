@@ -66,11 +66,13 @@ async def reached(request: Asking, tenant: str | None) -> Reach:
     return await reach(services_of(request).connections, asked(request.scope).principal, tenant)
 
 
-def seen(request: Asking, *shown: models.Binding) -> None:
-    """Count the real numbers in bindings that were read, where the key gets them whole."""
-    who, reads = asked(request.scope).principal, services_of(request).key_reads
-    for one in shown:
-        reads.shown(who, one.a, one.b, *one.members)
+def seen(request: Asking, *numbers: str | None) -> None:
+    """Count the real numbers in an answer, where the key gets them whole."""
+    services_of(request).key_reads.shown(asked(request.scope).principal, *numbers)
+
+
+def _seen(request: Asking, *shown: models.Binding) -> None:
+    seen(request, *(number for one in shown for number in (one.a, one.b, *one.members)))
 
 
 @post(
@@ -126,7 +128,7 @@ async def list_bindings(  # noqa: PLR0917  # Litestar calls it by name
         cursor=cursor,
         limit=limit,
     )
-    seen(request, *page.items)
+    _seen(request, *page.items)
     return page
 
 
@@ -141,7 +143,7 @@ async def get_binding(request: Asking, id: BindingId, tenant: Whose = None) -> m
     """One binding, also one that is over."""
     no_nulls(request.scope["query_string"], "tenant")
     found = await services_of(request).get(await reached(request, tenant), id)
-    seen(request, found)
+    _seen(request, found)
     return found
 
 
@@ -157,7 +159,7 @@ async def change_binding(request: Asking, id: BindingId) -> models.Binding:
     who = asked(request.scope)
     change = decode(_CHANGE, who.body)
     changed = await services_of(request).change(who.principal.tenant_id, id, change)
-    seen(request, changed)
+    _seen(request, changed)
     return changed
 
 
@@ -187,7 +189,7 @@ async def add_members(request: Asking, id: BindingId) -> models.Binding:
     who = asked(request.scope)
     change = decode(_MEMBERS, who.body)
     changed = await services_of(request).change_members(who.principal.tenant_id, id, change, add=True)
-    seen(request, changed)
+    _seen(request, changed)
     return changed
 
 
@@ -204,7 +206,7 @@ async def remove_members(request: Asking, id: BindingId) -> models.Binding:
     who = asked(request.scope)
     change = decode(_MEMBERS, who.body)
     changed = await services_of(request).change_members(who.principal.tenant_id, id, change, add=False)
-    seen(request, changed)
+    _seen(request, changed)
     return changed
 
 

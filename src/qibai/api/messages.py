@@ -11,7 +11,17 @@ from msgspec import Meta
 from qibai.api import convert, models
 from qibai.api.decode import decode, idempotency_key, instant, no_nulls
 from qibai.api.gate import asked
-from qibai.api.handlers import Asking, IdempotencyKey, Limit, OfBinding, Since, Until, reached, services_of
+from qibai.api.handlers import (
+    Asking,
+    IdempotencyKey,
+    Limit,
+    OfBinding,
+    Since,
+    Until,
+    reached,
+    seen,
+    services_of,
+)
 from qibai.api.reach import Reach, Whose
 from qibai.core.errors import BadRequest, MessageNotFound
 from qibai.core.ids import format_id, parse_id
@@ -185,9 +195,7 @@ HANDLERS: Final = (send_message, list_messages, get_message)
 
 
 def _seen(request: Asking, *shown: Message) -> None:
-    who, reads = asked(request.scope).principal, services_of(request).key_reads
-    for one in shown:
-        reads.shown(who, one.sender, one.receiver)
+    seen(request, *(number for one in shown for number in (one.sender, one.receiver)))
 
 
 def _message(row: messages.MessageRecord, keyring: Keyring, whose: Reach) -> Message:
