@@ -17,7 +17,7 @@ from database_tools import as_platform
 from qibai.config import Config, MessagingConfig, Peer, PilotConfig, StoreConfig, VoiceConfig
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.ids import new_id
-from qibai.core.legs import read_legs
+from qibai.core.legs import Legs, read_legs
 from qibai.core.numbering import Code, Msisdn, Number700
 from qibai.core.sip import uri_host
 from qibai.records.hangup import Hangup, Place
@@ -326,17 +326,14 @@ def calling(number: Msisdn, called: Number700, **more: Any) -> Scenario:
 async def hang_up(voice: Bench, called: Number700) -> None:
     """End the call as the recorder does."""
     (event,) = voice.events(CallEventKind.ANSWERED, called)
-    assert event.legs
     hangup = Hangup(voice.platform.config.voice, voice.keyring)
-    legs = read_legs(voice.keyring.open(event.legs, binding_aad(event.code, event.call_id)))
-    assert await hangup.end(legs)
+    assert await hangup.end(_legs(voice, event))
     hangup.close()
 
 
 def hang_up_in_turn(voice: Bench, event: CallEvent) -> None:
     """A BYE from loopback to each side, as the event describes them, each once the other is answered."""
-    assert event.legs
-    legs = read_legs(voice.keyring.open(event.legs, binding_aad(event.code, event.call_id)))
+    legs = _legs(voice, event)
     six = ":" in voice.here[0]
     with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as ours:
         ours.bind(("::1" if six else "127.0.0.1", 0))
@@ -347,3 +344,8 @@ def hang_up_in_turn(voice: Bench, event: CallEvent) -> None:
             place = Place("UDP", uri_host(host), port, voice.keyring)
             ours.sendto(place.write("BYE", leg, leg.cseq, branch), voice.here)
             assert reply_of(ours.recv(65_536))[:2] == (branch, 200)
+
+
+def _legs(voice: Bench, event: CallEvent) -> Legs:
+    assert event.legs
+    return read_legs(voice.keyring.open(event.legs, binding_aad(event.code, event.call_id)))

@@ -103,14 +103,20 @@ class Asked(Generic[T]):
 
 def too_long(retry_after: str | None) -> bool:
     """Whether the platform asks for a longer pause than any we make: the caller shall know at once."""
-    return retry_after is not None and retry_after.isdigit() and float(retry_after) > _LONGEST_PAUSE_S
+    asked = _seconds(retry_after)
+    return asked is not None and asked > _LONGEST_PAUSE_S
 
 
 def pause(attempt: int, retry_after: str | None) -> float:
     """Seconds until the next attempt: what the platform asks for, else longer each time, and at random."""
-    if retry_after is not None and retry_after.isdigit():
-        return min(float(retry_after), _LONGEST_PAUSE_S) + random.random() * 0.2  # noqa: S311
+    asked = _seconds(retry_after)
+    if asked is not None:
+        return min(asked, _LONGEST_PAUSE_S) + random.random() * 0.2  # noqa: S311
     return min(0.1 * 2.0**attempt, 5.0) * (0.5 + random.random())  # noqa: S311
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    return float(retry_after) if retry_after is not None and retry_after.isdigit() else None
 
 
 def _query(**values: Any) -> str:

@@ -46,15 +46,20 @@ async def persons(conn: Connection, keyring: Keyring) -> int:
     with own_errors():
         async with conn.cursor(row_factory=class_row(_Row)) as cur:
             row = await (await cur.execute(_SQL["read"])).fetchone()
-    return row.persons if row is not None and row.sound(keyring) else TWO
+    return _judged(row, keyring)[0]
 
 
 def look(conn: psycopg.Connection[Any], keyring: Keyring) -> tuple[int, bool]:
     """``persons``, and whether the row is sound or there is none."""
     with own_errors(), conn.cursor(row_factory=class_row(_Row)) as cur:
         row = cur.execute(_SQL["read"]).fetchone()
-    sound = row is None or row.sound(keyring)
-    return (row.persons if row is not None and sound else TWO), sound
+    return _judged(row, keyring)
+
+
+def _judged(row: _Row | None, keyring: Keyring) -> tuple[int, bool]:
+    if row is None:
+        return TWO, True
+    return (row.persons, True) if row.sound(keyring) else (TWO, False)
 
 
 async def set_rule(
