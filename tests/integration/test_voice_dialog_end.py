@@ -83,9 +83,11 @@ def far(voice: Bench) -> Iterator[RawAgent]:
 
 
 class _Talk:
-    """A call between two raw agents that has been answered."""
+    """A call between two raw agents; it has been answered, unless it is to ring only."""
 
-    def __init__(self, voice: Bench, near: RawAgent, far: RawAgent, x: Number700) -> None:
+    def __init__(
+        self, voice: Bench, near: RawAgent, far: RawAgent, x: Number700, *, rings: bool = False
+    ) -> None:
         self.near, self.far = near, far
         uri = f"sip:{x}@{voice.here[0]}".encode()
         self._from = b"<sip:%b@%b>;tag=near" % (A.national.encode(), CALLER_AT.encode())
@@ -99,11 +101,24 @@ class _Talk:
             headers=(asserted, b"Content-Type: application/sdp"),
             body=near.sdp,
         )
-        far.reply(far.take(b"INVITE "), b"200 OK", body=far.sdp)
-        answer = near.take(b"SIP/2.0 200")
-        self._to, self._target = header(answer, b"To"), contact(answer)
-        self.ask(near, b"ACK", 1)
-        far.take(b"ACK ")
+        self._invite = far.take(b"INVITE ")
+        if rings:
+            far.reply(self._invite, b"180 Ringing")
+            self._reached(near.take(b"SIP/2.0 180"))
+        else:
+            self.answer()
+            self.acknowledge()
+
+    def answer(self) -> None:
+        self.far.reply(self._invite, b"200 OK", body=self.far.sdp)
+        self._reached(self.near.take(b"SIP/2.0 200"))
+
+    def acknowledge(self) -> None:
+        self.ask(self.near, b"ACK", 1)
+        self.far.take(b"ACK ")
+
+    def _reached(self, reply: bytes) -> None:
+        self._to, self._target = header(reply, b"To"), contact(reply)
 
     def ask(self, by: RawAgent, method: bytes, cseq: int, *headers: bytes) -> None:
         """The caller's request, sent from any socket."""
@@ -136,6 +151,29 @@ def test_a_call_that_is_over_takes_no_request(talk: _Talk, method: bytes) -> Non
     talk.near.take(b"SIP/2.0 481")
     talk.far.close()
     assert not any(data.startswith(method + b" ") for data in talk.far.seen[3:])
+
+
+def test_an_answer_that_crossed_an_early_bye_is_hung_up_on(voice: Bench, far: RawAgent, x: Number700) -> None:
+    """The BYE ended the early dialog (RFC 3261 §15); the answer's takes a BYE of its own, then no more."""
+    with raw_agent((CALLER_AT, free_port(CALLER_AT)), voice.here) as near:
+        talk = _Talk(voice, near, far, x, rings=True)
+        talk.ask(near, b"BYE", 2)
+        early = far.take(b"BYE ")
+        talk.answer()
+        far.reply(early, b"200 OK")
+        near.take(b"SIP/2.0 200")
+        talk.acknowledge()
+        talk.hang_up(3)
+        talk.ask(near, b"BYE", 4)
+        near.take(b"SIP/2.0 481")
+
+    def record() -> list[tuple[object, ...]]:
+        with psycopg.connect(voice.dsn) as conn:
+            query = "SELECT reason, ended_by FROM call WHERE called = %s AND ended_at IS NOT NULL"
+            return conn.execute(query, [x.serial]).fetchall()
+
+    wait_for(record, "the record", 60)
+    assert record() == [("answered", "caller")]
 
 
 def test_a_call_that_ended_through_another_node_takes_no_request(
