@@ -84,11 +84,12 @@ class Receiver(Endpoint):
 
 
 class Sender(Endpoint):
-    """A's carrier: sends each text once, and keeps what it was told."""
+    """A's carrier: sends each text as a SIP client does over UDP, and keeps the answers."""
 
     def __init__(self, at: tuple[str, int], to: tuple[str, int], called: str) -> None:
         super().__init__(at)
         self._to, self._called = to, called
+        self._sent: dict[str, bytes] = {}
         self.told: dict[str, int] = {}
 
     def take(self, text: str, sender: tuple[str, int]) -> None:
@@ -102,6 +103,14 @@ class Sender(Endpoint):
         wait_for(lambda: name in self.told, "an answer", 30)
         return self.told[name]
 
+    def all_answered(self) -> bool:
+        """Whether each text has its answer. Each that has none goes out again (RFC 3261 17.1.2)."""
+        waiting = [data for name, data in self._sent.items() if name not in self.told]
+        for data in waiting:
+            self.socket.sendto(data, self._to)
+            time.sleep(PACE_S)
+        return not waiting
+
     def send(self, name: str) -> None:
         host, port = self.socket.getsockname()
         text = (
@@ -110,7 +119,8 @@ class Sender(Endpoint):
             f"To: <sip:{self._called}@{self._to[0]}>\r\nCall-ID: {name}\r\nCSeq: 1 MESSAGE\r\n"
             f"Max-Forwards: 70\r\nContent-Type: text/plain\r\nContent-Length: {len(name)}\r\n\r\n{name}"
         )
-        self.socket.sendto(text.encode(), self._to)
+        self._sent[name] = text.encode()
+        self.socket.sendto(self._sent[name], self._to)
 
 
 @pytest.mark.parametrize("victim", ["gateway", "kamailio", "postgres"])
@@ -131,6 +141,7 @@ def test_what_was_taken_is_delivered(cli: Cli, victim: str) -> None:
                 time.sleep(PACE_S)
             wait_for(lambda: cli.parts()[victim]["restarts"] > 0 and cli.all_ready(), "the restart", 60)
             wait_for(lambda: sender.try_one() == 202, "a message after it", 60)
+            wait_for(sender.all_answered, "all answers", 60)
 
             def records() -> list[str]:
                 return [one.state for one in client.messages(binding=binding.id)]
