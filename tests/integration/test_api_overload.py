@@ -74,6 +74,16 @@ async def test_a_full_queue_refuses_and_recovers() -> None:
     assert await commit.submit("a", 5) == 10
 
 
+async def test_what_is_submitted_at_the_moment_of_an_answer_is_answered_too() -> None:
+    run = Recorder()
+    run.go.set()
+    commit: GroupCommit[str, int, int] = GroupCommit(run, lanes=1)
+    async with asyncio.timeout(5):
+        assert [await commit.submit("a", item) for item in range(50)] == [item * 2 for item in range(50)]
+        await asyncio.gather(*(commit.submit("b", item) for item in range(50)))
+        await commit.close()
+
+
 async def test_a_client_that_left_harms_nobody() -> None:
     run = Recorder()
     commit: GroupCommit[str, int, int] = GroupCommit(run)

@@ -100,6 +100,7 @@ async def test_the_service_decides_and_can_verify_who_asks(service: Service, ins
         (200, {"go": True}),
         (200, b" " * 100_000 + b'{"action": "forward"}'),
         (200, b'{"action": "forward", "more": ' + b"[" * 8_000 + b"]" * 8_000 + b"}"),
+        (200, b'{"action": "forward", "more": ' + b"[" * 1_000 + b"]" * 1_000 + b"}"),
         (200, b"[" * 16_000),
     ],
 )

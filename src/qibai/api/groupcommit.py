@@ -7,7 +7,7 @@ loop's current turn. A group never has two batches under way: half as many of tw
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from qibai.api.errors import Overloaded
 from qibai.core.errors import QibaiError
@@ -51,9 +51,7 @@ class GroupCommit(Generic[GroupT, Item, Result]):
         self._queues.setdefault(group, deque()).append((item, future))
         self._waiting += 1
         if group not in self._running and len(self._workers) < self._lanes:
-            worker = asyncio.create_task(self._work())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+            self._workers.add(asyncio.create_task(self._work()))
         return await future
 
     async def close(self) -> None:
@@ -62,18 +60,26 @@ class GroupCommit(Generic[GroupT, Item, Result]):
             await asyncio.wait(self._workers)
 
     async def _work(self) -> None:
-        while found := next(((group,) for group in self._queues if group not in self._running), None):
-            (group,) = found
-            queue = self._queues.pop(group)
-            batch = [queue.popleft() for _ in range(min(len(queue), self._max_batch))]
-            if queue:
-                self._queues[group] = queue
-            self._waiting -= len(batch)
-            self._running.add(group)
-            try:
-                await self._answer(group, batch)
-            finally:
-                self._running.discard(group)
+        """Run batches until nothing waits.
+
+        A worker leaves the set in the step that finds nothing. If it left in a callback, an item that is
+        submitted between the step and the callback would wait for a worker that does nothing more.
+        """
+        try:
+            while found := next(((group,) for group in self._queues if group not in self._running), None):
+                (group,) = found
+                queue = self._queues.pop(group)
+                batch = [queue.popleft() for _ in range(min(len(queue), self._max_batch))]
+                if queue:
+                    self._queues[group] = queue
+                self._waiting -= len(batch)
+                self._running.add(group)
+                try:
+                    await self._answer(group, batch)
+                finally:
+                    self._running.discard(group)
+        finally:
+            self._workers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _answer(self, group: GroupT, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
@@ -82,11 +82,16 @@ class Dispatcher:
             await asyncio.wait(self._tasks)
 
     def _start(self, held: Held) -> None:
-        task = asyncio.create_task(self._work(held))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.add(asyncio.create_task(self._work(held)))
 
     async def _work(self, held: Held) -> None:
+        """Send messages until none waits. The task leaves the set in the step that finds none."""
+        try:
+            await self._send_all(held)
+        finally:
+            self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _send_all(self, held: Held) -> None:
         while True:
             try:
                 await self._send(held)

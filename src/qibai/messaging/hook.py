@@ -26,6 +26,7 @@ from qibai.messaging.names import resolver
 
 EVENT_TYPE: Final = "cn.qibai.message.check"
 MAX_ANSWER: Final = 16_384  #: bytes
+MAX_BRACKETS: Final = 1_000  #: how deep a decoder can go differs from one Python to the next
 PER_HOST: Final = 20
 
 _log = structlog.get_logger("hook")
@@ -139,6 +140,8 @@ class HookClient:
                 answer += chunk
                 if len(answer) > MAX_ANSWER:
                     raise _NoAnswer("an answer too long")
+        if answer.count(b"[") + answer.count(b"{") > MAX_BRACKETS:
+            raise _NoAnswer("an answer with too many brackets")
         try:
             return _DECODER.decode(bytes(answer)).action == "forward"
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import deque
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
@@ -51,9 +51,7 @@ class Reporter:
             return  # PostgreSQL has it
         held.reporting = True
         if len(self._tasks) < MAX_TASKS:
-            task = asyncio.create_task(self._work(held))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.add(asyncio.create_task(self._work(held)))
         else:
             self._queue.append(held)
 
@@ -65,12 +63,16 @@ class Reporter:
             await asyncio.wait(self._tasks)
 
     async def _work(self, held: Held) -> None:
-        while True:
-            await self._report(held)
-            held.reporting = False
-            if self._stopping or not self._queue:
-                return
-            held = self._queue.popleft()
+        """Report ends until none waits. The task leaves the set in the step that finds none."""
+        try:
+            while True:
+                await self._report(held)
+                held.reporting = False
+                if self._stopping or not self._queue:
+                    return
+                held = self._queue.popleft()
+        finally:
+            self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _report(self, held: Held) -> None:
         row = held.row
