@@ -17,7 +17,8 @@ _NOTES: Final = ("a", "b", "a?", "b?")
 #: ``strict-source``: what comes from any address but a side's own is dropped.
 _FLAGS: Final = "strict-source replace-origin replace-session-connection ICE=remove trust-address"
 #: Which address is a side's own. rtpengine applies these flags to the side whose description it is shown.
-_DESCRIBED: Final = "asymmetric"
+#: ``asymmetric`` would not do: since version 12 it takes the source of the first packet, whoever sent it.
+_DESCRIBED: Final = "endpoint-learning-off"
 _FIRST: Final = "endpoint-learning-immediate"
 #: Where both sides' addresses are learnt, an address for RTCP is as well: then no report passes as it came.
 _OWN_RTCP: Final = "generate-RTCP"
