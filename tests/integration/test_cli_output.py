@@ -152,3 +152,9 @@ def test_an_application_platform_that_has_nothing_can_be_removed(cli: Cli) -> No
     entry = cli.json("audit", "list", "--subject", "platform:oops")[0]
     assert '"remove"' in entry["details"]
     assert "resource_not_found" in cli.run("platform", "remove", "oops", status=1).stderr
+
+
+def test_a_bracket_in_a_name_is_shown(cli: Cli) -> None:
+    for name in ("shop [/] 7", "[bold]shop[/bold]"):
+        assert f"✓ tenant {name} added" in cli.run("tenant", "add", name).stdout
+        assert f"✓ tenant {name} disabled" in cli.run("tenant", "disable", name).stdout

@@ -53,11 +53,13 @@ class KeyReads:
             _log.error("reads of real numbers were not counted", numbers=self._counts.total())
 
     async def _later(self) -> None:
-        while self._counts and not self._closing.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), PERIOD_S)
-            await self._bring()
-        self._task = None
+        try:
+            while self._counts and not self._closing.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), PERIOD_S)
+                await self._bring()
+        finally:
+            self._task = None
 
     async def _bring(self) -> None:
         """A count leaves memory once it is stored; one that fails waits for the next time."""

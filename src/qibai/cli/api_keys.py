@@ -64,7 +64,7 @@ def add(  # noqa: PLR0917  # options
     if json:
         as_json({"key_id": key.id, "role": role, "holder": holder, "api_key": key.bearer})
     else:
-        say(f"API key, shown only now: [bold]{key.bearer}[/bold]")
+        say("API key, shown only now: ", key.bearer)
 
 
 @app.command("list")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from qibai.cli.options import ApiKey, ApiUrl, JsonOut, Reveal, Whose, config_of
-from qibai.cli.output import as_json, out, table
+from qibai.cli.output import as_json, say, table
 from qibai.cli.remote import Refused, Remote, remote
 from qibai.cli.times import FORM, instant, shown
 from qibai.core.errors import BadRequest
@@ -74,7 +74,7 @@ def calls(  # noqa: PLR0917  # Typer calls it by name
                 if json:
                     as_json(one, reveal=reveal)
                 else:
-                    out.print("  ".join("–" if cell is None else str(cell) for cell in _row(one)))
+                    say("  ".join("–" if cell is None else str(cell) for cell in _row(one)))
             return
         found = _newest(api, limit, given)
         if json:

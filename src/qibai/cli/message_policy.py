@@ -65,4 +65,4 @@ def messages(  # noqa: PLR0917  # Typer calls it by name
         done(f"messages of {name}: from now on")
     table(("what", "is"), asdict(policy).items())
     if secret:
-        say(f"signing secret (Standard Webhooks): [bold]{secret}[/bold]")
+        say("signing secret (Standard Webhooks): ", secret)

@@ -125,19 +125,19 @@ def _print_record(head: Sequence[Text], row: Sequence[Text]) -> None:
         out.print(line)
 
 
-def say(text: str) -> None:
-    """A sentence on stdout."""
-    out.print(text)
+def say(text: str, value: str = "") -> None:
+    """A sentence on stdout, shown as it is; ``value`` follows in bold."""
+    out.print(Text(text).append(value, style="bold"))
 
 
 def done(text: str) -> None:
     """Something was done."""
-    out.print(f"[green]✓[/green] {text}")
+    out.print(Text("✓", style="green").append(f" {text}", style="default"))
 
 
 def note(text: str) -> None:
     """A remark on stderr, out of the way of what the command prints."""
-    err.print(text)
+    err.print(text, markup=False)
 
 
 def fail(code: str, message: str, field: str | None = None) -> None:

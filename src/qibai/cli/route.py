@@ -83,9 +83,9 @@ def route(
         as_json(answer)
     else:
         for place, step in enumerate(steps, 1):
-            out.print(f"{place}. {step}")
+            out.print(f"{place}. {step}", markup=False)
         colour = "green" if isinstance(decision, Route) else "red"
-        out.print(f"[{colour}]{answer['decision']}[/{colour}]")
+        out.print(answer["decision"], style=colour, markup=False)
     if isinstance(decision, Refusal):
         raise typer.Exit(4)
 

@@ -46,7 +46,7 @@ def add(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
         as_json({"id": tenant.id, "name": tenant.name, "key_id": key.id, "api_key": key.bearer})
         return
     done(f"tenant {tenant.name} added")
-    say(f"API key, shown only now: [bold]{key.bearer}[/bold]")
+    say("API key, shown only now: ", key.bearer)
 
 
 @app.command("list")
@@ -137,7 +137,7 @@ def key_add(  # noqa: PLR0917  # options
     if json:
         as_json({"key_id": key.id, "api_key": key.bearer})
     else:
-        say(f"API key, shown only now: [bold]{key.bearer}[/bold]")
+        say("API key, shown only now: ", key.bearer)
 
 
 @key_app.command("list")

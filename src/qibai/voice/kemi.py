@@ -66,23 +66,23 @@ class Router:
             if get("$tt"):
                 worker.lose("requests_of_strangers", f"a request within a call was refused from {address}")
             if get("$rm") != "ACK":
-                worker.refuse(403, "Forbidden", q850=21)
                 note_early(worker, EarlyRefusal.SOURCE_UNKNOWN, address, stranger=True)
+                worker.refuse(403, "Forbidden", q850=21)
             return _OK
         try:
             request = parse_request(text_of(KSR))
         except BadMessage as exc:
             if get("$rm") != "ACK":
-                worker.refuse_unread(exc)
                 note_early(worker, EarlyRefusal.SIP_MALFORMED, peer.name, status=exc.status)
+                worker.refuse_unread(exc)
             return _OK
         try:
             self._route(worker, request, peer)
         except Exception as exc:
             KSR.err(f"a request was not handled: {type(exc).__name__}\n")
             if request.method != "ACK":
-                worker.refuse(500, "Server Internal Error", q850=41)
                 note_early(worker, EarlyRefusal.INTERNAL_ERROR, peer.name, request=request)
+                worker.refuse(500, "Server Internal Error", q850=41)
         return _OK
 
     def _from_us(self, address: str) -> Peer | None:
@@ -123,8 +123,8 @@ class Router:
                 dialog.on_request(worker, request, state, ours=ours)
             return
         if request.max_forwards == 0:
-            worker.refuse(483, "Too Many Hops", q850=25)
             note_early(worker, EarlyRefusal.TOO_MANY_HOPS, peer.name, request=request)
+            worker.refuse(483, "Too Many Hops", q850=25)
             return
         if state is not None:
             if tm.t_newtran() > 0:
@@ -143,11 +143,11 @@ class Router:
         elif RETRY_HEADER.lower() in request.fields:
             self._retry(worker, request)
         elif worker.has_seen(request):
-            worker.refuse(482, "Loop Detected", q850=25)
             note_early(worker, EarlyRefusal.LOOP, peer.name, request=request)
+            worker.refuse(482, "Loop Detected", q850=25)
         elif request.uri[:4].lower() not in ("sip:", "sips", "tel:"):
-            worker.refuse(416, "Unsupported URI Scheme", q850=28)
             note_early(worker, EarlyRefusal.SCHEME_UNSUPPORTED, peer.name, request=request)
+            worker.refuse(416, "Unsupported URI Scheme", q850=28)
         elif tm.t_newtran() > 0:
             if worker.take_once(request):
                 on_invite(worker, request, peer)

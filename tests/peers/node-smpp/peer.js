@@ -1,6 +1,6 @@
 // An SMPP peer on node's `smpp`, driven by a test: one JSON object a line, in and out.
 //   node peer.js smsc '{"port":0,"host":…,"first":…,"answers":…}'  listens, says {"event":"listening","port":…}
-//   node peer.js esme '{"port":…,"bind":"transceiver","system_id":…,"password":…,"ca":…}'
+//   node peer.js esme '{"port":…,"bind":"transceiver","system_id":…,"password":…,"ca":…}'  dials until somebody listens
 // In:  {"send":"submit_sm","fields":{…}} on the newest session; {"hold":["submit_sm",…]} answers no more of these by
 //      itself; {"answer":SEQUENCE,"fields":{…}} does, perhaps with "session"; {"destroy":true} cuts the connection;
 //      for an smsc {"refuse":STATUS} for later binds
@@ -67,10 +67,14 @@ if (role === 'smsc') {
   server.listen(config.port, config.host || '127.0.0.1', () => say({ event: 'listening', port: server.address().port }));
 } else {
   const tls = config.ca ? { tls: true, ca: fs.readFileSync(config.ca), checkServerIdentity: () => undefined } : {};
-  const peer = smpp.connect({ host: '127.0.0.1', port: config.port, localAddress: config.from, ...tls }, () => {
-    peer[`bind_${config.bind}`]({ system_id: config.system_id, password: config.password });
-  });
-  serve(peer);
+  const dial = () => {
+    const peer = smpp.connect({ host: '127.0.0.1', port: config.port, localAddress: config.from, ...tls }, () => {
+      peer[`bind_${config.bind}`]({ system_id: config.system_id, password: config.password });
+    });
+    peer.on('error', (error) => error.code === 'ECONNREFUSED' && setTimeout(dial, 100));
+    serve(peer);
+  };
+  dial();
 }
 
 readline.createInterface({ input: process.stdin }).on('line', (line) => {

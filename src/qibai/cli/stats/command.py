@@ -75,7 +75,7 @@ def _read(config: Config, last: timedelta, tenant: str | None) -> Statistics:
 
 def _print(found: Statistics, node: NodeFigures | None) -> None:
     calls = found.calls
-    say(f"[bold]{shown(found.since)} to {shown(found.until)}[/bold]")
+    say("", f"{shown(found.since)} to {shown(found.until)}")
     table(
         ("calls out", "answered", "ASR", "NER", "ACD", "post-dial delay", "under way", "refused"),
         [
