@@ -127,16 +127,55 @@ def test_a_home_with_data_is_not_touched_unless_asked_and_then_moved_aside(
         assert "runs" in other.run("restore", str(kept.folder), "--replace", status=1).stderr
 
 
-def test_a_restore_that_is_killed_leaves_the_home_as_it_was(kept: Kept, tmp_path: Path) -> None:
+@pytest.mark.parametrize("reached", ["PG_VERSION", "global/pg_control", "postmaster.pid"])
+def test_a_restore_that_is_killed_leaves_the_home_as_it_was(kept: Kept, tmp_path: Path, reached: str) -> None:
+    """Whatever it had started ends, and the next restore begins at once."""
     with cli_in(tmp_path / "other", **NO_VOICE) as other:
         args = ["restore", str(kept.folder), "--keys", str(kept.keys)]
         process = subprocess.Popen([*other.command, *args], env=other.env, stderr=subprocess.DEVNULL)
-        wait_for((other.home / "restoring" / "pg" / "PG_VERSION").exists, "the server's files", 60)
+        wait_for((other.home / "restoring" / "pg" / reached).exists, reached, 60)
         process.kill()
         process.wait()
         assert [path.name for path in other.home.iterdir()] == ["restoring"]
         other.run(*args)
         assert not (other.home / "restoring").exists()
+        own = str(other.home).encode()
+        left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if own in read(path)]
+        assert left == []
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_of_two_restores_into_a_home_one_is_refused_and_no_platform_starts_meanwhile(
+    kept: Kept, tmp_path: Path
+) -> None:
+    with cli_in(tmp_path / "other", **NO_VOICE) as other:
+        args = ["restore", str(kept.folder), "--keys", str(kept.keys)]
+        first = subprocess.Popen([*other.command, *args], env=other.env, stderr=subprocess.DEVNULL)
+        wait_for((other.home / "restoring" / "pg").exists, "the restore", 60)
+        for refused in (args, ["up", "--detach"]):
+            assert "is under way" in other.run(*refused, status=1).stderr
+        assert first.wait(120) == 0
+
+
+def test_a_restore_that_was_cut_off_while_it_moved_files_is_finished_at_the_start(
+    kept: Kept, tmp_path: Path
+) -> None:
+    with cli_in(tmp_path / "other", **NO_VOICE) as other:
+        other.run("restore", str(kept.folder), "--keys", str(kept.keys))
+        stage = other.home / "restoring"
+        stage.mkdir()
+        (stage / "aside").write_text("before-restore-20260101T000000Z")
+        (other.home / "keys.json").rename(stage / "keys.json")
+        other.run("up", "--detach")
+        assert not stage.exists()
+        with Client(f"http://127.0.0.1:{other.config.api.port}", api_key=kept.key) as client:
+            assert client.get(kept.binding).x == kept.x
 
 
 def test_older_backups_of_this_node_are_removed(kept: Kept, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_every_sealed_value_moves_to_the_new_key(
     conn.execute("INSERT INTO tenant (name) VALUES ('one')")
     conn.execute(
         "INSERT INTO api_key (id, tenant_id, digest, secret) VALUES ('k', 1, '', %s)",
-        [keyring.seal("secret", api_key_aad("k"))],
+        [keyring.seal("secret", api_key_aad("k", "tenant", 1, None, None))],
     )
     conn.execute(
         """INSERT INTO message_policy (tenant_id, numbers, hook, timeout_ms, on_timeout, secret, changed_at)

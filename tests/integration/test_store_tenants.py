@@ -50,14 +50,14 @@ async def test_a_key_fits_its_secret_only(conn: psycopg.AsyncConnection, keyring
     new = await tenants.add_key(conn, keyring, tenant.id)
     assert tenants.parse_bearer(new.bearer) == (new.id, new.secret)
     assert new.secret not in repr(new)
-    key = await tenants.find_key(conn, new.id)
+    key = await tenants.find_key(conn, keyring, new.id)
     assert key is not None
     assert (key.tenant_id, key.tenant, key.tenant_disabled, key.revoked_at) == (tenant.id, "one", False, None)
     assert key.matches(new.secret)
     assert not key.matches(new.secret[:-1])
     assert key.signing_secret(keyring) == new.secret
     assert new.secret.encode() not in key.secret + key.digest
-    assert await tenants.find_key(conn, "nokey") is None
+    assert await tenants.find_key(conn, keyring, "nokey") is None
 
 
 async def test_disabling_and_revoking_show_on_the_key(

@@ -242,7 +242,7 @@ class Authenticator:
     async def _read(self, id: str) -> _Known:
         read_at = time.monotonic()
         async with self._connections.get(timeout_s=2.0) as conn:
-            known = _Known(await tenants.find_key(conn, id), read_at)
+            known = _Known(await tenants.find_key(conn, self._keyring, id), read_at)
         if len(self._known) >= MAX_CACHED_KEYS:
             self._known.clear()
         self._known[id] = known

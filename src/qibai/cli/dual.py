@@ -114,7 +114,7 @@ def _decide(ctx: typer.Context, id: str, api_key: str | None, *, json: bool, app
     keyring = Keyring.load(config.key_file)
 
     async def work(conn: Connection) -> Request:
-        actor = await prove(conn, config, api_key)
+        actor = await prove(conn, keyring, config, api_key)
         return await dual.decide(conn, keyring, actor, id, approve=approve)
 
     decided = with_acts(config, keyring, work)

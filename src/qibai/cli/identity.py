@@ -26,7 +26,7 @@ PersonKey = Annotated[
 Why = Annotated[str, typer.Option("--why", help="For whoever has to approve it.")]
 
 
-async def prove(conn: Connection, config: Config, api_key: str | None) -> Actor:
+async def prove(conn: Connection, keyring: Keyring, config: Config, api_key: str | None) -> Actor:
     """Whom the key (else the saved one) names. Raise Unauthenticated."""
     saved = access.load(config) if api_key is None else None
     bearer = api_key or (saved.api_key if saved else None)
@@ -35,7 +35,7 @@ async def prove(conn: Connection, config: Config, api_key: str | None) -> Actor:
             "this takes two persons: give your operator's API key (--api-key, QIBAI_API_KEY or `qibai login`)"
         )
     parsed = tenants.parse_bearer(bearer)
-    key = await tenants.find_key(conn, parsed[0]) if parsed else None
+    key = await tenants.find_key(conn, keyring, parsed[0]) if parsed else None
     if parsed is None or key is None or key.revoked_at is not None or not key.matches(parsed[1]):
         raise Unauthenticated
     return Actor(key.holder, key.kind, f"key:{key.id}", key.created_at)
@@ -71,7 +71,7 @@ def twofold_as(
 
     async def guarded(conn: Connection) -> T | Request:
         two = await needed(conn, keyring, wanted.action)
-        one = await prove(conn, config, api_key) if two else actor_of(ctx)
+        one = await prove(conn, keyring, config, api_key) if two else actor_of(ctx)
         found = await dual.permit(conn, keyring, config.dual, one, wanted)
         if isinstance(found, Request):
             return found

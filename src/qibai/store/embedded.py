@@ -180,6 +180,18 @@ class EmbeddedPostgres:
         self._child.wait(timeout_s)
         self._child = None
 
+    def kill(self, timeout_s: float = 30.0) -> None:
+        """End whatever process still uses our data, which are given up. Raise StoreUnavailable."""
+        began = time.monotonic()
+        while pids := list(self._processes()):
+            waited = time.monotonic() - began
+            if waited > timeout_s:
+                raise StoreUnavailable(f"processes of a killed PostgreSQL still use {self._data}")
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL if waited > timeout_s / 2 else signal.SIGQUIT)
+            time.sleep(0.05)
+
     def _init(self) -> None:
         password = _new_password(self._config, OWNER)
         self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -190,7 +202,10 @@ class EmbeddedPostgres:
         os.close(writer)
         if self._user is not None:
             os.fchown(reader, self._user.uid, self._user.gid)
-        args = [*self._prefix("initdb"), str(self._bin("initdb")), "-D", str(self._data), "--data-checksums"]
+        setpriv, *become = self._prefix("initdb") or ["setpriv"]
+        # initdb clears the folder when it fails; if we were killed, the folder may be another's by then
+        args = [setpriv, "--pdeathsig=KILL", *become]
+        args += [str(self._bin("initdb")), "-D", str(self._data), "--data-checksums"]
         args += ["--username", OWNER, "--auth", "scram-sha-256", f"--pwfile=/dev/fd/{reader}"]
         args += ["--encoding=UTF8", "--locale=C"]
         try:

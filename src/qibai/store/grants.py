@@ -1,7 +1,7 @@
 """What the platform's database role may do: read and write data, not change the schema or what was recorded.
 
 The schema belongs to another role, under which only migrations run. So whoever takes over a running part of
-the platform can add to the audit trail, but not change it.
+the platform can add to the audit trail, but not change it; nor can it take a key from its holder.
 """
 
 from typing import Any, Final
@@ -13,13 +13,15 @@ from qibai.store.failures import own_errors
 
 #: Tables on which the platform has less than SELECT, INSERT, UPDATE and DELETE.
 RESTRICTED: Final[dict[str, tuple[str, ...]]] = {
+    "api_key": ("SELECT", "INSERT", "UPDATE (secret, revoked_at)"),
+    "api_key_untied": ("SELECT",),
     "audit": ("SELECT", "INSERT"),
     "audit_head": ("SELECT", "UPDATE"),
     "dual_request": ("SELECT", "INSERT", "UPDATE"),
     "dual_rule": ("SELECT", "INSERT", "UPDATE"),
     "schema_version": ("SELECT",),
 }
-GUARDED: Final = ("audit", "audit_head", "dual_request")
+GUARDED: Final = ("api_key", "api_key_untied", "audit", "audit_head", "dual_request")
 _ALL: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "TRIGGER", "REFERENCES")
 
 _EXCESS: Final = """

@@ -96,7 +96,15 @@ _TABLES: Final = {
             (),
             lambda row: [binding_aad(row[0], id) for id in (row[2], row[1]) if id is not None],
         ),
-        SealedTable("api_key", ("id",), ("",), (), ("secret",), (), lambda row: [api_key_aad(row[0])]),
+        SealedTable(
+            "api_key",
+            ("id",),
+            ("",),
+            ("kind", "tenant_id", "platform_id", "person"),
+            ("secret",),
+            (),
+            lambda row: [api_key_aad(*row)],
+        ),
         SealedTable(
             "message_policy",
             ("tenant_id",),

@@ -1,7 +1,8 @@
 """Tenants, their API keys, and the nonces of signed requests.
 
 An API key is a public id and one secret. The secret serves as the bearer key ``qb_<id>_<secret>`` and as the
-HMAC key of signed requests; it is shown once, and kept as a digest and sealed.
+HMAC key of signed requests; it is shown once, and kept as a digest and sealed. It is sealed together with the
+key's role and holder, so that a row that somebody wrote or changed by SQL opens nothing.
 """
 
 import hashlib
@@ -12,10 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
 import psycopg
+import structlog
 from psycopg.rows import class_row
 
-from qibai.core.errors import BadRequest, Conflict, TenantNotFound
+from qibai.core.errors import BadRequest, Conflict, SealBroken, TenantNotFound
 from qibai.core.roles import Role
 from qibai.core.typed import checked_name, without_number
 from qibai.store.actors import person_name
@@ -28,6 +31,7 @@ Connection = psycopg.AsyncConnection[Any]
 TENANT_NAME_KEY: Final = "tenant_name_key"
 _ID_ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"
 _SQL: Final = load("tenants")
+_log: Final = structlog.get_logger("qibai.keys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,15 @@ class ApiKey:
 
     def signing_secret(self, keyring: Keyring) -> str:
         """The clear secret, to verify a signature with. Raise SealBroken."""
-        return keyring.open(self.secret, api_key_aad(self.id))
+        aad = api_key_aad(self.id, self.kind, self.tenant_id, self.platform_id, self.person)
+        return keyring.open(self.secret, aad)
+
+    def is_genuine(self, keyring: Keyring) -> bool:
+        """Whether the platform made this key, and for this role and holder."""
+        try:
+            return self.matches(self.signing_secret(keyring))
+        except SealBroken:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +100,11 @@ class NewApiKey:
         return f"qb_{self.id}_{self.secret}"
 
 
-def api_key_aad(id: str) -> bytes:
-    """What a sealed API secret is tied to."""
-    return b"api_key:" + id.encode()
+def api_key_aad(
+    id: str, kind: str, tenant_id: int | None, platform_id: int | None, person: str | None
+) -> bytes:
+    """What a sealed API secret is tied to: the key's id, its role and whose it is."""
+    return b"api_key:" + msgspec.json.encode([id, str(kind), tenant_id, platform_id, person])
 
 
 def parse_bearer(text: str) -> tuple[str, str] | None:
@@ -163,7 +177,7 @@ async def add_key(
         "person": person,
         "kind": kind.value,
         "digest": _digest(new.secret),
-        "secret": keyring.seal(new.secret, api_key_aad(new.id)),
+        "secret": keyring.seal(new.secret, api_key_aad(new.id, kind.value, tenant_id, platform_id, person)),
     }
     try:
         with own_errors():
@@ -173,11 +187,25 @@ async def add_key(
     return new
 
 
-async def find_key(conn: Connection, id: str) -> ApiKey | None:
-    """The key of that public id, revoked ones too; the caller looks at ``revoked_at``."""
+async def find_key(conn: Connection, keyring: Keyring, id: str) -> ApiKey | None:
+    """The key of that public id, revoked ones too; the caller looks at ``revoked_at``.
+
+    None also for a row that the platform did not write: that is logged, and ``doctor`` names it.
+    """
     with own_errors():
         async with conn.cursor(row_factory=class_row(ApiKey)) as cur:
-            return await (await cur.execute(_SQL["find_key"], {"id": id})).fetchone()
+            key = await (await cur.execute(_SQL["find_key"], {"id": id})).fetchone()
+    if key is not None and not key.is_genuine(keyring):
+        _log.error("api key not genuine", key_id=key.id, role=key.kind)
+        return None
+    return key
+
+
+def not_genuine(conn: psycopg.Connection[Any], keyring: Keyring) -> list[ApiKey]:
+    """The keys that stand in the database and that the platform did not make so, revoked ones left out."""
+    with own_errors(), conn.cursor(row_factory=class_row(ApiKey)) as cur:
+        keys = cur.execute(_SQL["list_keys"], {"tenant_id": None}).fetchall()
+    return [key for key in keys if key.revoked_at is None and not key.is_genuine(keyring)]
 
 
 async def list_keys(conn: Connection, tenant_id: int | None = None) -> list[ApiKey]:

@@ -12,6 +12,7 @@ from qibai.store.actors import Actor
 from qibai.store.embedded import EmbeddedPostgres
 from qibai.store.failures import own_errors
 from qibai.store.grants import grant
+from qibai.store.key_ties import any_untied, tie_keys
 from qibai.store.keycheck import check_key_file
 from qibai.store.keys import Keyring
 from qibai.store.migrate import MIGRATION_LOCK, migrate, pending
@@ -36,10 +37,13 @@ def _upgrade(config: Config, actor: Actor | None) -> list[str]:
     if not config.store.dsn:
         EmbeddedPostgres(config).wait_ready(_READY_S)  # a home of an older release has one role
     owner = owner_dsn(config)
-    if config.store.dsn and not config.store.owner_dsn and not pending(owner):
+    if config.store.dsn and not config.store.owner_dsn and not pending(owner) and not _untied(owner):
         return []
     try:
         applied = migrate(owner)
+        if _untied(owner):
+            with psycopg.connect(owner) as conn:
+                tie_keys(conn, Keyring.load(config.key_file))
     except psycopg.errors.InsufficientPrivilege:
         raise SchemaError(
             "the role of store.dsn may not change the schema; run `qibai migrate` with store.owner_dsn"
@@ -52,6 +56,11 @@ def _upgrade(config: Config, actor: Actor | None) -> list[str]:
         with own_errors(), psycopg.connect(dsn(config)) as conn, audit.acts_sync(conn, witness):
             audit.record_sync(conn, actor, Action.SCHEMA_MIGRATE, "schema", applied=applied)
     return applied
+
+
+def _untied(owner: str) -> bool:
+    with own_errors(), psycopg.connect(owner) as conn:
+        return any_untied(conn)
 
 
 def give_rights(owner: str, platform: str) -> None:

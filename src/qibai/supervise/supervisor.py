@@ -15,6 +15,7 @@ from qibai.config import UNRULED, Config, load
 from qibai.core.errors import KeyFileError, QibaiError, SchemaError, Unavailable
 from qibai.settings.mistakes import refuse
 from qibai.store.actors import operator_here
+from qibai.store.backup import finish_interrupted
 from qibai.store.keys import Keyring
 from qibai.store.upgrade import upgrade
 from qibai.supervise import child, control, portuse, preflight, state
@@ -297,13 +298,14 @@ class Supervisor:
 def run(config: Config, say: Say) -> None:
     """Supervise until SIGINT or SIGTERM.
 
-    Raise Conflict when this home is supervised already, ConfigMistakes when something would keep a part from
-    starting: a port that somebody has, a file that is not there.
+    Raise Conflict when this home is supervised already or a restore into it is under way, ConfigMistakes when
+    something would keep a part from starting: a port that somebody has, a file that is not there.
     """
     with state.held(config), Claims() as claims:
         left = child.end_leftovers(config.home)
         if left:
             say("qibai", f"ended {left} processes that a killed supervisor had left")
+        finish_interrupted(config)
         _key_file_is_there(config)
         refuse(preflight.machine_mistakes(config))
         preflight.claim(config, claims)

@@ -12,6 +12,7 @@ from typing import Final
 import psycopg
 
 from qibai import __version__
+from qibai.cli.doctor.api_keys import check_api_keys
 from qibai.cli.doctor.audit import check_audit
 from qibai.cli.doctor.backup import check_backup_age
 from qibai.cli.doctor.call_losses import check_call_losses
@@ -166,7 +167,13 @@ def _store(config: Config) -> list[Finding]:
     found.append(_keys(config))
     if config.voice.enabled:
         found.append(check_node(config))
-    found += [check_rights(config), *check_audit(config), check_traces(config), check_routes(config)]
+    found += [
+        check_rights(config),
+        check_api_keys(config),
+        *check_audit(config),
+        check_traces(config),
+        check_routes(config),
+    ]
     if read_dsn(config) != dsn(config):
         found += check_hosts("standby hosts", read_dsn(config), writes=False)
         try:

@@ -11,7 +11,7 @@ from qibai.store.hosts import connect
 
 
 def check_rights(config: Config) -> Finding:
-    """The platform must not be able to change what is in the audit trail."""
+    """The platform must not be able to change what is in the audit trail, or whose an API key is."""
     try:
         with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
             row = conn.execute("SELECT current_user, to_regclass('audit') IS NOT NULL").fetchone()
@@ -23,7 +23,7 @@ def check_rights(config: Config) -> Finding:
     if found:
         return fail(
             "database role",
-            f"{row[0]} can change the audit trail: {', '.join(found)}",
+            f"{row[0]} can change what only the owner may change: {', '.join(found)}",
             "give the schema to a role of its own, see docs/operations.md, then: qibai migrate",
         )
     return ok("database role", f"{row[0]} can add to the audit trail, not change it")

@@ -2,7 +2,7 @@
 
 from qibai.store.backup.make import make_backup, prune
 from qibai.store.backup.manifest import BackupManifest, check_backup
-from qibai.store.backup.restore import Restored, drill, restore_backup
+from qibai.store.backup.restore import Restored, drill, finish_interrupted, restore_backup
 from qibai.store.backup.state import LastBackup, last_backup
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Restored",
     "check_backup",
     "drill",
+    "finish_interrupted",
     "last_backup",
     "make_backup",
     "prune",

@@ -1,13 +1,16 @@
 """Put a backup back.
 
 Everything is built in ``restoring`` inside the home and moved into place at the end, so a restore that is
-interrupted leaves the home as it was. What was there before is moved aside, never removed.
+interrupted leaves the home as it was. What was there before is moved aside, never removed. A restore holds a
+lock on the home, so that neither another restore nor a start of the platform comes between.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,24 +73,34 @@ def restore_backup(
     finish_interrupted(config)
     progress("checking the backup")
     manifest = check_backup(folder, key_file)
+    try:
+        config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _alone(config.home):
+            _require_room(config, keys, replace=replace)
+            stage = config.home / _STAGE
+            _clear(config)
+            stage.mkdir(mode=0o700)
+            result = _build(config, stage, folder, key_file, manifest, progress, actor)
+            _require_stopped(config)
+            _move_in(config, stage)
+    except OSError as exc:
+        raise BackupFailed(f"{exc.filename or config.home}: {exc.strerror}") from None
+    aside = config.home / result[1]
+    return Restored(manifest, aside if aside.exists() else None, *result[0])
+
+
+def _require_stopped(config: Config) -> None:
     if not config.store.dsn and EmbeddedPostgres(config).running_pid() is not None:
         raise Conflict("the database of this home runs; stop the platform first: qibai down")
+
+
+def _require_room(config: Config, keys: Path | None, *, replace: bool) -> None:
+    _require_stopped(config)
     there = [name for name in _names(config) if (config.home / name).exists()]
     if keys is None:
         there = [name for name in there if name != config.key_file.name]
     if there and not replace:
         raise Conflict(f"{config.home} has {', '.join(there)}; with --replace it is moved aside first")
-    stage = config.home / _STAGE
-    try:
-        config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        shutil.rmtree(stage, ignore_errors=True)
-        stage.mkdir(mode=0o700)
-        result = _build(config, stage, folder, key_file, manifest, progress, actor)
-        _move_in(config, stage)
-    except OSError as exc:
-        raise BackupFailed(f"{exc.filename or stage}: {exc.strerror}") from None
-    aside = config.home / result[1]
-    return Restored(manifest, aside if aside.exists() else None, *result[0])
 
 
 def drill(config: Config, folder: Path, keys: Path | None, progress: Progress = lambda _: None) -> Restored:
@@ -109,12 +122,40 @@ def drill(config: Config, folder: Path, keys: Path | None, progress: Progress = 
 
 
 def finish_interrupted(config: Config) -> None:
-    """Finish the move into place of a restore that was interrupted there; remove what was never complete."""
+    """Finish the move into place of a restore that was interrupted there; remove what was never complete.
+
+    Raise Conflict while a restore is under way.
+    """
     stage = config.home / _STAGE
-    if (stage / _ASIDE).exists():
-        _move_in(config, stage)
-    elif stage.exists() and EmbeddedPostgres(_staged(config, stage)).running_pid() is None:
-        shutil.rmtree(stage, ignore_errors=True)
+    if not stage.exists():
+        return
+    with _alone(config.home):
+        if (stage / _ASIDE).exists():
+            _require_stopped(config)
+            _move_in(config, stage)
+        else:
+            _clear(config)
+
+
+def _clear(config: Config) -> None:
+    """Remove what a killed restore left, its server first."""
+    stage = config.home / _STAGE
+    if stage.exists():
+        EmbeddedPostgres(_staged(config, stage)).kill()
+        shutil.rmtree(stage)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    folder = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"a restore into {home} is under way") from None
+        yield
+    finally:
+        os.close(folder)
 
 
 def _names(config: Config) -> tuple[str, ...]:

@@ -1,0 +1,29 @@
+"""Whether the platform made every API key that stands in the database."""
+
+import psycopg
+
+from qibai.cli.doctor.finding import Finding, fail, ok, skip
+from qibai.config import Config
+from qibai.core.errors import QibaiError
+from qibai.store import dsn
+from qibai.store.hosts import connect
+from qibai.store.keys import Keyring
+from qibai.store.tenants import not_genuine
+
+
+def check_api_keys(config: Config) -> Finding:
+    """A key that SQL wrote or changed lets nobody in; that it is there means that somebody tried."""
+    try:
+        keyring = Keyring.load(config.key_file)
+        with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
+            found = not_genuine(conn, keyring)
+    except (psycopg.Error, QibaiError):
+        return skip("API keys", "needs the store, its schema and the key file")
+    if found:
+        named = ", ".join(f"{key.id} ({key.kind} {key.holder})" for key in found)
+        return fail(
+            "API keys",
+            f"not as the platform made them, so they let nobody in: {named}",
+            "find out who can write to the database; then qibai access revoke ID for each",
+        )
+    return ok("API keys", "each is as the platform made it")
