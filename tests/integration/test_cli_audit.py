@@ -90,6 +90,22 @@ def test_an_old_database_put_back_is_noticed_by_the_anchors(cli: Cli, owner: str
     assert "was rewritten, entry 2: it does not fit an anchor" in cli.run("audit", "verify", status=1).stderr
 
 
+def test_keys_and_approvals_that_sql_wrote_are_named(cli: Cli, owner: str) -> None:
+    tenant = cli.json("tenant", "add", "acme")["key_id"]
+    alice, _ = key(cli, "operator", "Alice"), key(cli, "operator", "Bob")
+    cli.run("keys", "rotate", "--token", "--why", "yearly", status=1, QIBAI_API_KEY=alice)
+    (asked,) = cli.json("dual", "list")
+    cli.run("audit", "verify")
+    tamper(
+        owner,
+        "UPDATE dual_request"
+        " SET state = 'approved', decided_by = 'bob', decided_via = 'key:b', decided_at = now()",
+    )
+    tamper(owner, f"UPDATE api_key SET kind = 'network' WHERE id = '{tenant}'")  # noqa: S608
+    said = cli.run("audit", "verify", status=1).stderr
+    assert f"approval {asked['id']}, API key {tenant}" in said
+
+
 def test_an_export_that_was_edited_is_noticed(cli: Cli, tmp_path: Path) -> None:
     for name in ("one", "two"):
         cli.run("tenant", "add", name)

@@ -18,7 +18,7 @@ from qibai.config import Config
 from qibai.core.errors import AuditBroken, BadRequest, StoreUnavailable
 from qibai.core.trail import START, Entry, Point, check
 from qibai.store import anchors as anchor_file
-from qibai.store import audit, audit_verify, dsn
+from qibai.store import audit, audit_verify, dsn, dual, tenants
 from qibai.store.keys import Keyring
 
 app = typer.Typer(help="The audit trail.", no_args_is_help=True)
@@ -81,6 +81,7 @@ def verify(
 ) -> None:
     """Check every entry from the first on; name the first that is bad, with exit status 1.
 
+    Approvals and API keys that were written into the database by SQL are named as well: they have no effect.
     Example: qibai audit verify
     """
     config = config_of(ctx)
@@ -118,7 +119,12 @@ def export(
 def verify_store(config: Config, known: list[Point]) -> Point:
     with _connection(config) as conn:
         keyring = Keyring.load(config.key_file)
-        return audit_verify.verify(conn, keyring, known, anchor_file.Witness.of(config, keyring))
+        end = audit_verify.verify(conn, keyring, known, anchor_file.Witness.of(config, keyring))
+        written = [f"approval {id}" for id in dual.forged(conn, keyring)]
+        written += [f"API key {key.id}" for key in tenants.not_genuine(conn, keyring)]
+    if written:
+        raise AuditBroken(end.seq, f"the trail is whole, but SQL and no person wrote {', '.join(written)}")
+    return end
 
 
 def _verify_file(path: Path, known: list[Point]) -> Point:
