@@ -280,6 +280,42 @@ def test_an_act_that_was_taken_back_whole_is_missed_at_once(dsn: str, keyring: K
         whole(dsn, witness(keyring))
 
 
+def test_a_restore_explains_the_anchors_of_the_trail_that_it_replaced(
+    dsn: str, keyring: Keyring, tmp_path: Path
+) -> None:
+    """On every node, whatever it did since the backup; what only looks like a restore explains nothing."""
+    east = witness(keyring, "east", tmp_path / "east.anchors")
+    west = witness(keyring, "west", tmp_path / "west.anchors")
+    act(dsn, keyring, "tenant:1", east)
+    act(dsn, keyring, "tenant:2", west)
+    tamper(dsn, "CREATE TABLE rows AS SELECT * FROM audit", "CREATE TABLE head AS SELECT * FROM audit_head")
+    saved = east.path.read_text()
+    for number in range(3, 7):
+        act(dsn, keyring, f"tenant:{number}", east if number % 2 else west)
+    tamper(dsn, "DELETE FROM audit", "INSERT INTO audit SELECT * FROM rows")
+    tamper(dsn, "DELETE FROM audit_head", "INSERT INTO audit_head SELECT * FROM head")
+    east.path.write_text(saved)
+    with pytest.raises(AuditBroken, match="ends at 2, it had 4"):
+        whole(dsn, west)
+    act(dsn, keyring, "backup:b", east)
+    tamper(dsn, "UPDATE audit SET action = 'backup.restore' WHERE seq = 3")
+    with pytest.raises(AuditBroken, match=r"entry [34]"):
+        whole(dsn, west)
+    assert "!" not in west.path.read_text()
+    tamper(dsn, "UPDATE audit SET action = 'tenant.add' WHERE seq = 3")
+    with psycopg.connect(dsn, autocommit=True) as conn, audit.acts_sync(conn, east):
+        audit.record_sync(conn, ALICE, Action.BACKUP_RESTORE, "backup:b")
+    assert whole(dsn, west) == whole(dsn, east) == 4
+    act(dsn, keyring, "tenant:new", west)
+    assert whole(dsn, west) == whole(dsn, east) == 5
+    assert west.path.read_text().count("!") == 1 and "!" not in east.path.read_text()
+    tamper(dsn, "DELETE FROM audit", "INSERT INTO audit SELECT * FROM rows")
+    tamper(dsn, "DELETE FROM audit_head", "INSERT INTO audit_head SELECT * FROM head")
+    for by in (east, west):  # the same again, but nobody restored
+        with pytest.raises(AuditBroken, match="the trail ends at 2, it had"):
+            whole(dsn, by)
+
+
 def test_an_emptied_trail_is_no_new_one(dsn: str, keyring: Keyring) -> None:
     tamper(dsn, "CREATE TABLE new AS SELECT * FROM audit_head")
     fill(dsn, keyring, 4)

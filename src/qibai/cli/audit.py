@@ -89,8 +89,8 @@ def verify(
     if file is not None:
         end = _verify_file(file, known)
     else:
-        known += anchor_file.read(anchor_file.path_of(config))
         end = verify_store(config, known)
+        known += anchor_file.read(anchor_file.path_of(config))
     if json:
         as_json({"entries": end.seq, "head": str(end), "anchors": len(known)})
     else:

@@ -2,8 +2,10 @@
 
 Whoever can change the whole database could still put an old state of it back; then the anchors say that the
 trail was longer. A line ``?SEQ:HASH`` is written before the act's transaction commits, a line ``SEQ:HASH``
-after it. So each entry of this node has a line, and each line without a question mark has its entry. The file
-only grows. It should leave the machine: by backups, the log, or a sink (``[audit]``).
+after it. So each entry of this node has a line, and each line without a question mark has its entry. A line
+``!SEQ:HASH`` names the entry of a restore. What the lines before it say of that place and of later places
+belongs to the trail that the restore replaced, and need not be found. The file only grows. It should leave
+the machine: by backups, the log, or a sink (``[audit]``).
 """
 
 import os
@@ -25,6 +27,7 @@ from qibai.store.sinks import Sinks
 
 INTERVAL_S: Final = 10.0
 _INTENT: Final = "?"
+_RESTORE: Final = "!"
 _TAIL: Final = 1 << 16
 _log: Final = structlog.get_logger("qibai.audit")
 
@@ -35,8 +38,17 @@ def path_of(config: Config) -> Path:
 
 
 def read(path: Path) -> list[Point]:
-    """The anchors in order; none where there is no file. Raise AuditBroken when the file is damaged."""
-    return sorted({point for sure, point in _lines(path) if sure}, key=lambda point: point.seq)
+    """The anchors that must fit, in order; none where there is no file.
+
+    Raise AuditBroken when the file is damaged.
+    """
+    return sorted(_binding(_lines(path)), key=lambda point: point.seq)
+
+
+def note_restore(path: Path, entry: Point) -> None:
+    """Note once that ``entry``, which the caller has found genuine, is a restore. Raise OSError."""
+    if path.exists() and all(point != entry for mark, point in _lines(path) if mark != _INTENT):
+        _append(path, [f"{_RESTORE}{entry}\n"])
 
 
 def noted(path: Path) -> dict[int, set[bytes]]:
@@ -78,7 +90,7 @@ class Witness:
         if self._sinks is not None and self._sinks.required:
             self._sinks.send(points, self.node)
         try:
-            self._append(f"{_INTENT}{point}\n" for point in points)
+            _append(self.path, (f"{_INTENT}{point}\n" for point in points))
         except OSError as exc:
             _log.error("no anchor", error=type(exc).__name__)
             raise AuditUnanchored(
@@ -88,7 +100,7 @@ class Witness:
     def confirm(self, points: Sequence[Point]) -> None:
         """Note what has committed; what keeps that from being noted is only said, as it was noted before."""
         try:
-            self._append(f"{point}\n" for point in points)
+            _append(self.path, (f"{point}\n" for point in points))
         except OSError as exc:
             _log.error("no anchor", error=type(exc).__name__)
             if self._warn is not None:
@@ -99,26 +111,6 @@ class Witness:
             except AuditUnanchored as exc:
                 if self._warn is not None:
                     self._warn(f"warning: {exc.message}")
-
-    def _append(self, lines: Iterable[str]) -> None:
-        new = not self.path.exists()
-        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            data = "".join(lines).encode()
-            if os.write(fd, data) != len(data):
-                raise OSError(28, "No space left on device")
-            os.fsync(fd)
-            if os.geteuid() == 0:  # the file is the platform's, also when root gave a command
-                home = self.path.parent.stat()
-                os.fchown(fd, home.st_uid, home.st_gid)
-        finally:
-            os.close(fd)
-        if new:
-            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
 
 
 class Anchorer(threading.Thread):
@@ -152,11 +144,15 @@ def anchor_now(config: Config, keyring: Keyring) -> Point | None:
 
     Raise AuditBroken when it is not sealed with our keys, or shorter than it was, StoreUnavailable.
     """
-    from qibai.store.audit_verify import sealed_head  # noqa: PLC0415  # it needs what stands above
+    from qibai.store.audit_verify import note_restores, sealed_head  # noqa: PLC0415  # it needs what stands above
 
-    latest = _latest(path_of(config))  # before the head, which others may move on meanwhile
+    path = path_of(config)
+    latest = _latest(path)  # before the head, which others may move on meanwhile
     with own_errors(), _connect(config) as conn:
         point = sealed_head(conn, keyring)
+        if latest is not None and point.seq < latest.seq:
+            note_restores(conn, keyring, path)
+            latest = _latest(path)
     if latest is not None and (point.seq < latest.seq or (point.seq == latest.seq and point != latest)):
         raise AuditBroken(
             min(point.seq + 1, latest.seq),
@@ -164,12 +160,43 @@ def anchor_now(config: Config, keyring: Keyring) -> Point | None:
         )
     if point == latest or point.seq == 0:
         return None
-    Witness(path_of(config), config.node, keyring).confirm([point])
+    Witness(path, config.node, keyring).confirm([point])
     return point
 
 
-def _lines(path: Path) -> Iterable[tuple[bool, Point]]:
-    """Each line's point, and whether it is known to have committed. Raise AuditBroken."""
+def _append(path: Path, lines: Iterable[str]) -> None:
+    new = not path.exists()
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        data = "".join(lines).encode()
+        if os.write(fd, data) != len(data):
+            raise OSError(28, "No space left on device")
+        os.fsync(fd)
+        if os.geteuid() == 0:  # the file is the platform's, also when root gave a command
+            home = path.parent.stat()
+            os.fchown(fd, home.st_uid, home.st_gid)
+    finally:
+        os.close(fd)
+    if new:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _binding(lines: Iterable[tuple[str, Point]]) -> set[Point]:
+    found: set[Point] = set()
+    for mark, point in lines:
+        if mark == _RESTORE:
+            found = {one for one in found if one.seq < point.seq}
+        if mark != _INTENT:
+            found.add(point)
+    return found
+
+
+def _lines(path: Path) -> Iterable[tuple[str, Point]]:
+    """Each line's mark and point. Raise AuditBroken."""
     try:
         text = path.read_text("ascii")
     except FileNotFoundError:
@@ -181,9 +208,10 @@ def _lines(path: Path) -> Iterable[tuple[bool, Point]]:
             yield _line(path, line)
 
 
-def _line(path: Path, line: str) -> tuple[bool, Point]:
+def _line(path: Path, line: str) -> tuple[str, Point]:
+    mark = line[0] if line[0] in (_INTENT, _RESTORE) else ""
     try:
-        return not line.startswith(_INTENT), Point.parse(line.removeprefix(_INTENT))
+        return mark, Point.parse(line.removeprefix(mark))
     except ValueError:
         raise _damaged(path) from None
 
@@ -204,12 +232,10 @@ def _latest(path: Path) -> Point | None:
     found = []
     for line in lines:
         try:
-            sure, point = _line(path, line)
-        except AuditBroken:
+            found.append(_line(path, line))
+        except (AuditBroken, IndexError):
             continue
-        if sure:
-            found.append(point)
-    return max(found, key=lambda point: point.seq, default=None)
+    return max(_binding(found), key=lambda point: point.seq, default=None)
 
 
 def _connect(config: Config) -> psycopg.Connection[Any]:

@@ -1,8 +1,9 @@
 """Whether the audit trail is whole: every entry against its seal, the head and all anchors."""
 
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -10,6 +11,7 @@ from psycopg.rows import class_row
 
 from qibai.core import trail
 from qibai.core.errors import AuditBroken
+from qibai.core.roles import Action
 from qibai.core.trail import Entry, Point
 from qibai.store import anchors as anchor_file
 from qibai.store.anchors import Witness
@@ -46,6 +48,19 @@ def sealed_head(conn: SyncConnection, keyring: Keyring) -> Point:
     return _believed(read_head(conn), keyring)
 
 
+def note_restores(conn: SyncConnection, keyring: Keyring, path: Path) -> None:
+    """Let the anchors at ``path`` know of the restores that the trail has: the trail before each was another.
+
+    Only an entry with our seal counts. Raise AuditBroken when the file is damaged, StoreUnavailable.
+    """
+    with own_errors(), conn.transaction(), conn.cursor(row_factory=class_row(Row)) as cur:
+        restores = cur.execute(_SQL["restores"], {"action": Action.BACKUP_RESTORE.value}).fetchall()
+    for row in restores:
+        if row.sealed(keyring) and row.digest == row.hash:
+            with suppress(OSError):  # where it cannot be written, the anchors say that the trail was put back
+                anchor_file.note_restore(path, Point(row.seq, row.hash))
+
+
 def verify(
     conn: SyncConnection, keyring: Keyring, anchors: Iterable[Point] = (), witness: Witness | None = None
 ) -> Point:
@@ -56,6 +71,7 @@ def verify(
     """
     known = list(anchors)
     if witness is not None:
+        note_restores(conn, keyring, witness.path)
         known += anchor_file.read(witness.path)  # before the snapshot: none is of a later act
     with own_errors(), conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

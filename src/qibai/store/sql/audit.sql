@@ -24,6 +24,11 @@ SELECT seq, (extract(epoch FROM at) * 1000000)::bigint AS at_us, actor, role, vi
 FROM audit
 ORDER BY seq, hash;
 
+-- name: restores
+SELECT seq, (extract(epoch FROM at) * 1000000)::bigint AS at_us, actor, role, via, action, subject, details, prev, hash,
+       node, key_id, seal
+FROM audit WHERE action = %(action)s ORDER BY seq;
+
 -- name: page
 SELECT seq, (extract(epoch FROM at) * 1000000)::bigint AS at_us, actor, role, via, action, subject, details, prev, hash
 FROM audit
