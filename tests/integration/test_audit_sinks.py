@@ -2,8 +2,10 @@
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from api_tools import Api, wait_for
 from database_tools import as_platform
 from qibai.config import AuditConfig
 from qibai.testing.ports import free_port
+from tls_tools import make_certificate
 
 
 class Posts:
@@ -96,6 +99,35 @@ def test_each_anchor_goes_to_syslog_by_tcp_and_udp(cli: Cli) -> None:
         server.settimeout(60)
         cli.run("tenant", "add", "two", QIBAI_AUDIT_SYSLOG=f"udp://127.0.0.1:{server.getsockname()[1]}")
         assert server.recv(4096).decode().endswith(cli.json("audit", "verify")["head"])
+
+
+def test_each_anchor_goes_to_syslog_by_tls_if_the_certificate_is_right(cli: Cli, tmp_path: Path) -> None:
+    cert, key = make_certificate(tmp_path, "127.0.0.1")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    got = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        url = f"tls://127.0.0.1:{server.getsockname()[1]}"
+
+        def take() -> None:
+            for _ in range(2):
+                peer, _ = server.accept()
+                with suppress(ssl.SSLError), context.wrap_socket(peer, server_side=True) as secure:
+                    while data := secure.recv(4096):
+                        got.append(data)
+                    secure.unwrap()
+
+        taker = threading.Thread(target=take)
+        taker.start()
+        refused = cli.run("tenant", "add", "one", QIBAI_AUDIT_SYSLOG=url)
+        assert "the audit trail's sink does not answer: syslog (SSLCertVerificationError)" in refused.stderr
+        assert finding(cli, "audit sink syslog", QIBAI_AUDIT_SYSLOG=url)["state"] == "fail"
+        variables = {"QIBAI_AUDIT_SYSLOG": url, "QIBAI_AUDIT_CA": str(cert)}
+        assert "warning" not in cli.run("tenant", "add", "two", **variables).stderr
+        taker.join(60)
+    assert b"".join(got).decode().endswith(cli.json("audit", "verify")["head"])
+    assert finding(cli, "audit sink syslog", **variables)["state"] == "ok"
 
 
 def test_a_sink_that_is_away_is_seen(cli: Cli, posts: Posts) -> None:
