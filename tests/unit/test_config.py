@@ -166,6 +166,11 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, make: Callable[[Path], obj
     assert says in caught.value.message
 
 
+def test_a_date_may_stand_without_quotes_and_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "qibai.toml").write_bytes(b"\xef\xbb\xbf[pilot]\r\nnotice = 2026-06-01\r\n")
+    assert load(tmp_path, {}).pilot.notice == "2026-06-01"
+
+
 def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     with pytest.raises(ConfigError, match="is a file"):

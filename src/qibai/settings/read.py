@@ -9,6 +9,7 @@ import socket
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
 
@@ -148,6 +149,8 @@ class _Reading:
         if _has_nul(given):
             self._mistakes.append(Mistake(where, key, "its value holds a NUL character"))
             return []
+        if type(given) is date:  # TOML has dates of its own
+            given = given.isoformat()
         try:
             return [msgspec.convert(given, kind, strict=False)]
         except msgspec.ValidationError:
@@ -204,7 +207,7 @@ class _Reading:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         return {}
     except IsADirectoryError:
