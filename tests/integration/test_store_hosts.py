@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -104,3 +105,22 @@ async def test_the_gateway_s_database_is_cut_at_the_deadline(dsn: str) -> None:
     finally:
         os.kill(stopped, signal.SIGCONT)
     await database.close()
+
+
+async def test_the_gateway_lets_go_of_a_database_while_it_waits_for_an_answer(dsn: str) -> None:
+    """The work that waits ends first: a connection that is closed under it crashed the process."""
+    for _ in range(20):
+        database = Database(dsn, "test", 2)
+        await database.run(lambda conn: value(conn, "SELECT 1"))
+        waiting = [
+            asyncio.create_task(database.run(lambda conn: value(conn, "SELECT pg_sleep(60)")))
+            for _ in range(2)
+        ]
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(4):  # which is less than work may take
+            await database.close()
+            outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        for outcome in outcomes:
+            assert isinstance(outcome, (StoreUnavailable, psycopg.OperationalError)), outcome
+        with pytest.raises(StoreUnavailable):
+            await database.run(lambda conn: value(conn, "SELECT 1"))

@@ -256,6 +256,20 @@ def test_their_fault_is_never_ours(  # noqa: PLR0917
     assert (event.reason, event.sip_status) == (reason, status)
 
 
+@pytest.mark.parametrize("sender", [b"<sip:%b@%b>", b"<sip:%b@%b>;tag="], ids=["none", "empty"])
+def test_a_from_without_a_tag_is_their_fault(voice: Bench, x: Number700, call: _Call, sender: bytes) -> None:
+    call.invite(from_=sender % (A.national.encode(), CALLER_AT.encode()))
+    assert call.near.take(b"SIP/2.0 4").startswith(b"SIP/2.0 400 ")
+    (event,) = voice.events(CallEventKind.DECIDED, x)
+    assert (event.reason, event.sip_status) == ("sip_malformed", 400)
+
+
+def test_an_empty_require_asks_for_nothing(far: RawAgent, call: _Call) -> None:
+    call.invite(b"Require: ")
+    far.reply(far.take(b"INVITE "), b"486 Busy Here")
+    call.near.take(b"SIP/2.0 486")
+
+
 def test_twenty_routes_and_three_hundred_headers_pass(far: RawAgent, call: _Call) -> None:
     routes = b"Record-Route: " + b", ".join([b"<sip:192.0.2.1;lr>"] * 20)
     call.invite(routes, *(b"X-%d: y" % n for n in range(300)))

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from qibai.core.errors import StoreUnavailable
-from qibai.store.hosts import connect_async, deadline
+from qibai.store.hosts import connect_async, deadline, shut
 
 #: All is looked up by keys: no plan may keep a scan that was cheap while its table was empty.
 _SETTINGS: Final = (
@@ -34,6 +34,7 @@ class Database:
         self._conn: Connection | None = None
         self._busy = asyncio.Lock()
         self._not_before = 0.0
+        self._over = False
         self.up = False
 
     async def run(self, work: Callable[[Connection], Awaitable[T]], within_s: float = ANSWER_S) -> T:
@@ -48,13 +49,25 @@ class Database:
                 raise
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connection. Work that is under way, or comes later, gets StoreUnavailable.
+
+        The connection is closed after that work has ended: the driver would go on with memory that is freed.
+        """
+        self._over = True
+        if self._conn is not None and self._busy.locked():
+            shut(self._conn)
+        async with self._busy:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
         conn, self._conn = self._conn, None
         if conn is not None:
             with contextlib.suppress(psycopg.Error, TimeoutError):
                 await asyncio.wait_for(conn.close(), 1.0)
 
     async def _connection(self) -> Connection:
+        if self._over:
+            raise StoreUnavailable
         if self._conn is not None and not self._conn.closed:
             return self._conn
         if time.monotonic() < self._not_before:
@@ -71,4 +84,4 @@ class Database:
     async def _lose(self) -> None:
         self.up = False
         self._not_before = time.monotonic() + BACK_OFF_S
-        await self.close()
+        await self._let_go()

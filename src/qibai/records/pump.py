@@ -19,7 +19,7 @@ from qibai.core.errors import QibaiError
 from qibai.core.events import CallEvent
 from qibai.records.keeper import Keeper
 from qibai.store import calls, dsn
-from qibai.store.hosts import connect_async, deadline
+from qibai.store.hosts import connect_async, deadline, shut
 from qibai.store.loss_counts import LossCounts
 from qibai.store.spool_reader import OffsetFile, Positions, SpoolReader
 
@@ -89,9 +89,12 @@ class Pump:
         except TimeoutError:
             _log.warning("stopped with unstored events; they stay in the spool", bytes=self.backlog())
         if self._writing is not None:
+            if self._conn is not None:
+                shut(self._conn)
             self._writing.cancel()
+            await asyncio.wait({self._writing}, timeout=LAST_WRITE_S)
         self._save()
-        if self._conn is not None:
+        if self._conn is not None and (self._writing is None or self._writing.done()):
             await self._conn.close()
 
     async def step(self) -> bool:

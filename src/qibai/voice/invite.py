@@ -327,6 +327,8 @@ def _write(worker: Worker, attempt: _Attempt, route: Route, target: Peer) -> tup
     description = sdp_of(request)
     sdp = None
     if description is not None:
+        if worker.media.anchored and not request.from_tag:  # as in RFC 2543; rtpengine knows sides by tags
+            raise BadMessage("From has no tag")
         sdp = worker.media.offer(description, state, from_caller=True, salt=request.call_id)
     here, place = worker.here(target.transport), uri_host(target.host)
     try:

@@ -135,7 +135,7 @@ def q850_cause(message: Message) -> int | None:
 def unsupported(request: Message) -> list[str]:
     """The extensions that ``request`` requires and we do not pass: a reason to answer 420."""
     wanted = (tag.lower() for tag in request.items("require"))
-    return [tag for tag in wanted if tag not in OPTION_TAGS]
+    return [tag for tag in wanted if tag and tag not in OPTION_TAGS]
 
 
 def accepted_body(request: Message) -> bool:
