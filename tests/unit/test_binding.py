@@ -1,14 +1,16 @@
 """Bindings: the rules of the modes, the pairs they occupy, and their life."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qibai.core.binding import MAX_GROUP, Mode, Parties, Status, expiry, route_pairs, status_at
+from qibai.core.binding import MAX_GROUP, Messages, Mode, Parties, Status, expiry, status_at
 from qibai.core.errors import GroupSizeWrong, LifetimeWrong, ModeMismatch, PartyRepeated, QibaiError
 from qibai.core.numbering import Code, Msisdn
+from qibai.core.pairs import Group, Middle, forbidden, occupied
 
 A, B, C, D = (Msisdn(f"+861380000000{i}") for i in range(4))
 X, Y = Code(1).number(1), Code(1).number(2)
@@ -21,10 +23,16 @@ def _many(count: int) -> list[Msisdn]:
 
 
 def _pairs(mode: Mode, **parties: object) -> list[tuple]:
-    made = Parties.of(mode, **{"a": None, "members": (), **parties})  # type: ignore[arg-type]
+    everyone = Parties.of(mode, **{"a": None, "members": (), **parties}).everyone  # type: ignore[arg-type]
     return [
-        (pair.dialled, pair.caller, pair.callee, pair.shown, pair.to_group)
-        for pair in route_pairs(made, X, Y if mode.has_y else None)
+        (
+            (X, Y)[pair.dialled],
+            everyone[pair.caller],
+            everyone[pair.callee],
+            (X, Y)[pair.shown],
+            pair.group is Group.TO,
+        )
+        for pair in occupied(mode, len(everyone))
     ]
 
 
@@ -81,29 +89,37 @@ def test_groups_of_one_and_of_two_hundred_are_fine(mode: Mode, count: int) -> No
     assert len(_pairs(mode, members=_many(count), b=B)) == count + 1
 
 
-@pytest.mark.parametrize(
-    ("mode", "y"),
-    [(Mode.AXB, Y), (Mode.GXB, Y), (Mode.AXYB, None), (Mode.AXYB, X), (Mode.GXYB, Code(2).number(2))],
-)
-def test_numbers_that_do_not_fit_the_mode_are_refused(mode: Mode, y: object) -> None:
-    parties = Parties.of(mode, a=None if mode.is_group else A, members=[A] if mode.is_group else [], b=B)
-    with pytest.raises(ModeMismatch):
-        route_pairs(parties, X, y)  # type: ignore[arg-type]
+@given(st.sampled_from(Mode), st.integers(1, MAX_GROUP))
+def test_no_pair_is_occupied_twice_and_every_call_can_be_returned(mode: Mode, count: int) -> None:
+    parties = 1 + (count if mode.is_group else 1)
+    pairs = occupied(mode, parties)
+    routes = {(pair.dialled, pair.caller): pair for pair in pairs}
+    assert len(routes) == len(pairs) == parties
+    for pair in pairs:
+        back = routes[pair.shown, pair.callee]  # the callee dials what they saw
+        assert back.shown == pair.dialled
+        assert back.group is Group.TO or back.callee == pair.caller
 
 
 @given(st.sampled_from(Mode), st.integers(1, MAX_GROUP))
-def test_no_pair_is_occupied_twice_and_every_call_can_be_returned(mode: Mode, count: int) -> None:
-    near = _many(count if mode.is_group else 1)
-    parties = Parties.of(
-        mode, a=None if mode.is_group else near[0], members=near if mode.is_group else [], b=B
-    )
-    pairs = route_pairs(parties, X, Y if mode.has_y else None)
-    routes = {(pair.dialled, pair.caller): pair for pair in pairs}
-    assert len(routes) == len(pairs) == len(near) + 1
-    for pair in pairs:
-        back = routes[(pair.shown, pair.callee)]  # the callee dials what they saw
-        assert back.shown == pair.dialled
-        assert back.to_group or back.callee == pair.caller
+def test_what_a_binding_occupies_and_forbids_is_each_of_its_numbers_for_each_of_its_parties(
+    mode: Mode, count: int
+) -> None:
+    """Whoever has one of these numbers elsewhere would call a stranger from there, or see one."""
+    parties = 1 + (count if mode.is_group else 1)
+    own = [(pair.dialled, pair.caller) for pair in occupied(mode, parties)]
+    numbers = {pair.dialled for pair in occupied(mode, parties)}
+    assert sorted([*own, *forbidden(mode, parties)]) == sorted(product(numbers, range(parties)))
+    assert numbers == ({Middle.X, Middle.Y} if mode.has_y else {Middle.X})
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_who_may_write_is_whose_side_they_are_on(mode: Mode) -> None:
+    *near, b = occupied(mode, 3 if mode.is_group else 2)
+    assert b.by_b and not any(pair.by_b for pair in near)
+    for messages in Messages:
+        assert {pair.may_write(messages) for pair in near} == {messages.from_a}
+        assert b.may_write(messages) == messages.from_b
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Bindings: modes, parties, life, and which (number, caller) pairs a binding occupies.
+"""Bindings: modes, parties and life. Which (number, caller) pairs they occupy is said in ``core.pairs``.
 
 Modes are those of the draft standard 《号码保护服务业务技术要求》: AXB, AXYB, GXB, GXYB.
 """
@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from qibai.core.errors import GroupSizeWrong, LifetimeWrong, ModeMismatch, PartyRepeated
-from qibai.core.numbering import Msisdn, Number700
+from qibai.core.numbering import Msisdn
 
 MAX_GROUP: Final = 200
 
@@ -106,31 +106,10 @@ class Parties:
         """A, or the members of G: those who dial X to reach B."""
         return self.members if self.mode.is_group else (self.a,) if self.a else ()
 
-
-@dataclass(frozen=True, slots=True)
-class RoutePair:
-    """One occupied (number, caller) pair: ``caller`` dials ``dialled``, ``callee`` sees ``shown``."""
-
-    dialled: Number700
-    caller: Msisdn
-    callee: Msisdn
-    shown: Number700
-    to_group: bool  #: B calls the group: the callee changes to the member who called last
-
-
-def route_pairs(parties: Parties, x: Number700, y: Number700 | None) -> list[RoutePair]:
-    """The pairs that a binding occupies; Y is None just in the modes that have no Y.
-
-    Raise ModeMismatch when X and Y do not fit the mode or are not two numbers of one code.
-    """
-    if parties.mode.has_y != (y is not None):
-        raise ModeMismatch("Y belongs to the modes AXYB and GXYB", field="y")
-    far = y if y is not None else x
-    if y is not None and (x == y or x.code != y.code):
-        raise ModeMismatch("X and Y must be two numbers of one code", field="y")
-    pairs = [RoutePair(x, near, parties.b, far, False) for near in parties.near]
-    pairs.append(RoutePair(far, parties.b, parties.near[0], x, parties.mode.is_group))
-    return pairs
+    @property
+    def everyone(self) -> tuple[Msisdn, ...]:
+        """A or the members, then B: the places that ``core.pairs`` speaks of."""
+        return (*self.near, self.b)
 
 
 def expiry(

@@ -4,9 +4,11 @@ import struct
 import time
 from typing import Final, NamedTuple
 
+from qibai.core.binding import Messages
 from qibai.core.errors import KeyFileError, StoreUnavailable
 from qibai.core.existing import Dialled, ExistingNumber
 from qibai.core.numbering import Msisdn, Number700
+from qibai.core.pairs import Group, Pair
 from qibai.core.pilot import Rules
 from qibai.core.routing import RouteRecord
 from qibai.store.connect import Session
@@ -18,6 +20,7 @@ from qibai.store.standing import CallPolicy
 TO_GROUP: Final = 1  # route.flags: B calls the group
 FROM_GROUP: Final = 2  # a member calls B
 NO_MESSAGES: Final = 8  # the caller may call, but not write
+_GROUP: Final = {Group.NONE: 0, Group.FROM: FROM_GROUP, Group.TO: TO_GROUP}
 
 _EPOCH_S: Final = 946_684_800  # PostgreSQL counts microseconds from 2000-01-01
 _CODE: Final = struct.Struct(">i")
@@ -38,6 +41,11 @@ _COLUMNS: Final = (
     "binding_id, tenant_id, shown, flags, max_call_s, ends_at, callee, caller, "
     "(SELECT version FROM standing), clock_timestamp()"
 )
+
+
+def flags_of(pair: Pair, messages: Messages) -> int:
+    """What ``route.flags`` says of a pair."""
+    return _GROUP[pair.group] | (0 if pair.may_write(messages) else NO_MESSAGES)
 
 
 class _Partition:

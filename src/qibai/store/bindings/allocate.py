@@ -29,17 +29,14 @@ class Draft:
     """One item on its way to be bound: its place in the request, its numbers, keys and sealed parties."""
 
     __slots__ = (
-        "b_blob",
-        "b_key",
-        "b_next",
         "blinded_by",
+        "blobs",
         "code",
         "draws",
         "id",
         "item",
-        "near_blobs",
-        "near_keys",
-        "near_next",
+        "keys",
+        "next_keys",
         "place",
         "ready",
         "sealed_for",
@@ -58,26 +55,23 @@ class Draft:
         self.x = -1
         self.y: int | None = None
         self.blinded_by: Epoch | None = None
-        self.near_keys: list[bytes] = []
-        self.near_next: list[bytes | None] = []
-        self.b_key = b""
-        self.b_next: bytes | None = None
-        self.near_blobs: list[bytes] = []
-        self.b_blob = b""
+        #: Of each party, in the order of ``Parties.everyone``.
+        self.keys: list[bytes] = []
+        self.next_keys: list[bytes | None] = []
+        self.blobs: list[bytes] = []
         self.sealed_for: tuple[int, int] | None = None
         self.sequence: Sequence700 | None = None
 
     @property
-    def keys(self) -> list[bytes]:
-        return [*self.near_keys, self.b_key]
+    def serials(self) -> tuple[int, ...]:
+        """Of X, and of Y in the modes that have it, by ``core.pairs.Middle``."""
+        return (self.x,) if self.y is None else (self.x, self.y)
 
     def blind(self, keyring: Keyring, epoch: Epoch, tenant_id: int) -> None:
         """Hash the parties under the keys of ``epoch``."""
-        parties = self.item.parties
-        pairs = [epoch.keys(keyring, party) for party in parties.near]
-        self.near_keys = [pair[0] for pair in pairs]
-        self.near_next = [pair[1] for pair in pairs]
-        self.b_key, self.b_next = epoch.keys(keyring, parties.b)
+        keys = [epoch.keys(keyring, party) for party in self.item.parties.everyone]
+        self.keys = [key for key, _ in keys]
+        self.next_keys = [following for _, following in keys]
         self.blinded_by = epoch
         if self.item.sticky:
             self.sequence = Sequence700.of(tenant_id, self.keys)
@@ -87,10 +81,8 @@ class Draft:
         if self.sealed_for == (self.code, self.id):
             return
         aad = binding_aad(self.code, self.id)
-        parties = self.item.parties
         seal, take = keyring.seal, entropy.take
-        self.near_blobs = [seal(party.e164, aad, take(12)) for party in parties.near]
-        self.b_blob = seal(parties.b.e164, aad, take(12))
+        self.blobs = [seal(party.e164, aad, take(12)) for party in self.item.parties.everyone]
         self.sealed_for = (self.code, self.id)
 
 

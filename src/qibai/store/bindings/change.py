@@ -3,7 +3,7 @@
 Whoever leaves a binding leaves the pair in quarantine: their late calls find an ended order, and nobody.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -25,6 +25,7 @@ from qibai.core.errors import (
     StoreUnavailable,
 )
 from qibai.core.numbering import Msisdn, Number700
+from qibai.core.pairs import Pair
 from qibai.store.bindings.arrays import Blobs, Int2s
 from qibai.store.bindings.codeset import Entitlement
 from qibai.store.bindings.model import Binding
@@ -32,7 +33,7 @@ from qibai.store.bindings.query import from_row
 from qibai.store.bindings.session import Connection, Epoch, fetch_epoch, persist
 from qibai.store.existing.numbers import middle_numbers
 from qibai.store.keys import Keyring, binding_aad
-from qibai.store.routes import FROM_GROUP, NO_MESSAGES, TO_GROUP
+from qibai.store.routes import flags_of
 from qibai.store.statements import load
 
 _SQL: Final = load("bindings")
@@ -106,10 +107,10 @@ class BindingEditor:
                 raise LifetimeWrong("the end must lie in the future", field="expires_at")
             await row.run("set_expiry", expires_at=expires_at)
             await row.run("move_quota", **row.counted, expires_at=expires_at)
-            for number, parties in row.callers():
-                await row.run(
-                    "extend_routes", serial=number.serial, keys=row.keys(parties), expires_at=expires_at
-                )
+            pairs = row.binding.pairs()
+            for number in row.binding.numbers:
+                keys = row.keys([caller for dialled, caller in pairs if dialled == number])
+                await row.run("extend_routes", serial=number.serial, keys=keys, expires_at=expires_at)
             return msgspec.structs.replace(row.binding, expires_at=expires_at.astimezone(UTC))
 
     async def _replace(
@@ -168,7 +169,7 @@ class BindingEditor:
             await row.hold()
             if binding.status(row.moment) is not Status.ACTIVE:
                 raise BindingEnded
-            serials = {binding.x.serial, binding.far.serial}
+            serials = {number.serial for number in binding.numbers}
             refusal = None if codes is None else codes.refused_change(code, serials)
             yield row, refusal
 
@@ -212,8 +213,7 @@ class _Row:
     async def hold(self) -> None:
         """Hold the pairs too, then read the clock. Raise StoreUnavailable when pairs are missing."""
         binding = self.binding
-        parties, x, far = binding.parties, binding.x.serial, binding.far.serial
-        pairs = sorted([(x, self.key(party)) for party in parties.near] + [(far, self.key(parties.b))])
+        pairs = sorted((number.serial, self.key(caller)) for number, caller in binding.pairs())
         params = {
             "serials": Int2s.of([serial for serial, _ in pairs]),
             "keys": Blobs.of_blobs([key for _, key in pairs]),
@@ -249,41 +249,33 @@ class _Row:
     def keys(self, parties: Sequence[Msisdn]) -> Blobs:
         return Blobs(Blobs.of_blobs(sorted(self.key(party) for party in parties)).data)
 
-    def callers(self, parties: Parties | None = None) -> list[tuple[Number700, tuple[Msisdn, ...]]]:
-        """Who dials X, and who dials Y (or X, where there is no Y)."""
-        who = parties or self.binding.parties
-        return [(self.binding.x, who.near), (self.binding.far, (who.b,))]
-
     async def become(self, new: Parties) -> Binding:
         """Give the binding other parties: pairs of the newcomers, the ends of the leavers', new callees."""
         old, binding = self.binding.parties, self.binding
-        newcomers = set(new.near) | {new.b}
-        newcomers -= set(old.near) | {old.b}
+        newcomers = set(new.everyone) - set(old.everyone)
         if newcomers:
-            serials = Int2s.of(sorted({binding.x.serial, binding.far.serial}))
+            serials = Int2s.of(sorted(number.serial for number in binding.numbers))
             _, taken = await self.run("taken_elsewhere", serials=serials, keys=self.keys(sorted(newcomers)))
             if taken:
                 raise NumberTaken("a new party has one of these numbers in another binding already")
             if await middle_numbers(self._conn, self._keyring, self._epoch.write, sorted(newcomers)):
                 raise MiddleNumberAsParty("a new party is a middle number itself")
-        reached = await self._reached(old)
-        seal = self._seal
-        blobs = {party: seal(party) for party in (*new.near, new.b)}
-        for (number, before), (_, after) in zip(self.callers(old), self.callers(new), strict=True):
-            for party in sorted(set(before) - set(after)):
-                await self.run("end_route", serial=number.serial, key=self.key(party))
+        before, after = binding.pairs(old), binding.pairs(new)
+        reached = await self._reached(before)
         target = reached if reached in new.near else self._successor(old, new, reached)
-        for party in sorted(set(new.near) - set(old.near)):
-            await self._add(
-                binding.x, party, blobs, callee=new.b, shown=binding.far, flags=self._flags(FROM_GROUP)
-            )
-        if new.b != old.b:
-            await self._add(
-                binding.far, new.b, blobs, callee=target, shown=binding.x, flags=self._flags(TO_GROUP)
-            )
-            await self._point(binding.x, new.near, blobs[new.b])
-        elif target != reached:
-            await self._point(binding.far, [new.b], blobs[target])
+        blobs = {party: self._seal(party) for party in new.everyone}
+        for number, party in sorted(before.keys() - after.keys()):
+            await self.run("end_route", serial=number.serial, key=self.key(party))
+        moved: dict[tuple[Number700, Msisdn], list[Msisdn]] = {}
+        for (number, party), pair in sorted(after.items()):
+            callee = target if pair.by_b else new.everyone[pair.callee]
+            was = before.get((number, party))
+            if was is None:
+                await self._add(number, party, pair, blobs[callee], blobs[party])
+            elif callee != (reached if was.by_b else old.everyone[was.callee]):
+                moved.setdefault((number, callee), []).append(party)
+        for (number, callee), callers in moved.items():
+            await self._point(number, callers, blobs[callee])
         group = new.mode.is_group
         await self.run(
             "set_parties",
@@ -293,9 +285,10 @@ class _Row:
         )
         return msgspec.structs.replace(binding, source=new)
 
-    async def _reached(self, old: Parties) -> Msisdn:
+    async def _reached(self, pairs: Mapping[tuple[Number700, Msisdn], Pair]) -> Msisdn:
         """Whom B's calls reach: A, or the member who called last. B's row stays locked."""
-        _, callee = await self.run("lock_route", serial=self.binding.far.serial, key=self.key(old.b))
+        number, b = next(key for key, pair in pairs.items() if pair.by_b)
+        _, callee = await self.run("lock_route", serial=number.serial, key=self.key(b))
         if callee is None:
             raise StoreUnavailable("the binding's routes are incomplete")
         return Msisdn(self._keyring.open(callee, self._aad))
@@ -307,39 +300,25 @@ class _Row:
         took_over = len(new.near) == len(old.near) and new.near[place] not in old.near
         return new.near[place] if took_over else new.near[0]
 
-    async def _add(
-        self,
-        number: Number700,
-        party: Msisdn,
-        blobs: dict[Msisdn, bytes],
-        *,
-        callee: Msisdn,
-        shown: Number700,
-        flags: int,
-    ) -> None:
+    async def _add(self, number: Number700, party: Msisdn, pair: Pair, callee: bytes, caller: bytes) -> None:
         key, following = self._epoch.keys(self._keyring, party)
         done, _ = await self.run(
             "add_route",
             serial=number.serial,
             key=key,
             next=following,
-            shown=shown.serial,
-            flags=flags,
+            shown=self.binding.numbers[pair.shown].serial,
+            flags=flags_of(pair, self.binding.messages),
             max_call_s=self.binding.max_call_s,
             expires_at=self.binding.expires_at,
-            callee=blobs[callee],
-            caller=blobs[party],
+            callee=callee,
+            caller=caller,
         )
         if not done:
             raise NumberTaken("a new party has one of these numbers in another binding already")
 
     async def _point(self, number: Number700, callers: Sequence[Msisdn], callee: bytes) -> None:
         await self.run("set_callee", serial=number.serial, keys=self.keys(callers), callee=callee)
-
-    def _flags(self, flag: int) -> int:
-        messages = self.binding.messages
-        allowed = messages.from_a if flag == FROM_GROUP else messages.from_b
-        return (flag if self.binding.mode.is_group else 0) | NO_MESSAGES * (not allowed)
 
     def _seal(self, party: Msisdn) -> bytes:
         return self._keyring.seal(party.e164, self._aad)

@@ -8,6 +8,7 @@ import msgspec
 
 from qibai.core.binding import Messages, Mode, Parties, Scene, Status, status_at
 from qibai.core.numbering import Msisdn, Number700
+from qibai.core.pairs import Pair, occupied
 from qibai.store.keys import Keyring, binding_aad
 
 
@@ -99,9 +100,21 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return self.parties.b
 
     @property
+    def numbers(self) -> tuple[Number700, ...]:
+        """X, and Y in the modes that have it, by ``core.pairs.Middle``."""
+        return (self.x,) if self.y is None else (self.x, self.y)
+
+    @property
     def far(self) -> Number700:
         """The number that B dials: Y, or X in the modes that have no Y."""
-        return self.x if self.y is None else self.y
+        return self.numbers[-1]
+
+    def pairs(self, parties: Parties | None = None) -> dict[tuple[Number700, Msisdn], Pair]:
+        """The pairs that the binding occupies, by number and caller; ``parties``: if it had these."""
+        parties = self.parties if parties is None else parties
+        everyone, numbers = parties.everyone, self.numbers
+        found = occupied(self.mode, len(everyone))
+        return {(numbers[pair.dialled], everyone[pair.caller]): pair for pair in found}
 
     def status(self, now: datetime) -> Status:
         """Return the status at ``now``; what was released is released, whatever that clock says."""

@@ -125,14 +125,12 @@ async def end_many(
 
 def _parameters(keyring: Keyring, epoch: Epoch, active: dict[BindingId, Binding]) -> dict[str, Any]:
     bindings = [active[id] for id in sorted(active)]
-    near: list[int] = []
-    routes: list[tuple[int, int, bytes, int]] = []
-    for binding in bindings:
-        parties = binding.parties
-        near.append(len(parties.near))
-        code, x, id = binding.code, binding.x.serial, binding.id
-        routes += [(code, x, epoch.keys(keyring, party)[0], id) for party in parties.near]
-        routes.append((code, binding.far.serial, epoch.keys(keyring, parties.b)[0], id))
+    near = [len(binding.parties.near) for binding in bindings]
+    routes = [
+        (binding.code, number.serial, epoch.keys(keyring, caller)[0], binding.id)
+        for binding in bindings
+        for number, caller in binding.pairs()
+    ]
     routes.sort()
     sealed = [binding.sealed for binding in bindings]
     return {

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from qibai.core.binding import Messages, Scene
 from qibai.core.entropy import Entropy
+from qibai.core.pairs import forbidden, occupied
 from qibai.store.bindings.allocate import Draft, Pool
 from qibai.store.bindings.arrays import Blobs, Instants, Int2s, Int4s, Int8s, PgArray, Texts, literal
 from qibai.store.bindings.session import Epoch
 from qibai.store.keys import Keyring
-from qibai.store.routes import FROM_GROUP, NO_MESSAGES, TO_GROUP
+from qibai.store.routes import flags_of
 
 _REDRAWS: Final = 20  # within one batch, until a clashing item waits for the next one
 _ARRAYS: Final = 34
@@ -148,12 +149,10 @@ def _bindings(drafts: Sequence[Draft]) -> list[PgArray]:
         Texts.of_strings([item.province for item in items]),
         Int2s.of([draft.x for draft in drafts]),
         Int2s.of_optional([draft.y for draft in drafts]),
-        Blobs.of_blobs(
-            [None if many else draft.near_blobs[0] for draft, many in zip(drafts, group, strict=True)]
-        ),
-        Blobs.of_blobs([draft.b_blob for draft in drafts]),
+        Blobs.of_blobs([None if many else draft.blobs[0] for draft, many in zip(drafts, group, strict=True)]),
+        Blobs.of_blobs([draft.blobs[-1] for draft in drafts]),
         Texts.of_strings(
-            [literal(draft.near_blobs) if many else None for draft, many in zip(drafts, group, strict=True)]
+            [literal(draft.blobs[:-1]) if many else None for draft, many in zip(drafts, group, strict=True)]
         ),
         Int4s.of([item.max_call_s for item in items]),
         Texts.of_strings([_MESSAGES[item.messages] for item in items]),
@@ -162,27 +161,26 @@ def _bindings(drafts: Sequence[Draft]) -> list[PgArray]:
 
 
 def _routes(drafts: Sequence[Draft]) -> list[PgArray]:
-    rows: list[tuple[int, int, bytes, bytes | None, int, int, int, int, datetime, bytes, bytes]] = []
+    rows: list[tuple[Any, ...]] = []
     for draft in drafts:
         item = draft.item
-        code, x, far, id = draft.code, draft.x, draft.x if draft.y is None else draft.y, draft.id
-        group = item.parties.mode.is_group
-        max_call, expires, b_blob = item.max_call_s, item.expires_at, draft.b_blob
-        flags = FROM_GROUP * group | NO_MESSAGES * (not item.messages.from_a)
-        for key, following, blob in zip(draft.near_keys, draft.near_next, draft.near_blobs, strict=True):
-            rows.append((code, x, key, following, id, far, flags, max_call, expires, b_blob, blob))
-        first = draft.near_blobs[0]
-        flags = TO_GROUP * group | NO_MESSAGES * (not item.messages.from_b)
-        rows.append((code, far, draft.b_key, draft.b_next, id, x, flags, max_call, expires, first, b_blob))
+        code, serials, id = draft.code, draft.serials, draft.id
+        keys, following, blobs = draft.keys, draft.next_keys, draft.blobs
+        max_call, expires = item.max_call_s, item.expires_at
+        for pair in occupied(item.parties.mode, len(keys)):
+            caller = pair.caller
+            number = (code, serials[pair.dialled], keys[caller], following[caller], id, serials[pair.shown])
+            flags = flags_of(pair, item.messages)
+            rows.append((*number, flags, max_call, expires, blobs[pair.callee], blobs[caller]))
     rows.sort(key=lambda row: row[:3])
-    codes, serials, keys, nexts, ids, shown, all_flags, lengths, ends, callees, callers = zip(
+    codes, dialled, caller_keys, next_keys, ids, shown, all_flags, lengths, ends, callees, callers = zip(
         *rows, strict=True
     )
     return [
         Int4s.of(codes),
-        Int2s.of(serials),
-        Blobs.of_blobs(keys),
-        Blobs.of_blobs(nexts),
+        Int2s.of(dialled),
+        Blobs.of_blobs(caller_keys),
+        Blobs.of_blobs(next_keys),
         Int8s.of(ids),
         Int2s.of(shown),
         Int2s.of(all_flags),
@@ -194,12 +192,11 @@ def _routes(drafts: Sequence[Draft]) -> list[PgArray]:
 
 
 def _checks(drafts: Sequence[Draft]) -> list[PgArray]:
-    """The pairs that no binding may occupy though ours does not: no real number repeats on X and Y."""
-    rows: list[tuple[int, int, bytes, int]] = []
-    for draft in drafts:
-        if draft.y is not None:
-            rows.append((draft.code, draft.x, draft.b_key, draft.id))
-            rows += [(draft.code, draft.y, key, draft.id) for key in draft.near_keys]
+    rows = [
+        (draft.code, draft.serials[number], draft.keys[party], draft.id)
+        for draft in drafts
+        for number, party in forbidden(draft.item.parties.mode, len(draft.keys))
+    ]
     return [
         Int4s.of([row[0] for row in rows]),
         Int2s.of([row[1] for row in rows]),

@@ -66,15 +66,16 @@ class Notices:
             step("told", told, None)
 
     async def _tell(self, binding: Binding) -> None:
-        a, b = binding.parties.near[0], binding.b
-        for reader, other, dials, theirs in ((a, b, binding.x, binding.far), (b, a, binding.far, binding.x)):
+        everyone = binding.parties.everyone
+        for (dials, reader), pair in binding.pairs().items():
+            other, theirs = everyone[pair.callee], binding.numbers[pair.shown]
             now = datetime.now(UTC)
             message = PlatformMessage(
                 record=self._record(binding, reader, other, (dials, theirs)),
                 text=self._text.replace(NUMBER, str(dials)),
                 valid_until=now + self._valid,
             )
-            key = f"notice {binding.code} {binding.id} {dials} {reader is a}".encode()
+            key = f"notice {binding.code} {binding.id} {dials} {not pair.by_b}".encode()
             await enqueue(
                 self._conn, self._keyring, message, now=now, idempotency=Idempotency(key, self._text.encode())
             )
