@@ -2,12 +2,16 @@
 
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from cli_tools import Cli, cli_in
 
+from database_tools import as_platform
+from qibai.supervise.look import look
 from qibai.testing.platform import wait_for
 
 pytestmark = pytest.mark.voice
@@ -58,3 +62,53 @@ def test_a_second_supervisor_is_refused(cli: Cli) -> None:
     refused = cli.run("up", status=1)
     assert "conflict: the platform" in refused.stderr
     assert cli.json("up", "--detach")["started"] is False
+
+
+@pytest.fixture
+def apart(database: Callable[[], str], tmp_path: Path) -> Iterator[Cli]:
+    """A home whose parts run each by itself, as under systemd; the database is somebody else's."""
+    with cli_in(tmp_path / "home", QIBAI_STORE_DSN=as_platform(database())) as made:
+        made.run("init")
+        yield made
+
+
+@contextmanager
+def part_alone(cli: Cli, part: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """One part by itself, ready; its log is a pipe, as journald's."""
+    process = subprocess.Popen(
+        [*cli.command, part], env=cli.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    try:
+        wait_for(lambda: state_of(cli, part) == "ready" or process.poll() is not None, f"{part} is ready", 60)
+        assert process.poll() is None, process.stdout.read() if process.stdout else ""
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def state_of(cli: Cli, part: str) -> str:
+    return str(look(cli.config).get(part, {}).get("state", ""))
+
+
+@pytest.mark.parametrize("part", ["kamailio", "rtpengine", "recorder", "gateway", "api"])
+def test_a_part_that_systemd_runs_ends_when_it_is_asked_to(apart: Cli, part: str) -> None:
+    with part_alone(apart, part) as process:
+        process.terminate()
+        assert process.wait(10) in (0, -signal.SIGTERM)
+        assert process.stdout is not None
+        process.stdout.read()  # comes to its end: nobody is left who could write
+
+
+def test_status_shows_the_parts_that_systemd_started(apart: Cli) -> None:
+    assert "nothing runs" in apart.run("status", status=3).stderr
+    with part_alone(apart, "recorder") as process:
+        found = apart.json("status", status=3)
+        assert found["running"]
+        assert found["pid"] is None
+        shown = {name: (part["state"], part["pid"]) for name, part in found["parts"].items()}
+        assert shown["recorder"] == ("ready", process.pid)
+        assert shown["api"] == ("stopped", None)
+        lines = [line.split()[:3] for line in apart.run("status", status=3).stdout.splitlines()]
+        assert ["recorder", "ready", str(process.pid)] in lines
+    assert apart.json("status", status=3)["parts"] == {}

@@ -84,16 +84,19 @@ def down(ctx: typer.Context, json: JsonOut = False) -> None:
 def status(ctx: typer.Context, json: JsonOut = False) -> None:
     """Show the parts and their state; the exit status is 3 unless every part is ready.
 
+    Under systemd each part is shown as well; systemd counts its restarts.
+
     Example: qibai status --json
     """
     given = ctx.find_object(State)
     config, mistakes = _survey(given.home if given else None)
     pid, found = state.supervisor_pid(config), look(config, ask=not mistakes)
-    changed = differences(config) if pid is not None and not mistakes else {}
+    running = [name for name, facts in found.items() if facts["pid"]]
+    changed = {} if mistakes else differences(config, running)
     if json:
-        said = {"running": pid is not None, "pid": pid, "parts": found, "changed": changed}
+        said = {"running": bool(pid or found), "pid": pid, "parts": found, "changed": changed}
         as_json(said | {"mistakes": mistakes})
-    elif pid is None:
+    elif pid is None and not found:
         note(f"nothing runs in {config.home}; start it with `qibai up`")
     else:
         table(

@@ -2,30 +2,52 @@
 
 import json
 import time
+from collections.abc import Iterable
 from typing import Any, Final
 
 import psutil
 
 from qibai.config import Config
 from qibai.supervise import portuse, probes, state
+from qibai.supervise.apart import parts_apart
 from qibai.supervise.parts import Part, parts
 
 _SILENT_S: Final = 10.0
 
 
 def look(config: Config, *, ask: bool = True) -> dict[str, dict[str, Any]]:
-    """The parts that the supervisor keeps; a part is ``ready`` only if it answers now. Empty: none runs.
+    """The parts of this home; a part is ``ready`` only if it answers now. Empty: none runs.
+
+    They are those that the supervisor keeps; without a supervisor, those that systemd should run: a part
+    without a process is ``stopped``, and nobody counts restarts (None).
 
     Without ``ask`` only their processes are looked at: ``config`` does not say where the parts listen.
     """
-    known = {part.name: part for part in parts(config)} if ask else {}
-    found = state.read(config)
+    known = {part.name: part for part in parts(config)}
+    found = state.read(config) or _apart(config, known)
+    known = known if ask else {}
     for name, facts in found.items():
         if facts["state"] == "ready":
             wrong = _wrong(config, known.get(name), facts)
             if wrong:
                 facts |= {"state": "failing", "says": wrong}
     return found
+
+
+def _apart(config: Config, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    running = parts_apart(config, names)
+    if not running:
+        return {}
+    return {
+        name: {
+            "state": "ready" if name in running else "stopped",
+            "pid": running.get(name),
+            "restarts": None,
+            "says": "",
+            "started": _started(running[name]) if name in running else None,
+        }
+        for name in names
+    }
 
 
 def _wrong(config: Config, part: Part | None, facts: dict[str, Any]) -> str:

@@ -101,10 +101,10 @@ def hold(ports: Iterable[NeededPort]) -> list[socket.socket]:
 
 
 def trouble(ports: Iterable[NeededPort], leader: int) -> str:
-    """Why the part whose group ``leader`` leads has not these ports for itself; "" when it has."""
+    """Why the part whose first process is ``leader`` has not these ports for itself; "" when it has."""
     for port in ports:
         found = listeners(port)
-        strangers = [pid for pid in found if not _in_group(pid, leader)]
+        strangers = [pid for pid in found if not _is_of(pid, leader)]
         if strangers:
             return f"{port} is used by {named(strangers)}"
         if not found:
@@ -168,11 +168,14 @@ def home_of(pid: int) -> Path | None:
     return None
 
 
-def _in_group(pid: int | None, leader: int) -> bool:
+def _is_of(pid: int | None, leader: int) -> bool:
+    """Whether a process is of the group that ``leader`` leads, or descends from ``leader``."""
     if pid is None:
         return False
-    with suppress(OSError):
-        return os.getpgid(pid) == leader
+    with suppress(OSError, psutil.Error):
+        return os.getpgid(pid) == leader or any(
+            one.pid == leader for one in (psutil.Process(pid), *psutil.Process(pid).parents())
+        )
     return False
 
 

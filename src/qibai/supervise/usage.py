@@ -8,12 +8,11 @@ import msgspec
 import psutil
 
 from qibai.config import Config
-from qibai.settings.running import process_of
 from qibai.supervise import state
+from qibai.supervise.apart import parts_apart
 from qibai.supervise.parts import parts
 
 _LOOK_S: Final = 0.3
-_SLACK_S: Final = 2.0
 
 
 class PartUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,21 +59,7 @@ def _pids(config: Config) -> dict[str, int]:
     supervised: dict[str, dict[str, Any]] = state.read(config)
     if supervised:
         return {name: facts["pid"] for name, facts in supervised.items() if facts["pid"]}
-    found = {}
-    for part in parts(config):
-        pid = process_of(config, part.name)
-        if pid is not None and _is_part(config, part.name, pid):
-            found[part.name] = pid
-    return found
-
-
-def _is_part(config: Config, part: str, pid: int) -> bool:
-    """Whether the process is older than the record of it: a process id may be somebody else's by now."""
-    try:
-        noted = (config.run_dir / "running" / f"{part}.json").stat().st_ctime
-        return float(psutil.Process(pid).create_time()) <= noted + _SLACK_S
-    except (OSError, psutil.Error):
-        return False
+    return parts_apart(config, (part.name for part in parts(config)))
 
 
 def _tree(pid: int) -> list[psutil.Process]:

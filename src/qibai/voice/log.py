@@ -65,15 +65,20 @@ def filter_stderr(shown: Callable[[str], str | None] | None = None) -> None:
 
     Without ``shown`` it is a LogFilter.
 
-    A child does it, until the last who can write is gone.
+    Another process does it, until the last process that can write is gone. It is no child of this process:
+    Kamailio, which this process becomes, ends only after all its children have ended.
     """
     reading, writing = os.pipe()
-    if os.fork():
+    between = os.fork()
+    if between:
+        os.waitpid(between, 0)
         os.close(reading)
         os.dup2(writing, sys.stderr.fileno())
         os.dup2(writing, sys.stdout.fileno())
         os.close(writing)
         return
+    if os.fork():
+        os._exit(0)
     os.close(writing)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
