@@ -1,17 +1,27 @@
 """``qibai demo``, as a newcomer runs it."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import combinations
 from pathlib import Path
 
 import pytest
-from cli_tools import cli_in
+from cli_tools import Cli, cli_in
 
 pytestmark = pytest.mark.voice
 
 
-def test_the_demo_places_a_call_sends_a_message_and_leaves_the_platform_running(tmp_path: Path) -> None:
-    with cli_in(tmp_path / "home") as cli:
+@contextmanager
+def demo_in(home: Path) -> Iterator[Cli]:
+    """A home without any setting: the demo chooses its ports."""
+    with cli_in(home) as cli:
         for name in [name for name in cli.env if name.startswith("QIBAI_") and name != "QIBAI_HOME"]:
             del cli.env[name]
+        yield cli
+
+
+def test_the_demo_places_a_call_sends_a_message_and_leaves_the_platform_running(tmp_path: Path) -> None:
+    with demo_in(tmp_path / "home") as cli:
         shown = cli.json("demo")
         assert shown["leaked"] is False
         assert shown["caller_saw"][0].startswith("SIP/2.0 200 ")
@@ -29,3 +39,14 @@ def test_the_demo_places_a_call_sends_a_message_and_leaves_the_platform_running(
         assert "down" in again
         assert cli.json("down")["stopped"]
         assert cli.processes() == []
+
+
+def test_demos_run_beside_each_other(tmp_path: Path) -> None:
+    """Each in a home of its own; no two share a port for media, though the commands that chose have ended."""
+    with ExitStack() as homes:
+        ranges = []
+        for name in ("one", "two", "three"):
+            cli = homes.enter_context(demo_in(tmp_path / name))
+            assert cli.json("demo")["leaked"] is False
+            ranges.append(set(cli.config.voice.media_ports))
+        assert all(one.isdisjoint(two) for one, two in combinations(ranges, 2))

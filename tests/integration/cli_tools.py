@@ -23,7 +23,7 @@ class Cli:
 
     def __init__(self, home: Path, **variables: str) -> None:
         self.home = home
-        media = media_ports(400)
+        media = media_ports()
         self.env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("QIBAI_")},
             "QIBAI_HOME": str(home),

@@ -12,16 +12,19 @@ import secrets
 import socket
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from qibai.core.errors import Unavailable
 
 _SINGLE: Final = range(10_000, 20_000)
-_MEDIA: Final = range(20_000, 30_000)
+_MEDIA: Final = range(20_000, 27_000)
+_WIDE_MEDIA: Final = range(27_000, 30_000)  # for blocks that small blocks would leave no room for
+_WIDE: Final = 500
 _NETS: Final = range(70_000 + 1, 70_000 + 255)  # a place in the file for each second octet
 _TRIES: Final = 2_000
-_TURNS: Final = 6  # blocks for media that one process uses in turn
+_TURNS: Final = 4  # blocks for media that one process uses in turn
 _HELD: set[int] = set()
 _BLOCKS: dict[int, list[range]] = {}
 _GUARD: Final = threading.Lock()
@@ -45,25 +48,27 @@ def free_port(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
     raise Unavailable(f"no port of {host} is free within {_SINGLE[0]} to {_SINGLE[-1]}")
 
 
-def media_ports(count: int = 200) -> range:
-    """So many ports for media that no other process has; a process uses a few blocks in turn.
+def media_ports(count: int = 200, fits: Callable[[range], bool] = lambda ports: True) -> range:
+    """So many ports for media that no other process has, and that ``fits`` takes.
 
-    Raises Unavailable when there is none left.
+    A process uses a few blocks in turn. Raises Unavailable when there is none left.
     """
+    within = _WIDE_MEDIA if count >= _WIDE else _MEDIA
     with _GUARD:
         blocks = _BLOCKS.setdefault(count, [])
         if len(blocks) == _TURNS:
             blocks.append(blocks.pop(0))
             return blocks[-1]
-        starts = _MEDIA[::count]
+        starts = within[::count]
         for start in secrets.SystemRandom().sample(starts, len(starts)):
-            if start + count <= _MEDIA.stop and _claim(start, count):
-                blocks.append(range(start, start + count))
-                return blocks[-1]
+            block = range(start, start + count)
+            if block.stop <= within.stop and fits(block) and _claim(start, count):
+                blocks.append(block)
+                return block
         if blocks:
             blocks.append(blocks.pop(0))
             return blocks[-1]
-    raise Unavailable(f"no {count} ports for media are free within {_MEDIA[0]} to {_MEDIA[-1]}")
+    raise Unavailable(f"no {count} ports for media are free within {within[0]} to {within[-1]}")
 
 
 def own_network() -> str:

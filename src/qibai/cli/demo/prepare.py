@@ -12,14 +12,16 @@ from qibai.cli.output import done, note
 from qibai.cli.platform import start
 from qibai.cli.reference import sample
 from qibai.cli.remote import remote
-from qibai.config import Config, Peer
+from qibai.config import Config, Peer, VoiceConfig
 from qibai.core.errors import ConfigError, Conflict, SecondPersonRequired, TenantNotFound
 from qibai.core.numbering import Code
 from qibai.core.roles import Action, Role
+from qibai.settings.needed import MediaRange
 from qibai.store import codes, tenants
 from qibai.store.audit import Actor
 from qibai.store.dual_rule import needed
 from qibai.store.keys import Keyring
+from qibai.supervise import portuse
 from qibai.testing.ports import free_port, media_ports
 
 CALLER: Final = "+8613800138000"
@@ -27,6 +29,7 @@ CALLEE: Final = "+8613900139000"
 TENANT: Final = "demo"
 CODE: Final = Code(12_345_678)
 PEER: Final = "demo-callee"
+_MEDIA_PORTS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,7 @@ def _toml() -> str:
     ng = _free(defaults.voice.media_ng_port, socket.SOCK_DGRAM)
     texts = _free(defaults.messaging.sip_port, socket.SOCK_DGRAM)
     callee = _free(5070, socket.SOCK_DGRAM)
-    alone = ng == defaults.voice.media_ng_port
-    # Two rtpengines open the same port for media; then each hears the other's calls.
-    media = defaults.voice.media_ports if alone else media_ports(1_000)
+    media = _media(defaults.voice)
     text = sample()
     for old, new in (
         (f"# port = {defaults.api.port}", f"port = {api}"),
@@ -122,6 +123,18 @@ def _toml() -> str:
             raise Conflict(f"the sample configuration has no {old!r}")
         text = text.replace(old, new, 1)
     return f'{text}\n[[voice.peers]]\nname = "{PEER}"\nhost = "127.0.0.1"\nport = {callee}\n'
+
+
+def _media(voice: VoiceConfig) -> range:
+    """The default ports for media, or others where an rtpengine that runs has some of them.
+
+    Two rtpengines open the same port for media; then each hears the other's calls.
+    """
+
+    def is_free(ports: range) -> bool:
+        return not portuse.media_refusal(MediaRange(voice.host, ports[0], ports[-1]))
+
+    return voice.media_ports if is_free(voice.media_ports) else media_ports(_MEDIA_PORTS, is_free)
 
 
 def _free(wanted: int, kind: socket.SocketKind) -> int:

@@ -16,7 +16,7 @@ from qibai.cli.doctor.api_keys import check_api_keys
 from qibai.cli.doctor.audit import check_audit
 from qibai.cli.doctor.backup import check_backup_age
 from qibai.cli.doctor.call_losses import check_call_losses
-from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
+from qibai.cli.doctor.finding import Finding, fail, guarded, ok, skip, warn
 from qibai.cli.doctor.hosts import check_hosts
 from qibai.cli.doctor.messages import check_messages
 from qibai.cli.doctor.node import check_node
@@ -52,25 +52,28 @@ def run_checks(config: Config) -> list[Finding]:
     running = state.supervisor_pid(config) is not None
     found = [
         _versions(),
-        _home(config),
-        _key_file(config),
-        check_secrets(config),
-        check_running(config),
-        _disk(config),
-        _supervisor(config),
+        *guarded("home", lambda: _home(config)),
+        *guarded("key file", lambda: _key_file(config)),
+        *guarded("secrets", lambda: check_secrets(config)),
+        *guarded("configuration", lambda: check_running(config)),
+        *guarded("disk", lambda: _disk(config)),
+        *guarded("supervisor", lambda: _supervisor(config)),
+        *guarded("store", lambda: _store(config)),
+        *guarded("pilot", lambda: check_pilot(config)),
+        *guarded("codes", lambda: check_watched(config)),
+        *guarded("api", lambda: _api(config, running)),
     ]
-    found += _store(config)
-    found.append(check_pilot(config))
-    found += check_watched(config)
-    found.append(_api(config, running))
     if config.voice.enabled:
-        found += [_kamailio_version(), _voice(config, running), _media(config, running), check_peers(config)]
+        found += guarded("kamailio", _kamailio_version)
+        found += guarded("voice", lambda: _voice(config, running))
+        found += guarded("media", lambda: _media(config, running))
+        found += guarded("peers", lambda: check_peers(config))
     else:
         found.append(skip("voice", "switched off (voice.enabled)"))
-    found.append(check_recorder(config))
-    found += check_call_losses(config)
-    found += check_messages(config)
-    found.append(check_backup_age(config))
+    found += guarded("spool", lambda: check_recorder(config))
+    found += guarded("call records", lambda: check_call_losses(config))
+    found += guarded("text messages", lambda: check_messages(config))
+    found += guarded("backup", lambda: check_backup_age(config))
     return found
 
 
@@ -167,13 +170,11 @@ def _store(config: Config) -> list[Finding]:
     found.append(_keys(config))
     if config.voice.enabled:
         found.append(check_node(config))
-    found += [
-        check_rights(config),
-        check_api_keys(config),
-        *check_audit(config),
-        check_traces(config),
-        check_routes(config),
-    ]
+    found += guarded("database role", lambda: check_rights(config))
+    found += guarded("API keys", lambda: check_api_keys(config))
+    found += guarded("audit trail", lambda: check_audit(config))
+    found += guarded("traces", lambda: check_traces(config))
+    found += guarded("routes", lambda: check_routes(config))
     if read_dsn(config) != dsn(config):
         found += check_hosts("standby hosts", read_dsn(config), writes=False)
         try:

@@ -1,5 +1,6 @@
 """What a check found."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,3 +36,14 @@ def fail(name: str, says: str, mend: str) -> Finding:
 
 def skip(name: str, says: str) -> Finding:
     return Finding(name, State.SKIP, says)
+
+
+def guarded(name: str, check: Callable[[], Finding | Sequence[Finding]]) -> list[Finding]:
+    """What ``check`` finds. When it cannot read what it has to, this is a failure by the check's ``name``."""
+    try:
+        found = check()
+    except OSError as exc:
+        return [
+            fail(name, f"cannot be checked: {exc}", "run `qibai doctor` as the platform's user or as root")
+        ]
+    return [found] if isinstance(found, Finding) else list(found)
