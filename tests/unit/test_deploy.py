@@ -1,5 +1,6 @@
 """What is shipped beside the program fits the program."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ def test_systemd_takes_every_unit_as_it_is(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     paths = []
-    for unit in [*UNITS, ROOT / "deploy" / "qibai.target"]:
+    for unit in [*UNITS, ROOT / "deploy" / "qibai.target", ROOT / "deploy" / "qibai-backup.timer"]:
         text = unit.read_text().replace("/opt/qibai/.venv/bin/qibai", str(program))
         (tmp_path / unit.name).write_text(text)
         paths.append(str(tmp_path / unit.name))
@@ -52,6 +53,47 @@ def test_units_run_commands_that_exist_and_are_hardened(unit: Path) -> None:
         "CapabilityBoundingSet=",
     ):
         assert f"\n{setting}\n" in text
+
+
+def test_stopping_the_target_stops_the_timer() -> None:
+    text = (ROOT / "deploy" / "qibai-backup.timer").read_text()
+    assert "\nPartOf=qibai.target\n" in text
+    assert "\nWantedBy=qibai.target\n" in text
+
+
+def command_here(tmp_path: Path, program: str, *words: str) -> str:
+    """What deploy/qibai prints. Only paths and the user are replaced, as the installation is not here."""
+    environment = tmp_path / "environment"
+    environment.write_text("QIBAI_STORE_DSN='host=127.0.0.1 dbname=a b'\nQIBAI_API_PORT=7077\n")
+    text = (ROOT / "deploy" / "qibai").read_text()
+    for old, new in (
+        ("/etc/qibai/environment", str(environment)),
+        ("/var/lib/qibai", str(tmp_path / "home")),
+        ("/opt/qibai/.venv/bin/qibai", program),
+        ("runuser -u qibai --", "env"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "qibai").write_text(text)
+    return subprocess.run(
+        ["sh", str(tmp_path / "qibai"), *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": "/usr/bin:/bin", "SUDO_USER": "ann"},
+    ).stdout
+
+
+def test_the_command_runs_with_what_the_units_have(tmp_path: Path) -> None:
+    program = f"{sys.executable} -m qibai"
+    found = json.loads(command_here(tmp_path, program, "config", "effective", "--json"))
+    assert found["home"] == str(tmp_path / "home")
+    assert found["api"]["port"] == 7077
+    assert found["store"]["dsn"] != ""
+
+
+def test_the_command_says_who_called_sudo(tmp_path: Path) -> None:
+    assert "QIBAI_AS=ann" in command_here(tmp_path, "/usr/bin/env").splitlines()
 
 
 def test_the_configuration_page_is_what_the_types_say() -> None:
