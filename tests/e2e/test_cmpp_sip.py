@@ -47,7 +47,8 @@ def key(cli: Cli) -> str:
     return tenant_key(cli)
 
 
-async def test_a_text_an_answer_and_a_report(cli: Cli, key: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["我到了", ""], ids=["text", "empty"])
+async def test_a_text_an_answer_and_a_report(cli: Cli, key: str, tmp_path: Path, text: str) -> None:
     config = cli.config
     voice = config.voice
     with Client(f"http://127.0.0.1:{config.api.port}", key) as api:
@@ -63,13 +64,14 @@ async def test_a_text_an_answer_and_a_report(cli: Cli, key: str, tmp_path: Path)
             wait_for(lambda: listening(at), "the telephone")
             wait_for(lambda: listening(("127.0.0.1", config.messaging.cmpp_port), "tcp"), "the gateway")
             async with sp(config.messaging.cmpp_port, 2, account="902345", local=SOUTH_AT) as south:
-                content = "我到了".encode("gbk")
+                content = text.encode("gbk")
                 fields = {"Src_Id": A.national, "Dest_terminal_Id": x, "Msg_Content": content, "Msg_Fmt": 15}
                 answer = await south.ask(SUBMIT, write(SUBMIT, 2, fields | {"Registered_Delivery": 1}))
                 assert answer[8:] == result(2, 0)
                 await asyncio.to_thread(phone.wait)
                 (seen,) = phone.received
-                assert f"From: <sip:{x}@" in seen and "我到了" in seen
+                assert f"From: <sip:{x}@" in seen
+                assert seen.partition("\n\n")[2].strip("\n") == text
                 await until(lambda: reports(south))
                 assert (reports(south)[0]["about"], reports(south)[0]["stat"]) == (answer[:8], "DELIVRD")
 

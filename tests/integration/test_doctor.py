@@ -110,9 +110,10 @@ def test_a_key_file_of_another_database(cli: Cli, tmp_path: Path) -> None:
         assert "key_file" in refused.stderr
         assert "restore" in refused.stderr
         other.config.key_file.unlink()
-        refused = other.run("up", status=1)
-        assert "key_file" in refused.stderr
-        assert not other.config.key_file.exists()
+        for command in (("up",), ("init",), ("demo",), ("tenant", "add", "globex")):
+            refused = other.run(*command, status=1)
+            assert "key_file" in refused.stderr
+            assert not other.config.key_file.exists(), command
         other.config.key_file.write_bytes(mine)
         other.config.key_file.chmod(0o600)
         other.run("up", "--detach")

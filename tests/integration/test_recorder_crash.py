@@ -1,12 +1,14 @@
 """The recorder dies, PostgreSQL goes away, lines are torn: still exactly one whole record for each call."""
 
 import random
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psycopg
+import pytest
 
 from qibai.config import Config
 from qibai.core.events import CallEvent
@@ -118,3 +120,44 @@ def test_while_postgresql_is_away_the_spool_holds_all(tmp_path: Path) -> None:
             assert recorder.stop() == 0
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("gone", ["files", "folder", "moved"])
+def test_a_spool_that_somebody_removes_costs_no_record(tmp_path: Path, dsn: str, gone: str) -> None:
+    """Before the recorder has read it: PostgreSQL and the recorder are away while the files go."""
+    home = _home(tmp_path)
+    spool = home / "spool"
+    first, second, third = (answered_call(start=time.time() - 20) for _ in range(3))
+    writer = SpoolWriter(spool, "voice")
+    with RecorderProcess(home, QIBAI_STORE_DSN=dsn) as recorder:
+        assert all(writer.append(event) for event in first)
+        wait_for(lambda: _counts(dsn)[0] == 1)
+        recorder.kill()
+        assert all(writer.append(event) for event in second)
+        if gone == "files":
+            for path in spool.iterdir():
+                path.unlink()
+        elif gone == "folder":
+            shutil.rmtree(spool)
+        else:
+            spool.rename(home / "aside")
+        recorder.start()
+        assert all(writer.append(event) for event in third)
+        wait_for(lambda: _counts(dsn) == (3, 3))
+        assert recorder.stop() == 0
+    assert writer.lost == 0
+
+
+def test_a_spool_that_is_removed_while_the_recorder_runs_costs_no_record(tmp_path: Path, dsn: str) -> None:
+    home = _home(tmp_path)
+    calls = [answered_call(start=time.time() - 20) for _ in range(6)]
+    writer = SpoolWriter(home / "spool", "voice")
+    with RecorderProcess(home, QIBAI_STORE_DSN=dsn) as recorder:
+        for number, events in enumerate(calls):
+            assert all(writer.append(event) for event in events)
+            if number % 2:
+                shutil.rmtree(home / "spool")
+        for event in answered_call(start=time.time() - 20):
+            assert writer.append(event)
+        wait_for(lambda: _counts(dsn) == (7, 7))
+        assert recorder.stop() == 0

@@ -134,3 +134,16 @@ def test_a_configured_dsn_wins(config: Config) -> None:
     assert qibai.store.dsn(ours) == "host=there"
     assert qibai.store.read_dsn(ours) == "host=here"
     assert qibai.store.dsn(config) == qibai.store.read_dsn(config) == EmbeddedPostgres(config).dsn
+
+
+@pytest.mark.parametrize("name", ["号码保护", "é ü", "a b"])
+def test_a_home_may_have_any_name(tmp_path: Path, name: str) -> None:
+    server = EmbeddedPostgres(Config(home=tmp_path / name))
+    server.start()
+    try:
+        assert server.running_pid() is not None
+        with psycopg.connect(server.dsn) as conn:
+            assert conn.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        server.stop()
+    assert server.running_pid() is None

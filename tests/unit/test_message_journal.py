@@ -1,6 +1,7 @@
 """The journal of the gateway: what is written stays until it is released, whatever tears its end."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,22 @@ async def test_files_turn_and_a_sync_covers_the_ones_before(
     again = opened(tmp_path)
     assert again.read() == [FACTS[1]]
     again.close()
+
+
+@pytest.mark.parametrize("gone", ["file", "folder", "moved"])
+def test_a_journal_that_somebody_removes_is_written_again(tmp_path: Path, gone: str) -> None:
+    folder = tmp_path / "messages"
+    first = opened(folder)
+    first.append(FACTS[0])
+    if gone == "file":
+        next(folder.glob(f"*{journal.SUFFIX}")).unlink()
+    elif gone == "folder":
+        shutil.rmtree(folder)
+    else:
+        folder.rename(tmp_path / "aside")
+    first.append(FACTS[1])
+    first.release([])
+    first.close()
+    second = opened(folder)
+    assert second.read() == FACTS[:2]
+    second.close()

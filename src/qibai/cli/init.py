@@ -7,7 +7,7 @@ from qibai.cli.output import as_json, done, say
 from qibai.cli.reference import sample
 from qibai.config import Config
 from qibai.core.errors import Unavailable
-from qibai.store.keys import Keyring
+from qibai.store.keycheck import check_key_file_there, first_key_file
 
 
 def init(ctx: typer.Context, json: JsonOut = False) -> None:
@@ -27,9 +27,10 @@ def init(ctx: typer.Context, json: JsonOut = False) -> None:
 def make_home(config: Config, toml: str) -> list[str]:
     """Make the folder, the key file and the configuration; return the names of files that were new.
 
-    Raise Unavailable when the folder cannot be written.
+    Raise Unavailable when the folder cannot be written, KeyFileError when a database's key file is gone.
     """
     made = []
+    check_key_file_there(config)
     try:
         config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not config.file.exists():
@@ -38,7 +39,7 @@ def make_home(config: Config, toml: str) -> list[str]:
             made.append(config.file.name)
         if not config.key_file.exists():
             made.append(config.key_file.name)
-        Keyring.load_or_create(config.key_file)
+        first_key_file(config)
     except OSError as exc:
         raise Unavailable(f"{config.home} cannot be written: {exc.strerror}; give another --home") from None
     return made

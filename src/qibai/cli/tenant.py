@@ -33,7 +33,7 @@ def add(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
     Example: qibai tenant add acme
     """
     config = config_of(ctx)
-    keyring = Keyring.load_or_create(config.key_file)
+    keyring = Keyring.load(config.key_file)
 
     async def work(conn: Connection, record: Record) -> tuple[Tenant, NewApiKey]:
         tenant = await tenants.add_tenant(conn, name)

@@ -17,6 +17,7 @@ import structlog
 from qibai.core.errors import ConfigError, StoreUnavailable
 from qibai.messaging.facts import Fact, facts_of, line_of
 from qibai.store.hold import removing
+from qibai.store.removed import removed_content, write_all
 
 SUFFIX: Final = ".facts"
 MAX_BYTES: Final = 1 << 20
@@ -71,6 +72,8 @@ class Journal:
             try:
                 if self._fd < 0:
                     self._open()
+                else:
+                    self._save_removed()
                 if os.write(self._fd, data) == len(data):
                     self._size += len(data)
                     return
@@ -121,9 +124,23 @@ class Journal:
         self._drop_unsynced()
         os.close(self._lock)
 
+    def _save_removed(self) -> None:
+        """Write into a new file what the file said that somebody removed."""
+        content = None if self._path is None else removed_content(self._fd, self._path)
+        if content is None:
+            return
+        os.close(self._fd)
+        self._fd = -1
+        self._old = [path for path in self._old if path.exists()]
+        self._open()
+        write_all(self._fd, content)
+        self._size = len(content)
+        _log.error("somebody removed the journal; what it said is written again", folder=str(self._folder))
+
     def _open(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._folder / f"{time.time_ns():020d}{SUFFIX}"
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o600)
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)

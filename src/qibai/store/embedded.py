@@ -95,7 +95,7 @@ class EmbeddedPostgres:
     def running_pid(self) -> int | None:
         """The server's process, if it runs on our data."""
         try:
-            pid = int((self._data / "postmaster.pid").read_text("ascii").split("\n", 1)[0])
+            pid = int((self._data / "postmaster.pid").read_bytes().split(b"\n", 1)[0])
         except (OSError, ValueError):
             return None
         return pid if pid in self._processes() else None

@@ -41,6 +41,7 @@ def removing(folder: Path) -> Iterator[bool]:
 
 
 def _open(folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # somebody may have removed it
     fd = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     owner = folder.stat()
     if os.geteuid() == 0 and os.fstat(fd).st_uid != owner.st_uid:  # the file is the platform's

@@ -3,7 +3,8 @@
 A writer has a file of its own and adds one line an event, in one write: a line is there whole or, after a
 crash in mid-write, torn at the end of its file. Lines outlive the death of the process at once (page cache);
 a power cut may cost the last second, as the recorder calls ``fdatasync`` once a second: a sync for each event
-would put a disk's latency into every call. Before the disk is full, ``has_room`` is False and new calls
+would put a disk's latency into every call. A file that somebody removes while it is written is written
+again, whole. Before the disk is full, ``has_room`` is False and new calls
 are refused, and what is left of it takes the ends of calls that stand. An event that is lost all the
 same is counted, and said on stderr once a second.
 """
@@ -18,6 +19,7 @@ from typing import Final
 
 from qibai.core.events import ENCODER, CallEvent
 from qibai.store.loss_counts import LossCounts
+from qibai.store.removed import removed_content, write_all
 
 SUFFIX: Final = ".events"
 MAX_BYTES: Final = 8 << 20
@@ -49,6 +51,7 @@ class SpoolWriter:
         self._folder = folder
         self._stem = f"{name}-{os.getpid()}"
         self._fd = -1
+        self._path = folder
         self._size = 0
         self._opened_at = 0.0
         self._complained_at = float("-inf")
@@ -63,6 +66,8 @@ class SpoolWriter:
             try:
                 if self._fd < 0 or self._size >= MAX_BYTES or time.monotonic() - self._opened_at > MAX_AGE_S:
                     self._open()
+                else:
+                    self._save_removed()
                 written = os.write(self._fd, line)
             except OSError:
                 break
@@ -70,13 +75,7 @@ class SpoolWriter:
                 self._size += written
                 return True
             self.close()
-        self.close()
-        self.lost += 1
-        self._failing = True
-        self._has_room = False
-        if self._counts is not None:
-            self._counts().add("call_events_lost")
-        self._complain()
+        self._lose(1)
         return False
 
     def has_room(self) -> bool:
@@ -114,9 +113,38 @@ class SpoolWriter:
         self.close()
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._folder / f"{self._stem}-{time.time_ns():020d}{SUFFIX}"
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._path = path
         self._size = 0
         self._opened_at = time.monotonic()
+
+    def _save_removed(self) -> None:
+        """Write into a new file what the file said that somebody removed; the recorder may read it twice."""
+        content = removed_content(self._fd, self._path)
+        if content is None:
+            return
+        try:
+            self._open()
+            write_all(self._fd, content)
+        except OSError:
+            self._lose(content.count(b"\n"))
+            raise
+        self._size = len(content)
+        print(
+            f"spool: somebody removed {self._path.parent} or a file in it; nothing of it is lost",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def _lose(self, events: int) -> None:
+        """Count events that the disk did not take; until it does, there is no room."""
+        self.close()
+        self.lost += events
+        self._failing = True
+        self._has_room = False
+        if self._counts is not None:
+            self._counts().add("call_events_lost", events)
+        self._complain()
 
     def _complain(self) -> None:
         now = time.monotonic()

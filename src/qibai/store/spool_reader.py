@@ -67,8 +67,8 @@ class SpoolReader:
         return events, all_read
 
     def behind(self, positions: Mapping[str, int]) -> bool:
-        """Whether this reading has yet to come where the other stands."""
-        return any(self.positions.get(name, 0) < at for name, at in positions.items())
+        """Whether this reading has yet to come where the other stands, in the files that are there."""
+        return any(self.positions.get(name, 0) < positions.get(name, 0) for name in self.files())
 
     def backlog(self) -> int:
         """Bytes not yet read."""
@@ -170,6 +170,7 @@ class OffsetFile:
     def save(self, positions: Mapping[str, int]) -> None:
         """Replace the file as a whole, durably."""
         draft = self._path.with_suffix(".new")
+        draft.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # somebody may have removed it
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             os.write(fd, msgspec.json.encode(dict(positions)))

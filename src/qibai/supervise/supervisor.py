@@ -16,6 +16,7 @@ from qibai.core.errors import KeyFileError, QibaiError, SchemaError, Unavailable
 from qibai.settings.mistakes import refuse
 from qibai.store.actors import operator_here
 from qibai.store.backup import finish_interrupted
+from qibai.store.keycheck import check_key_file_there, first_key_file
 from qibai.store.keys import Keyring
 from qibai.store.upgrade import upgrade
 from qibai.supervise import child, control, portuse, preflight, state
@@ -306,31 +307,19 @@ def run(config: Config, say: Say) -> None:
         if left:
             say("qibai", f"ended {left} processes that a killed supervisor had left")
         finish_interrupted(config)
-        _key_file_is_there(config)
+        check_key_file_there(config)
         refuse(preflight.machine_mistakes(config))
         preflight.claim(config, claims)
         if config.pilot.rules.calendar is None:
             say("qibai", f"WARNING: {UNRULED}")
         if not config.store.dsn:
-            _first_key_file(config)
+            first_key_file(config)
         for folder in (config.spool_dir, config.log_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if config.store.dsn:
             upgrade(config, operator_here(config.node))
             Keyring.load_or_create(config.key_file)
         asyncio.run(_main(config, say))
-
-
-def _key_file_is_there(config: Config) -> None:
-    """A database has a key file of its own, which has to come back; a new one cannot open it."""
-    if not config.store.dsn and config.pg_dir.exists() and not config.key_file.exists():
-        raise KeyFileError(f"{config.key_file} is not there, but its database is; restore the file's backup")
-
-
-def _first_key_file(config: Config) -> None:
-    """Make a key file, unless there is a database already."""
-    _key_file_is_there(config)
-    Keyring.load_or_create(config.key_file)
 
 
 async def _main(config: Config, say: Say) -> None:

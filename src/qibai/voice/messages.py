@@ -195,7 +195,7 @@ def _written(worker: Worker, request: Message, badge: Badge, target: Peer) -> st
         destination=callee_uri(receiver, style, place),
         call_id=request.call_id,
         cseq=request.cseq,
-        content_type=request.fields["content-type"][0],
+        content_type=request.first("content-type") or PLAIN,  # an empty text has none
         body=request.body,
         expires=badge.expires,
     )
