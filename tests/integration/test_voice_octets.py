@@ -1,5 +1,6 @@
 """Messages as strange stacks write them: what is never used decides nothing; limits have their own answer."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -177,6 +178,41 @@ def test_early_media_needs_no_contact(far: RawAgent, call: _Call) -> None:
     assert b"m=audio" in early
     assert header(early, b"P-Early-Media") == b"sendrecv, gated"
     set_up(call, far, invite)
+    hang_up(call, far)
+
+
+def sdp(host: str, *payloads: int, port: int = 20_000) -> bytes:
+    """Audio with these of the well-known payload types."""
+    names = {0: "PCMU", 8: "PCMA", 18: "G729"}
+    lines = [
+        *("v=0", f"o=- 1 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0"),
+        f"m=audio {port} RTP/AVP {' '.join(map(str, payloads))}",
+        *(f"a=rtpmap:{payload} {names[payload]}/8000" for payload in payloads),
+    ]
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def payloads_in(message: bytes) -> list[int]:
+    found = re.search(rb"m=audio [0-9]+ RTP/AVP ([0-9 ]+)\r", message)
+    assert found, message
+    return [int(payload) for payload in found[1].split()]
+
+
+@pytest.mark.parametrize("tag", [b"callee", b"forked"], ids=["one-dialog", "another"])
+@pytest.mark.parametrize("payload", [0, 8, 18])
+def test_the_caller_hears_the_codec_of_the_answer_not_that_of_the_ringing(
+    far: RawAgent, call: _Call, tag: bytes, payload: int
+) -> None:
+    """A ring-back server answers in the 183, the telephone in the 200 (RFC 3261 §13.2.2.4)."""
+    call.invite(body=sdp(CALLER_AT, 8, 0, 18))
+    invite = far.take(b"INVITE ")
+    far.reply(invite, b"183 Session Progress", body=sdp(far.at[0], 8), tag=b"callee")
+    assert payloads_in(call.near.take(b"SIP/2.0 183")) == [8]
+    far.reply(invite, b"200 OK", body=sdp(far.at[0], payload, port=20_050), tag=tag)
+    answer = call.near.take(b"SIP/2.0 200")
+    assert payloads_in(answer) == [payload]
+    call.answered(answer)
+    far.take(b"ACK ")
     hang_up(call, far)
 
 

@@ -66,10 +66,20 @@ class Media:
         return clean
 
     def answer(self, text: str, state: DialogState, *, offered_by_caller: bool, salt: str) -> CleanSdp:
-        """Raise MediaUnavailable, or BadMessage for a description that is none or cannot be used."""
+        """Raise MediaUnavailable, or BadMessage for a description that is none or cannot be used.
+
+        An offer may be answered several times and differently: by a forked 183, then by the 2xx. Each answer
+        chooses among all that was offered. rtpengine keeps to what the first answer chose, so it is shown the
+        offer again before an answer that differs.
+        """
         side, other = ("a", "b") if offered_by_caller else ("b", "a")
-        clean, seen = self._pass("answer", text, self._flags(state, side, other, answer=True), salt)
         offered = self._memory.look(state.call_id, f"{side}?")
+        agreed = self._memory.look(state.call_id, side) if offered is None else None
+        if agreed is not None and self._before(text, salt) != self._memory.look(state.call_id, other):
+            self._ksr.pv.sets("$avp(sdp_in)", agreed)
+            self._ksr.rtpengine.rtpengine_offer(self._flags(state, side, other))
+            offered = agreed
+        clean, seen = self._pass("answer", text, self._flags(state, side, other, answer=True), salt)
         if seen and offered is not None:
             self._memory.note(state.call_id, side, offered)
             self._memory.note(state.call_id, other, seen)
@@ -106,19 +116,7 @@ class Media:
         """The description for the other side, and what rtpengine was shown of it, "" without rtpengine."""
         if not self.anchored:
             return clean_sdp(text, self._host, salt=salt, pass_media_address=True), ""
-        # Cleaned before as well: rtpengine then sees, keeps and logs nothing that a call does not need. Each
-        # side's RTCP ends at our discard port: it carries its sender's name and address (SDES CNAME), and
-        # rtpengine, told to make RTCP anew, still passes what comes without a report, such as a goodbye.
-        # Where both sides' addresses are learnt, those for RTCP are too and take the discard port's place:
-        # then each side is asked to send RTCP to the discard port, and reports are made anew.
-        before = clean_sdp(
-            text,
-            self._host,
-            salt=salt,
-            pass_media_address=True,
-            without_rtcp=True,
-            rtp_only=self._rtp_only,
-        )
+        before = self._before(text, salt)
         ksr = self._ksr
         ksr.pv.sets("$avp(sdp_in)", before)
         run = ksr.rtpengine.rtpengine_offer if command == "offer" else ksr.rtpengine.rtpengine_answer
@@ -129,6 +127,22 @@ class Media:
             raise MediaUnavailable
         learnt = _OWN_RTCP in flags
         return clean_sdp(after, self._host, salt=salt, pass_media_address=True, without_rtcp=learnt), before
+
+    def _before(self, text: str, salt: str) -> CleanSdp:
+        """What rtpengine is shown of a description."""
+        # Cleaned before as well: rtpengine then sees, keeps and logs nothing that a call does not need. Each
+        # side's RTCP ends at our discard port: it carries its sender's name and address (SDES CNAME), and
+        # rtpengine, asked to make RTCP itself, still passes what comes without a report, such as a goodbye.
+        # Where both sides' addresses are learnt, those for RTCP are too and take the discard port's place:
+        # then each side is asked to send RTCP to the discard port, and reports are made by rtpengine.
+        return clean_sdp(
+            text,
+            self._host,
+            salt=salt,
+            pass_media_address=True,
+            without_rtcp=True,
+            rtp_only=self._rtp_only,
+        )
 
     def _flags(self, state: DialogState, side: str, other: str, *, answer: bool = False) -> str:
         """What rtpengine is told of an offer by ``side``, or of the answer to it by ``other``."""
