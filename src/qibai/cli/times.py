@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from qibai.core.errors import BadRequest
+from qibai.core.times import utc_text
 
 #: What help says of a time's form; a time without a zone is refused.
 FORM: Final = "as 2026-06-01T14:03:00+08:00 or …T06:03:00Z"
@@ -19,7 +20,7 @@ def shown(at: datetime | str | None) -> str | None:
     if not at:
         return None
     when = datetime.fromisoformat(at) if isinstance(at, str) else at
-    return f"{when.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return utc_text(when)
 
 
 def span(text: str, field: str) -> timedelta:

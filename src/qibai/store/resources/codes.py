@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from qibai.core.errors import NotHere, StepRefused, SubLease
 from qibai.core.masking import mask_text
 from qibai.core.numbering import Code, Province
-from qibai.core.pilot import BEIJING, CodeEvent, CodeState, after_code
+from qibai.core.pilot import CodeEvent, CodeState, after_code
+from qibai.core.times import utc_text
 from qibai.store.resources.platforms import tenant_of
 from qibai.store.resources.session import SQL, Connection, changing, row, rows, run
 
@@ -41,7 +42,7 @@ async def assign(
         for held in await rows(conn, _Held, "lock_codes", codes=values):
             if held.state == CodeState.RETURNED and held.returned_at is not None:
                 if now < held.returned_at + quarantine:
-                    free = (held.returned_at + quarantine).astimezone(BEIJING).isoformat(timespec="minutes")
+                    free = utc_text(held.returned_at + quarantine)
                     raise StepRefused(f"{Code(held.code)} was returned; it may be used again from {free}")
             elif held.platform_id not in (None, paper[1]):
                 raise SubLease(

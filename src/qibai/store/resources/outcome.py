@@ -8,6 +8,7 @@ from typing import Final
 from qibai.core.errors import BadRequest, NotHere, SubLease
 from qibai.core.numbering import Code, Province
 from qibai.core.pilot import ApplicationState
+from qibai.core.times import utc_text
 from qibai.store.resources.applications import move
 from qibai.store.resources.codes import assign, drain
 from qibai.store.resources.papers import Kind, Paper, add_paper, leave_early, renew
@@ -119,7 +120,7 @@ class _Granting:
         number = self._outcome.approval or await self._latest_approval()
         await self._must_hold("approval", number)
         await leave_early(self._conn, number, at=at)
-        self.did.append(f"early exit from {at.isoformat(timespec='seconds')}")
+        self.did.append(f"early exit from {utc_text(at)}")
         if at <= self._terms.at:
             cur = await self._conn.execute(SQL["codes_of_platform"], {"platform": self._platform_id})
             await self.drained([Code(value) for (value,) in await cur.fetchall()])
