@@ -34,6 +34,10 @@ class RawAgent:
     def close(self) -> None:
         self._socket.close()
 
+    def set_timeout(self, seconds: float) -> None:
+        """How long ``take`` waits for the next message."""
+        self._socket.settimeout(seconds)
+
     def send(self, data: bytes) -> None:
         self._socket.sendto(data, self.platform)
 

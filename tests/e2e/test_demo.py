@@ -1,7 +1,8 @@
 """``qibai demo``, as a newcomer runs it."""
 
+import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import combinations
 from pathlib import Path
 
@@ -42,11 +43,18 @@ def test_the_demo_places_a_call_sends_a_message_and_leaves_the_platform_running(
 
 
 def test_demos_run_beside_each_other(tmp_path: Path) -> None:
-    """Each in a home of its own; no two share a port for media, though the commands that chose have ended."""
+    """Each in a home of its own, beside another program on rtpengine's usual port.
+
+    No two share a port for media, though the commands that chose the ports have ended.
+    """
     with ExitStack() as homes:
         ranges = []
+        other = homes.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        with suppress(OSError):  # then somebody else has it
+            other.bind(("127.0.0.1", 2223))
         for name in ("one", "two", "three"):
             cli = homes.enter_context(demo_in(tmp_path / name))
             assert cli.json("demo")["leaked"] is False
+            assert cli.config.voice.media_ng_port != 2223
             ranges.append(set(cli.config.voice.media_ports))
         assert all(one.isdisjoint(two) for one, two in combinations(ranges, 2))

@@ -216,6 +216,39 @@ def test_the_caller_hears_the_codec_of_the_answer_not_that_of_the_ringing(
     hang_up(call, far)
 
 
+@pytest.mark.parametrize("over", [False, True], ids=["running", "over"])
+@pytest.mark.parametrize("what", ["no-to-tag", "call-id", "from-tag", "to-tag"])
+def test_a_token_opens_only_requests_of_its_own_dialog(
+    far: RawAgent, call: _Call, what: str, over: bool
+) -> None:
+    """Our Contact carries the dialog's state: whoever has the Contact has not the dialog."""
+    call.invite()
+    set_up(call, far, far.take(b"INVITE "))
+    if over:
+        hang_up(call, far)
+    rang = len(far.seen)
+    own = (call.call_id, call.from_, call.to)
+    call.call_id = b"other@test" if what == "call-id" else call.call_id
+    call.from_ = call.from_.replace(b"tag=near", b"tag=far") if what == "from-tag" else call.from_
+    if what == "no-to-tag":
+        call.to = call.to.partition(b";tag=")[0]
+    elif what == "to-tag":
+        call.to += b"x"
+    for number, method in enumerate((b"INVITE", b"BYE", b"INFO"), 11):
+        headers, body = ((b"Content-Type: application/sdp",), call.near.sdp) if number == 11 else ((), b"")
+        call.ask(method, number, *headers, body=body)
+        refused = call.near.take(b"SIP/2.0 4")
+        assert header(refused, b"CSeq") == b"%d %b" % (number, method)
+    far.set_timeout(0.3)
+    with pytest.raises(TimeoutError):
+        far.take(b"")
+    far.set_timeout(8)
+    assert len(far.seen) == rang
+    call.call_id, call.from_, call.to = own
+    if not over:
+        hang_up(call, far)
+
+
 def test_a_merged_request_rings_once(far: RawAgent, call: _Call) -> None:
     call.invite()
     invite = far.take(b"INVITE ")
