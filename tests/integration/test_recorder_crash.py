@@ -161,3 +161,23 @@ def test_a_spool_that_is_removed_while_the_recorder_runs_costs_no_record(tmp_pat
             assert writer.append(event)
         wait_for(lambda: _counts(dsn) == (7, 7))
         assert recorder.stop() == 0
+
+
+def test_a_server_that_only_reads_costs_no_record(tmp_path: Path, dsn: str) -> None:
+    """As after a fail-over, when the recorder's host is a standby by now (SQLSTATE 25006)."""
+    home = _home(tmp_path)
+    writer = SpoolWriter(home / "spool", "voice")
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        name = conn.info.dbname
+        conn.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        with RecorderProcess(home, QIBAI_STORE_DSN=dsn) as recorder:
+            wait_for(recorder.stats)
+            for _ in range(20):
+                assert all(writer.append(event) for event in answered_call(start=time.time() - 20))
+            wait_for(lambda: recorder.stats().get("store_up") is False)
+            time.sleep(1.5)  # some tries
+            assert _counts(dsn) == (0, 0)
+            conn.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+            wait_for(lambda: _counts(dsn) == (20, 20))
+            assert recorder.stats()["refused"] == 0
+            assert recorder.stop() == 0

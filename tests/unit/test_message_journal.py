@@ -85,6 +85,8 @@ def test_a_journal_that_somebody_removes_is_written_again(tmp_path: Path, gone: 
         folder.rename(tmp_path / "aside")
     first.append(FACTS[1])
     first.release([])
+    with pytest.raises(ConfigError):  # its lock is there again
+        opened(folder)
     first.close()
     second = opened(folder)
     assert second.read() == FACTS[:2]

@@ -137,8 +137,23 @@ class Journal:
         self._size = len(content)
         _log.error("somebody removed the journal; what it said is written again", folder=str(self._folder))
 
+    def _hold_lock(self) -> None:
+        """Hold the lock that is in the folder now: somebody may have removed ours. Raise OSError."""
+        path = self._folder / "lock"
+        if removed_content(self._lock, path) is None:
+            return
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise
+        os.close(self._lock)
+        self._lock = lock
+
     def _open(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._hold_lock()
         path = self._folder / f"{time.time_ns():020d}{SUFFIX}"
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o600)
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
