@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from kannel_tools import kannel
 from qibai.config import Config, MessageLink, MessagingConfig, StoreConfig
 from qibai.core.numbering import Code, Msisdn
 from qibai.messaging.gateway import Gateway
+from qibai.messaging.smpp.status import Status
 from qibai.store.keys import Keyring
 from qibai.testing.capture import Capture, Packet
 from qibai.testing.leaks import LeakChecker
@@ -120,9 +122,9 @@ def write(peer: Peer, text: Any, **more: Any) -> None:
     peer.send("submit_sm", **given, short_message=text, **more)
 
 
-def receipt(peer: Peer, ref: str, stat: str = "DELIVRD", error: str = "000") -> None:
+def receipt(peer: Peer, ref: str, stat: str = "DELIVRD", error: str = "000", dates: str = "") -> None:
     """B's carrier says what became of a part."""
-    text = f"id:{ref} sub:001 dlvrd:001 {receipt_dates()} stat:{stat} err:{error} text:"
+    text = f"id:{ref} sub:001 dlvrd:001 {dates or receipt_dates()} stat:{stat} err:{error} text:"
     addresses = {"source_addr": B.national, "destination_addr": str(X)}
     peer.send("deliver_sm", **addresses, esm_class=4, short_message={"message": text})
 
@@ -384,6 +386,39 @@ async def test_a_receipt_that_overtakes_the_answer(home: Path, dsn: str, keyring
         await north.expect("deliver_sm_resp", command_status=0)
         await south.expect("deliver_sm", esm_class=4, message_state=2)
         await made.all_end("delivered")
+
+
+@pytest.mark.parametrize("days", [-2, 365], ids=["two-days-back", "a-year-ahead"])
+async def test_a_wrong_date_in_a_receipt_decides_nothing(
+    home: Path, dsn: str, keyring: Keyring, days: int
+) -> None:
+    """The record ends when we heard of it, and the sender hears of it."""
+    made, done = world(home, dsn, keyring), datetime.now(UTC) + timedelta(days=days)
+    async with made.north() as (north, _), made.gateway() as gateway, made.south() as south:
+        await bound(gateway, "north", "south")
+        write(south, "hello")
+        await north.expect("submit_sm")
+        receipt(north, ids(north)[0], dates=f"submit date:{done:%y%m%d%H%M} done date:{done:%y%m%d%H%M}")
+        told = await south.expect("deliver_sm", esm_class=4)
+        assert told["message_state"] == 2
+        await made.all_end("delivered")
+    with psycopg.connect(dsn) as conn:
+        row = conn.execute(
+            "SELECT final_at >= created_at, final_at <= clock_timestamp() + interval '1 s' FROM message"
+        ).fetchone()
+    assert row == (True, True)
+
+
+async def test_a_text_whose_validity_is_over_is_refused(home: Path, dsn: str, keyring: Keyring) -> None:
+    made, past = world(home, dsn, keyring), datetime.now(UTC) - timedelta(minutes=2)
+    async with made.north() as (north, _), made.gateway() as gateway, made.south() as south:
+        await bound(gateway, "north", "south")
+        write(south, "too late", validity_period=f"{past:%y%m%d%H%M%S}000+")
+        await south.expect("submit_sm_resp", command_status=Status.RINVEXPIRY)
+        write(south, "in time")
+        out = await north.expect("submit_sm")
+        assert out["short_message"]["message"] == "in time"
+        assert len(north.got("submit_sm")) == 1
 
 
 async def test_who_may_not_write_hears_why(home: Path, dsn: str, keyring: Keyring) -> None:

@@ -238,3 +238,20 @@ async def test_a_submit_as_a_peer_writes_it_is_taken(
         await peer.expect("submit_sm_resp", command_status=0)
         (got,) = inbox.messages
         assert (got.source, got.destination, decode(got.part)) == read and got.part.concat is None
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "octets", "read"),
+    [("gsm", b"\x00 10", "@ 10"), ("latin1", b"\xe9t\xe9", "été"), ("gbk", "你好".encode("gbk"), "你好")],
+)
+async def test_a_link_says_what_data_coding_0_means(
+    tmp_path: Path, alphabet: str, octets: bytes, read: str
+) -> None:
+    made = server(tmp_path, {"alphabet": alphabet})
+    async with running(*made.links) as inbox, esme(await listening(made)) as peer:
+        await peer.expect("bind_transceiver_resp", command_status=0)
+        addresses = {"source_addr": "13800138000", "destination_addr": X}
+        peer.send("submit_sm", **addresses, short_message={"hex": octets.hex()}, data_coding=0)
+        await peer.expect("submit_sm_resp", command_status=0)
+        (got,) = inbox.messages
+        assert decode(got.part) == read
