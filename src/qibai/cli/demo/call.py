@@ -17,6 +17,8 @@ from qibai.testing import sipp
 from qibai.testing.platform import free_port, listening, wait_for
 
 FRAMES: Final = 100  # two seconds
+#: On a busy machine a 180 may be overtaken by a 200 that follows at once; then SIPp gives up.
+_RINGS_MS: Final = 300
 _RECORD_TIMEOUT_S: Final = 15.0
 
 
@@ -45,7 +47,7 @@ def place_call(ready: Ready, *, quiet: bool) -> Seen:
     phone = ("127.0.0.1", ready.peer.port)
     try:
         answers = sipp.Scenario(CALLEE, callee.port).expect_request("INVITE", first=True)
-        answers.reply(180).reply(200, sdp=True, retrans=True).expect_request("ACK")
+        answers.reply(180).pause(_RINGS_MS).reply(200, sdp=True, retrans=True).expect_request("ACK")
         answers.expect_request("BYE").reply(200)
         agents.append(sipp.run(answers, folder, "callee", local=phone))
         wait_for(lambda: listening(phone), "B's telephone")
