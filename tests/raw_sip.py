@@ -1,6 +1,7 @@
 """SIP written and read octet by octet, for what no user agent writes."""
 
 import re
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,9 +35,12 @@ class RawAgent:
     def close(self) -> None:
         self._socket.close()
 
-    def set_timeout(self, seconds: float) -> None:
-        """How long ``take`` waits for the next message."""
-        self._socket.settimeout(seconds)
+    def waiting(self) -> list[bytes]:
+        """What has come and was not taken yet."""
+        found = []
+        while select.select([self._socket], [], [], 0)[0]:
+            found.append(self._socket.recv(65_535))
+        return found
 
     def send(self, data: bytes) -> None:
         self._socket.sendto(data, self.platform)

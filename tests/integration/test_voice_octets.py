@@ -226,7 +226,6 @@ def test_a_token_opens_only_requests_of_its_own_dialog(
     set_up(call, far, far.take(b"INVITE "))
     if over:
         hang_up(call, far)
-    rang = len(far.seen)
     own = (call.call_id, call.from_, call.to)
     call.call_id = b"other@test" if what == "call-id" else call.call_id
     call.from_ = call.from_.replace(b"tag=near", b"tag=far") if what == "from-tag" else call.from_
@@ -239,11 +238,7 @@ def test_a_token_opens_only_requests_of_its_own_dialog(
         call.ask(method, number, *headers, body=body)
         refused = call.near.take(b"SIP/2.0 4")
         assert header(refused, b"CSeq") == b"%d %b" % (number, method)
-    far.set_timeout(0.3)
-    with pytest.raises(TimeoutError):
-        far.take(b"")
-    far.set_timeout(8)
-    assert len(far.seen) == rang
+    assert far.waiting() == []  # a request that has its final answer goes no further
     call.call_id, call.from_, call.to = own
     if not over:
         hang_up(call, far)

@@ -91,3 +91,22 @@ def test_a_journal_that_somebody_removes_is_written_again(tmp_path: Path, gone: 
     second = opened(folder)
     assert second.read() == FACTS[:2]
     second.close()
+
+
+def test_files_that_somebody_removes_while_a_flush_is_under_way_are_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "MAX_BYTES", 1)
+    folder = tmp_path / "messages"
+    made = opened(folder)
+    made.append(FACTS[0])
+    files = made.turn()
+    made.append(FACTS[1])
+    shutil.rmtree(folder)
+    made.append(FACTS[2])
+    made.release(files)
+    assert made.turn() != files
+    made.close()
+    again = opened(folder)
+    assert again.read() == FACTS[1:]
+    again.close()

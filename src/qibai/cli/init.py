@@ -7,7 +7,8 @@ from qibai.cli.output import as_json, done, say
 from qibai.cli.reference import sample
 from qibai.config import Config
 from qibai.core.errors import Unavailable
-from qibai.store.keycheck import check_key_file_there, first_key_file
+from qibai.store import keyfile
+from qibai.store.keys import Keyring
 
 
 def init(ctx: typer.Context, json: JsonOut = False) -> None:
@@ -30,7 +31,7 @@ def make_home(config: Config, toml: str) -> list[str]:
     Raise Unavailable when the folder cannot be written, KeyFileError when a database's key file is gone.
     """
     made = []
-    check_key_file_there(config)
+    keyfile.check_there(config)
     try:
         config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not config.file.exists():
@@ -39,7 +40,7 @@ def make_home(config: Config, toml: str) -> list[str]:
             made.append(config.file.name)
         if not config.key_file.exists():
             made.append(config.key_file.name)
-        first_key_file(config)
+        Keyring.load_or_create(config.key_file)
     except OSError as exc:
         raise Unavailable(f"{config.home} cannot be written: {exc.strerror}; give another --home") from None
     return made

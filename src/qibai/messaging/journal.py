@@ -17,7 +17,7 @@ import structlog
 from qibai.core.errors import ConfigError, StoreUnavailable
 from qibai.messaging.facts import Fact, facts_of, line_of
 from qibai.store.hold import removing
-from qibai.store.removed import removed_content, write_all
+from qibai.store.removed import is_there, removed_content, write_all
 
 SUFFIX: Final = ".facts"
 MAX_BYTES: Final = 1 << 20
@@ -131,7 +131,6 @@ class Journal:
             return
         os.close(self._fd)
         self._fd = -1
-        self._old = [path for path in self._old if path.exists()]
         self._open()
         write_all(self._fd, content)
         self._size = len(content)
@@ -140,7 +139,7 @@ class Journal:
     def _hold_lock(self) -> None:
         """Hold the lock that is in the folder now: somebody may have removed ours. Raise OSError."""
         path = self._folder / "lock"
-        if removed_content(self._lock, path) is None:
+        if is_there(self._lock, path):
             return
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

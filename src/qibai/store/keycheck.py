@@ -5,7 +5,6 @@ from typing import Any
 
 import psycopg
 
-from qibai.config import Config
 from qibai.core.errors import AuditBroken, KeyFileError, SealBroken
 from qibai.store import audit_verify
 from qibai.store.crypto import binding_aad
@@ -36,18 +35,3 @@ def check_key_file(conn: psycopg.Connection[Any], path: Path) -> None:
         raise KeyFileError(
             f"{path} is not the key file that this database was written with; restore that one"
         ) from None
-
-
-def check_key_file_there(config: Config) -> None:
-    """A database has a key file of its own, which has to come back; a new one cannot open it.
-
-    Raise KeyFileError when this home has an embedded database and no key file.
-    """
-    if not config.store.dsn and config.pg_dir.exists() and not config.key_file.exists():
-        raise KeyFileError(f"{config.key_file} is not there, but its database is; restore the file's backup")
-
-
-def first_key_file(config: Config) -> None:
-    """Make a key file where there is none. Raise KeyFileError when there is a database already."""
-    check_key_file_there(config)
-    Keyring.load_or_create(config.key_file)

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from qibai.config import Config
 from qibai.core.errors import KeyFileError
 from qibai.store.crypto import HASH_KEY_BYTES, TOKEN_KEY_BYTES, VALUE_KEY_BYTES
 
@@ -37,6 +38,15 @@ class KeyFile(msgspec.Struct, forbid_unknown_fields=True):
 
 _SIZES: Final = {"value": VALUE_KEY_BYTES, "hash": HASH_KEY_BYTES, "token": TOKEN_KEY_BYTES}
 _DECODER: Final = msgspec.json.Decoder(KeyFile)
+
+
+def check_there(config: Config) -> None:
+    """A database has a key file of its own, which has to come back; a new one cannot open it.
+
+    Raise KeyFileError when this home has an embedded database and no key file.
+    """
+    if not config.store.dsn and config.pg_dir.exists() and not config.key_file.exists():
+        raise KeyFileError(f"{config.key_file} is not there, but its database is; restore the file's backup")
 
 
 def stamp(path: Path) -> Stamp:

@@ -2,8 +2,17 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
-_CHUNK = 1 << 20
+_CHUNK: Final = 1 << 20
+
+
+def is_there(fd: int, path: Path) -> bool:
+    """Whether the open file ``fd`` is the file at ``path``. Raise OSError."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def removed_content(fd: int, path: Path) -> bytes | None:
@@ -11,14 +20,8 @@ def removed_content(fd: int, path: Path) -> bytes | None:
 
     ``fd`` has to be open for reading, too. Raise OSError.
     """
-    mine = os.fstat(fd)
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        pass
-    else:
-        if (there.st_ino, there.st_dev) == (mine.st_ino, mine.st_dev):
-            return None
+    if is_there(fd, path):
+        return None
     found = bytearray()
     while data := os.pread(fd, _CHUNK, len(found)):
         found += data

@@ -25,10 +25,9 @@ def look(config: Config, *, ask: bool = True) -> dict[str, dict[str, Any]]:
     """
     known = {part.name: part for part in parts(config)}
     found = state.read(config) or _apart(config, known)
-    known = known if ask else {}
     for name, facts in found.items():
         if facts["state"] == "ready":
-            wrong = _wrong(config, known.get(name), facts)
+            wrong = _wrong(config, known.get(name) if ask else None, facts)
             if wrong:
                 facts |= {"state": "failing", "says": wrong}
     return found

@@ -173,9 +173,9 @@ def _is_of(pid: int | None, leader: int) -> bool:
     if pid is None:
         return False
     with suppress(OSError, psutil.Error):
-        return os.getpgid(pid) == leader or any(
-            one.pid == leader for one in (psutil.Process(pid), *psutil.Process(pid).parents())
-        )
+        if leader in (pid, os.getpgid(pid)):
+            return True
+        return any(one.pid == leader for one in psutil.Process(pid).parents())
     return False
 
 

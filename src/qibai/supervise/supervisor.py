@@ -14,9 +14,9 @@ import psutil
 from qibai.config import UNRULED, Config, load
 from qibai.core.errors import KeyFileError, QibaiError, SchemaError, Unavailable
 from qibai.settings.mistakes import refuse
+from qibai.store import keyfile
 from qibai.store.actors import operator_here
 from qibai.store.backup import finish_interrupted
-from qibai.store.keycheck import check_key_file_there, first_key_file
 from qibai.store.keys import Keyring
 from qibai.store.upgrade import upgrade
 from qibai.supervise import child, control, portuse, preflight, state
@@ -307,13 +307,13 @@ def run(config: Config, say: Say) -> None:
         if left:
             say("qibai", f"ended {left} processes that a killed supervisor had left")
         finish_interrupted(config)
-        check_key_file_there(config)
+        keyfile.check_there(config)
         refuse(preflight.machine_mistakes(config))
         preflight.claim(config, claims)
         if config.pilot.rules.calendar is None:
             say("qibai", f"WARNING: {UNRULED}")
         if not config.store.dsn:
-            first_key_file(config)
+            Keyring.load_or_create(config.key_file)
         for folder in (config.spool_dir, config.log_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if config.store.dsn:

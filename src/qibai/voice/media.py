@@ -76,8 +76,7 @@ class Media:
         offered = self._memory.look(state.call_id, f"{side}?")
         agreed = self._memory.look(state.call_id, side) if offered is None else None
         if agreed is not None and self._before(text, salt) != self._memory.look(state.call_id, other):
-            self._ksr.pv.sets("$avp(sdp_in)", agreed)
-            self._ksr.rtpengine.rtpengine_offer(self._flags(state, side, other))
+            self._offer_again(agreed, state, side, other)
             offered = agreed
         clean, seen = self._pass("answer", text, self._flags(state, side, other, answer=True), salt)
         if seen and offered is not None:
@@ -99,18 +98,21 @@ class Media:
         agreed, answer = (self._memory.look(state.call_id, name) for name in (side, other))
         if agreed is None or answer is None:
             return
-        rtpengine = self._ksr.rtpengine
-        self._ksr.pv.sets("$avp(sdp_in)", agreed)
-        rtpengine.rtpengine_offer(self._flags(state, side, other))
+        self._offer_again(agreed, state, side, other)
         if self._memory.look(state.call_id, f"{other}?") is None:  # the other side does not change just now
             self._ksr.pv.sets("$avp(sdp_in)", answer)
-            rtpengine.rtpengine_answer(self._flags(state, side, other, answer=True))
+            self._ksr.rtpengine.rtpengine_answer(self._flags(state, side, other, answer=True))
 
     def end(self, state: DialogState) -> None:
         """Let rtpengine forget the call; it forgets a silent one by itself."""
         self._memory.ended(state.call_id, *_NOTES)
         if self.anchored and state.media_id:
             self._ksr.rtpengine.rtpengine_delete(f"call-id={state.media_id} from-tag=a")
+
+    def _offer_again(self, text: str, state: DialogState, side: str, other: str) -> None:
+        """Show rtpengine what ``side`` has offered before, as it was cleaned then."""
+        self._ksr.pv.sets("$avp(sdp_in)", text)
+        self._ksr.rtpengine.rtpengine_offer(self._flags(state, side, other))
 
     def _pass(self, command: str, text: str, flags: str, salt: str) -> tuple[CleanSdp, str]:
         """The description for the other side, and what rtpengine was shown of it, "" without rtpengine."""

@@ -15,6 +15,7 @@ from qibai.cli.migration.source import TenantName, private, tenant_of
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done
 from qibai.cli.resources.common import read
+from qibai.core.times import utc_text
 from qibai.store.existing.results import Mapped, results
 from qibai.store.keys import Keyring
 
@@ -70,4 +71,4 @@ def write_results(ctx: typer.Context, tenant_id: int, file: Path) -> int:
 
 
 def _plain(value: Any) -> Any:
-    return f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value
+    return utc_text(value) if isinstance(value, datetime) else value
