@@ -78,4 +78,5 @@ def test_a_mistake_changes_nothing_and_a_signal_reloads(cli: Cli) -> None:
     file.write_text("[binding]\nmax_ttl_s = 90_000\n")
     supervisor.send_signal(signal.SIGHUP)
     wait_for(lambda: not cli.json("status")["changed"], "it is taken over")
-    assert "api runs with the new binding.max_ttl_s" in (cli.home.parent / "up.log").read_text()
+    log = cli.home.parent / "up.log"
+    wait_for(lambda: "api runs with the new binding.max_ttl_s" in log.read_text(), "the log says so")

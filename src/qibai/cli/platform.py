@@ -91,8 +91,12 @@ def status(ctx: typer.Context, json: JsonOut = False) -> None:
     given = ctx.find_object(State)
     config, mistakes = _survey(given.home if given else None)
     pid, found = state.supervisor_pid(config), look(config, ask=not mistakes)
-    running = [name for name, facts in found.items() if facts["pid"]]
-    changed = {} if mistakes else differences(config, running)
+    if mistakes:
+        changed = {}
+    elif pid is not None:
+        changed = differences(config)
+    else:
+        changed = differences(config, [name for name, facts in found.items() if facts["pid"]])
     if json:
         said = {"running": bool(pid or found), "pid": pid, "parts": found, "changed": changed}
         as_json(said | {"mistakes": mistakes})

@@ -24,7 +24,8 @@ def look(config: Config, *, ask: bool = True) -> dict[str, dict[str, Any]]:
     Without ``ask`` only their processes are looked at: ``config`` does not say where the parts listen.
     """
     known = {part.name: part for part in parts(config)}
-    found = state.read(config) or _apart(config, known)
+    supervised = state.supervisor_pid(config) is not None
+    found = state.read(config) if supervised else _apart(config, known)
     for name, facts in found.items():
         if facts["state"] == "ready":
             wrong = _wrong(config, known.get(name) if ask else None, facts)
