@@ -162,7 +162,7 @@ class MessageLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = ""  #: a client's peer
     port: PortOrOff = 0  #: its port; 0: 2775 for SMPP, 7890 for CMPP
     account: str = ""  #: system_id, or CMPP's Source_Addr of six digits
-    password_file: str = ""  #: a file of mode 600 with the shared secret
+    password_file: str = ""  #: a file with the shared secret, of mode 600 or 640
     sources: list[str] = []  #: where a server's peer may bind from, addresses or CIDR; empty: anywhere
     tls: bool = False  #: a client's connection in TLS
     tls_ca: str = ""  #: who signs the peer's certificate; empty: the system's authorities

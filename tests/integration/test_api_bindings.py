@@ -1,6 +1,7 @@
 """The HTTP API's resources, asked of a real server on a real database."""
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from markupsafe import escape
 
@@ -362,3 +364,35 @@ def test_calls_are_listed_for_their_tenant(api: Api, tenant: Tenant, other: Tena
     assert api.call(tenant, "POST", f"/v1/calls/{latest['id']}/terminate").json()["code"] == "call_ended"
     assert api.call(tenant, "POST", f"/v1/calls/{first['id']}/terminate").status_code == 202
     assert api.sql("SELECT count(*) FROM call_order WHERE call_id = 1") == [(1,)]
+
+
+@pytest.mark.parametrize("field", ["order_id", "industrial_id"])
+def test_an_id_that_names_a_party_is_refused(api: Api, tenant: Tenant, field: str) -> None:
+    a, b, newcomer = "+8613845670101", "+8613845670102", "+8613845670103"
+    parties = {"a": a, "b": b, "order_id": "o"}
+    for text in (
+        "13845670101",
+        "+86 138 4567 0102",
+        "t13845670101-7",
+        "２０２６１３８４５６７０１０２",
+        "138-4567_0101",
+    ):
+        answer = api.call(tenant, "POST", "/v1/bindings", BIND | parties | {field: text})
+        assert (answer.status_code, answer.json()["code"]) == (422, "number_not_allowed"), text
+        assert answer.json()["errors"][0]["field"] == field
+    # a number that is no party's is an id as any other
+    made = api.bind(tenant, **parties | {field: "13845670103"})
+    changed = api.call(tenant, "PATCH", f"/v1/bindings/{made['id']}", {"a": newcomer})
+    assert (changed.status_code, changed.json()["code"]) == (422, "number_not_allowed")
+    assert api.call(tenant, "GET", f"/v1/bindings/{made['id']}").json()["a"] == a
+
+
+def test_the_digest_of_a_repeatable_request_cannot_be_guessed(api: Api, tenant: Tenant) -> None:
+    key, body = "13845670104", msgspec.json.encode(BIND)
+    made = [api.call(tenant, "POST", "/v1/bindings", body, Idempotency_Key=key) for _ in range(2)]
+    assert [answer.status_code for answer in made] == [201, 201]
+    ((kept_key, kept_request),) = api.sql(
+        "SELECT key, request FROM idempotency ORDER BY created_at DESC LIMIT 1"
+    )
+    for text, digest in ((key.encode(), kept_key), (body, kept_request)):
+        assert bytes(digest) not in {new(text).digest()[:16] for new in (hashlib.sha256, hashlib.md5)}

@@ -209,6 +209,17 @@ def test_signing_headers_beside_a_bearer_key_have_their_form(api: Api, tenant: T
     assert ask(api, head("/v1/codes", f"Content-Digest: sha-256=:{good}:", who=tenant))[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("version", "lines", "expected"),
+    [("1.1", "", 400), ("1.1", "Host: a\nHost: b\n", 400), ("1.1", "Host: a\n", 200), ("1.0", "", 200)],
+)
+def test_a_request_has_one_host(api: Api, tenant: Tenant, version: str, lines: str, expected: int) -> None:
+    key = f"Authorization: Bearer {tenant.key.bearer}"
+    status, problem = ask(api, f"GET /v1/codes HTTP/{version}\n{lines}{key}")
+    assert status == expected
+    assert expected == 200 or problem["errors"][0]["field"] == "Host"
+
+
 def test_what_a_role_may_not_do_is_refused_before_its_query_and_body(api: Api) -> None:
     operator = api.operator("zhao")
     lines = ("Content-Length: 100",)  # which never come

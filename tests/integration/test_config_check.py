@@ -75,6 +75,21 @@ def test_secrets_that_others_can_read(cli: Cli) -> None:
     assert one["mend"] == f"chmod 600 {cli.home / 'pgpass'}"
 
 
+@pytest.mark.parametrize(("mode", "refused"), [(0o644, True), (0o660, True), (0o640, False), (0o600, False)])
+def test_the_secret_of_a_link_that_others_can_read(
+    cli: Cli, tmp_path: Path, mode: int, refused: bool
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("s")
+    secret.chmod(mode)
+    (cli.home / "qibai.toml").write_text(
+        "[[messaging.links]]\nname = 'm'\nprotocol = 'smpp'\nhost = '192.0.2.1'\naccount = 'a'\n"
+        f"password_file = '{secret}'\n"
+    )
+    said = cli.json("config", "check", status=int(refused))
+    assert [one["mend"] for one in said["mistakes"]] == [f"chmod 600 {secret}"] * refused
+
+
 def test_an_address_that_is_not_here(cli: Cli) -> None:
     found = check(cli, "[voice]\nhost = '192.0.2.77'\n")
     assert any("192.0.2.77 is not an address of this machine" in one["says"] for one in found)

@@ -294,11 +294,12 @@ def test_the_callees_503_holds_back_no_other_call(
     [
         ((), b"c=IN IP4 mgw7.example", 488, "media_refused"),
         ((), b"c=IN IP4 999.1.2.3", 488, "media_refused"),
+        ((), b"c=IN IP4 239.1.2.3/127", 488, "media_refused"),
         ((b"Content-Type: application/x-other",), None, 415, "sip_malformed"),
         ((b"Content-Encoding: gzip",), None, 415, "sip_malformed"),
         ((b"Record-Route: " + b", ".join([b"<sip:192.0.2.1;lr>"] * 21),), None, 513, "sip_malformed"),
     ],
-    ids=["name", "address", "type", "encoding", "routes"],
+    ids=["name", "address", "group", "type", "encoding", "routes"],
 )
 def test_their_fault_is_never_ours(  # noqa: PLR0917
     voice: Bench,
@@ -318,6 +319,14 @@ def test_their_fault_is_never_ours(  # noqa: PLR0917
     assert b"Retry-After" not in answer
     (event,) = voice.events(CallEventKind.DECIDED, x)
     assert (event.reason, event.sip_status) == (reason, status)
+
+
+def test_an_offer_of_which_nothing_can_pass_rings_nobody(voice: Bench, x: Number700, call: _Call) -> None:
+    head, _, _ = call.near.sdp.partition(b"m=")
+    call.invite(body=head + b"m=audio 4000 RTP/AVP 99\r\na=rtpmap:99 SECRET/8000\r\n")
+    assert call.near.take(b"SIP/2.0 4").startswith(b"SIP/2.0 488 ")
+    (event,) = voice.events(CallEventKind.DECIDED, x)
+    assert (event.reason, event.sip_status) == ("media_refused", 488)
 
 
 @pytest.mark.parametrize("sender", [b"<sip:%b@%b>", b"<sip:%b@%b>;tag="], ids=["none", "empty"])

@@ -102,11 +102,19 @@ def test_addresses_are_ours_unless_told_otherwise() -> None:
         BASE + "m=audio 2 RTP/AVP 8\r\n" * 17,
         BASE + "a=x\r\n" * 401,
         "v=0\r\no=a b c\r\n",
+        BASE + "m=audio 2 RTP/AVP 8\r\nc=IN IP4 224.2.1.1/127/3\r\n",
+        BASE + "m=audio 2 RTP/AVP 8\r\nc=IN IP4 255.255.255.255\r\n",
+        BASE + "m=audio 2 RTP/AVP 8\r\nc=IN IP6 ff15::101\r\n",
     ],
 )
 def test_refused(text: str) -> None:
     with pytest.raises(BadMessage):
         clean_sdp(text, "192.0.2.8", salt="s")
+
+
+def test_the_numbers_of_an_origin_are_as_long_as_they_like() -> None:
+    long = "v=0\r\no=- 123456789012345678901234567890 7 IN IP4 10.0.0.1\r\ns=-\r\nt=0 0\r\n"
+    assert clean_sdp(long, "192.0.2.8", salt="s").startswith("v=0\r\no=- ")
 
 
 def test_the_description_is_found_among_several_parts() -> None:

@@ -1,6 +1,5 @@
 """From requests to the store's items, and from the store's things to answers."""
 
-import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -10,19 +9,23 @@ from qibai.core.binding import Parties, expiry
 from qibai.core.errors import BindingNotFound, LifetimeWrong
 from qibai.core.ids import format_id, parse_id
 from qibai.core.numbering import Msisdn, Number700, parse_province
+from qibai.core.typed import without_parties
 from qibai.store.bindings import Binding, BindItem, Idempotency, Released
+from qibai.store.keys import Keyring
 
 
 def bind_item(
     request: models.BindRequest, config: BindingConfig, now: datetime, idempotency: Idempotency | None
 ) -> BindItem:
-    """What the store binds. Raise any error of numbers, parties, lifetime and provinces."""
+    """What the store binds. Raise any error of numbers, parties, ids, lifetime and provinces."""
     parties = Parties.of(
         request.mode,
         a=None if request.a is None else Msisdn.parse(request.a, field="a"),
         members=[Msisdn.parse(member, field="members") for member in request.members],
         b=Msisdn.parse(request.b, field="b"),
     )
+    without_parties(request.order_id, parties.everyone, "order_id")
+    without_parties(request.industrial_id, parties.everyone, "industrial_id")
     max_call_s = config.default_max_call_s if request.max_call_s is None else request.max_call_s
     if max_call_s > config.max_call_s:
         raise LifetimeWrong(f"a call lasts at most {config.max_call_s} s", field="max_call_s")
@@ -54,12 +57,17 @@ def end_of(
     )
 
 
-def idempotency_of(key: str | None, body: bytes, place: int | None = None) -> Idempotency | None:
-    """Digests of the client's key (and the item's place in a bulk) and of the request."""
+def idempotency_of(
+    keyring: Keyring, key: str | None, body: bytes, place: int | None = None
+) -> Idempotency | None:
+    """Keyed digests of the client's key (and the item's place in a bulk) and of the request.
+
+    Both may hold real numbers. Without a key, whoever reads the digests could try all mobile numbers.
+    """
     if not key:
         return None
     text = key if place is None else f"{key}\n{place}"
-    return Idempotency(hashlib.sha256(text.encode()).digest()[:16], hashlib.sha256(body).digest()[:16])
+    return Idempotency(keyring.lasting_mac(text.encode())[:16], keyring.lasting_mac(body)[:16])
 
 
 def binding_id(text: str) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from litestar.types import Message, Receive, Scope, Send
 from qibai.api.auth import Claim, Principal, check_beside_bearer
 from qibai.api.errors import BodyTooLarge, FieldError, Invalid, MediaTypeUnsupported, NotFound, Overloaded
 from qibai.api.metrics import Metrics
-from qibai.api.path import check_path, check_query
+from qibai.api.path import check_host, check_path, check_query
 from qibai.api.problems import LANGUAGE, headers_of, language_of, problem_of, status_of
 from qibai.api.rates import Rates
 from qibai.api.services import Services
@@ -132,6 +132,7 @@ class Gate:
             headers[:] = [(name, allow if name == b"allow" else value) for name, value in headers]
 
     async def _pass(self, scope: Any, receive: Receive, send: Send, more: list[tuple[bytes, bytes]]) -> None:
+        check_host(scope)
         check_path(scope)
         options, known = self._route(scope)
         if not options.get(OPEN) or self._needs_key(options, scope):

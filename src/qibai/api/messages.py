@@ -109,7 +109,9 @@ async def send_message(request: Asking, key: IdempotencyKey = None) -> Response[
             sender=sender,
             text=said.text,
             valid_s=said.valid_s,
-            idempotency=convert.idempotency_of(idempotency_key(who.headers), b"message\n" + who.body),
+            idempotency=convert.idempotency_of(
+                services.keyring, idempotency_key(who.headers), b"message\n" + who.body
+            ),
         )
     answer = _message(record, services.keyring, Reach(tenant_id, whole=True))
     _seen(request, answer)

@@ -1,4 +1,4 @@
-"""One address, one spelling: what a request's path and query may hold before a route is looked for."""
+"""One address, one spelling: what a request's host, path and query may hold before a route is looked for."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, Final
@@ -8,6 +8,13 @@ from qibai.api.errors import FieldError, Invalid, NotFound
 
 _ENCODED_SEPARATORS: Final = (b"%2f", b"%5c", b"\\")
 _MOST_PARAMETERS: Final = 100
+
+
+def check_host(scope: Mapping[str, Any]) -> None:
+    """Raise Invalid unless there is one Host, which only HTTP/1.0 may leave out (RFC 9112, 3.2)."""
+    hosts = sum(name == b"host" for name, _ in scope["headers"])
+    if hosts != 1 and not (hosts == 0 and scope.get("http_version") == "1.0"):
+        raise Invalid([FieldError("Host", "request_invalid", "give this header once")])
 
 
 def check_path(scope: Mapping[str, Any]) -> None:

@@ -94,7 +94,9 @@ class Services:
         """Bind one; the binding, and whether an earlier request had made it."""
         now = datetime.now(UTC)
         request = decode(_BIND_REQUEST, body)
-        item = convert.bind_item(request, self.config.binding, now, convert.idempotency_of(key, body))
+        item = convert.bind_item(
+            request, self.config.binding, now, convert.idempotency_of(self.keyring, key, body)
+        )
         bound = await self.binds.submit(tenant_id, item)
         (binding,) = await self._bound(tenant_id, [bound])
         return binding, bound.replayed
@@ -112,7 +114,7 @@ class Services:
             for place, raw in enumerate(raw_items):
                 try:
                     data = bytes(raw)
-                    idempotency = convert.idempotency_of(key, data, place)
+                    idempotency = convert.idempotency_of(self.keyring, key, data, place)
                     request = decode(_BIND_REQUEST, data)
                     items.append(convert.bind_item(request, self.config.binding, now, idempotency))
                     places.append(place)

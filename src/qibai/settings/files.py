@@ -97,8 +97,13 @@ def _secrets(config: Config) -> Iterator[Mistake]:
     if not config.messaging.enabled:
         return
     for link in config.messaging.links:
-        if link.password_file and (says := unusable(Path(link.password_file))):
+        if not link.password_file:
+            continue
+        path = Path(link.password_file)
+        if says := unusable(path):
             yield Mistake(str(config.file), f"password_file of link {link.name}", says)
+        elif path.stat().st_mode & 0o037:  # a group may be let in to read
+            yield Mistake(str(path), "", "other users can read it", f"chmod 600 {path}")
 
 
 def _private(config: Config) -> Iterator[Mistake]:

@@ -88,6 +88,10 @@ class Keyring:
         """HMAC-SM3 (32 bytes) under a key of its own, made from the hash key ``key_id``."""
         return crypto.mac(self._hash_keys[key_id], text)
 
+    def lasting_mac(self, text: bytes) -> bytes:
+        """``mac`` under the file's first hash key: the same before, during and after a rotation."""
+        return self.mac(min(self._hash_keys), text)
+
     @property
     def all_hash_ids(self) -> list[int]:
         """The ids of all hash keys of the file, old ones too."""

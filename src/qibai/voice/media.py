@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from qibai.core.errors import BadMessage
 from qibai.core.sip import CleanSdp, clean_sdp
+from qibai.core.sip.sdp import has_open_media
 from qibai.voice.mediacheck import refuses
 from qibai.voice.shared import CallMemory
 from qibai.voice.token import DialogState
@@ -116,9 +117,16 @@ class Media:
 
     def _pass(self, command: str, text: str, flags: str, salt: str) -> tuple[CleanSdp, str]:
         """The description for the other side, and what rtpengine was shown of it, "" without rtpengine."""
+        passed = (
+            self._before(text, salt)
+            if self.anchored
+            else clean_sdp(text, self._host, salt=salt, pass_media_address=True)
+        )
+        if command == "offer" and has_open_media(text) and not has_open_media(passed):
+            raise MediaRefused  # whoever answered would hear nothing
         if not self.anchored:
-            return clean_sdp(text, self._host, salt=salt, pass_media_address=True), ""
-        before = self._before(text, salt)
+            return passed, ""
+        before = passed
         ksr = self._ksr
         ksr.pv.sets("$avp(sdp_in)", before)
         run = ksr.rtpengine.rtpengine_offer if command == "offer" else ksr.rtpengine.rtpengine_answer

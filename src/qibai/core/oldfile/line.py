@@ -11,6 +11,7 @@ from qibai.core.binding import Scene
 from qibai.core.errors import BadRequest, QibaiError
 from qibai.core.existing import ExistingNumber, OldMode, OldParties
 from qibai.core.numbering import Msisdn, parse_province
+from qibai.core.typed import without_parties
 
 MAX_LABEL: Final = 64
 MAX_CALL_S: Final = 2**31 - 1
@@ -93,6 +94,9 @@ class Row:
         order = self.order_id or (self.out_id if orders is OrderFrom.OUT_ID else None)
         if not order:
             raise BadRequest("there is no order behind it", field="order_id")
+        known = [one for one in (parties.a, parties.b) if one is not None]
+        without_parties(order, known, "order_id")
+        without_parties(self.vendor_id, known, "binding_id")
         return OldLine(
             place,
             number,

@@ -29,7 +29,8 @@ _RTP: Final = frozenset(
 )
 _DTLS: Final = frozenset({"UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"})
 _DISCARD: Final = 9  # nobody listens there (RFC 863)
-_ORIGIN = re.compile(r"(?:.* )?([0-9]{1,20}) ([0-9]{1,20}) IN IP[46] \S+", re.IGNORECASE)
+_FIRST_TO_MANY: Final = 224  #: from here on an IPv4 address is of a group, or of all
+_ORIGIN = re.compile(r"(?:.* )?([0-9]{1,64}) ([0-9]{1,64}) IN IP[46] \S+", re.IGNORECASE)
 _CONNECTION = re.compile(
     r"IN (IP4 [0-9.]{7,15}|IP6 [0-9A-F:.]{2,45})(?:/[0-9]{1,3}){0,2}", re.ASCII | re.IGNORECASE
 )
@@ -196,15 +197,31 @@ def _with_addresses(lines: list[str], host: str) -> list[str]:
             else:
                 raise BadMessage("the session description is malformed")
     unusable = {
-        at for at, line in enumerate(lines) if line[:2] == "c=" and not _CONNECTION.fullmatch(line[2:])
+        at: says for at, line in enumerate(lines) if line[:2] == "c=" and (says := _unusable(line[2:]))
     }
     for start, own in sections:
         place = session if own < 0 else own
         if (place is None or place in unusable) and not _is_closed(lines[start]):
-            name = "names a host" if place is not None else "has no address"
-            raise BadMessage(f"the session description {name}", status=488)
+            says = "has no address" if place is None else unusable[place]
+            raise BadMessage(f"the session description {says}", status=488)
     ours = f"c=IN {'IP6' if ':' in host else 'IP4'} {host}"
     return [ours if at in unusable else line for at, line in enumerate(lines)]
+
+
+def _unusable(value: str) -> str:
+    """Why no media can be sent to a ``c=`` line's address; "" when it can."""
+    found = _CONNECTION.fullmatch(value)
+    if found is None:
+        return "names a host"
+    family, _, address = found[1].upper().partition(" ")
+    first = address.partition("." if family == "IP4" else ":")[0]
+    to_many = int(first) >= _FIRST_TO_MANY if family == "IP4" and first else first.startswith("FF")
+    return "names an address of many receivers" if to_many else ""
+
+
+def has_open_media(text: str) -> bool:
+    """Returns True if a description has media that is not refused: an ``m=`` line with a port."""
+    return any(line[:2] == "m=" and not _is_closed(line) for line in text.splitlines())
 
 
 def _is_closed(media: str) -> bool:

@@ -26,6 +26,7 @@ from qibai.core.errors import (
 )
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.pairs import Pair
+from qibai.core.typed import without_parties
 from qibai.store.bindings.arrays import Blobs, Int2s
 from qibai.store.bindings.codeset import Entitlement
 from qibai.store.bindings.model import Binding
@@ -254,6 +255,8 @@ class _Row:
         old, binding = self.binding.parties, self.binding
         newcomers = set(new.everyone) - set(old.everyone)
         if newcomers:
+            without_parties(binding.order_id, newcomers, "order_id")
+            without_parties(binding.industrial_id, newcomers, "industrial_id")
             serials = Int2s.of(sorted(number.serial for number in binding.numbers))
             _, taken = await self.run("taken_elsewhere", serials=serials, keys=self.keys(sorted(newcomers)))
             if taken:
