@@ -21,6 +21,10 @@ def found(text: str) -> list[str]:
     [
         # letters and signs in the place of digits
         "138OO138OOO",
+        "138🅾️🅾️138🅾️🅾️🅾️",
+        "🅸38🅞🅞🅸38🅞🅞🅞",
+        "138🇴🇴138🇴🇴🇴",
+        "ㄧ三八零零ㄧ三八零零零",
         "l3800138000",
         "138OOl38OOO",
         "I3BOOI38OOO",

@@ -17,6 +17,7 @@ space       what separates: spaces, line ends, punctuation, symbols, emoji
 import re
 import unicodedata
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import Final
 
 NARROW: Final = "0123456789"
@@ -27,7 +28,7 @@ SIGNS: Final = "KLMNOPQRST"
 #: Deletes what is no digit of a group, and makes ASCII of the rest.
 TO_ASCII: Final = str.maketrans(WIDE + LONE + ALIKE, NARROW * 3, "z")
 
-_WORDS: Final = {"两": 2, "○": 0, "◯": 0, "⭕": 0, "洞": 0, "拐": 7, "勾": 9}
+_WORDS: Final = {"两": 2, "○": 0, "◯": 0, "⭕": 0, "洞": 0, "拐": 7, "勾": 9, "ㄧ": 1, "⼀": 1}
 _WORDS_OF_TWO: Final = {"🔟": "10", "💯": "100"}
 _FACES: Final = "⚀⚁⚂⚃⚄⚅"  # of dice, 1 to 6
 #: By digit: letters that are written in its place, in Latin, Greek, Cyrillic and Chinese.
@@ -44,6 +45,8 @@ _LETTERS: Final = (
     "gqԛ",
 )
 _SIGNS: Final = {"|": 1, "!": 1, "∣": 1, "│": 1, "$": 5, "&": 8}
+#: Where the alphabets of negative circled, negative squared and regional letters begin (🅞, 🅾, 🇴).
+_EMOJI_ALPHABETS: Final = (0x1F150, 0x1F170, 0x1F1E6)
 _INVISIBLE_LETTERS: Final = "\u115f\u1160\u3164\uffa0"
 _TWO: Final = "y"  # a character of more than one digit; opened out before rules are asked
 
@@ -87,12 +90,21 @@ def _class_of(char: str) -> str:
     category = unicodedata.category(char)
     if char in _WORDS_OF_TWO or (category == "No" and value in range(10, 100)):
         return _TWO
-    plain = unicodedata.normalize("NFKC", char)
+    plain = _letter_of_emoji(char) or unicodedata.normalize("NFKC", char)
     if plain in _LIKENESS or char in _LIKENESS:
         return _LIKENESS.get(char) or _LIKENESS[plain]
     if char in _INVISIBLE_LETTERS or category[0] == "M" or (category[0] == "C" and not char.isspace()):
         return "z"
     return "x" if category[0] in "LN" else " "
+
+
+def _letter_of_emoji(char: str) -> str:
+    """The Latin letter of an emoji that shows one; "" for others. Unicode has no form that says so."""
+    for first in _EMOJI_ALPHABETS:
+        place = ord(char) - first
+        if 0 <= place < len(ascii_uppercase):
+            return ascii_uppercase[place]
+    return ""
 
 
 _CLASSES: Final = _Classes()

@@ -182,22 +182,27 @@ class Binder:
                 await asyncio.sleep(0)
         return batch
 
+    def _give_up(self, batch: Batch, cause: psycopg.Error) -> None:
+        """No answer for these. Raise StoreUnavailable unless others are bound already and need theirs."""
+        if not any(isinstance(result, Bound) for result in self._results.values()):
+            raise StoreUnavailable from cause
+        for draft in batch.drafts:
+            self._results[draft.place] = StoreUnavailable()
+
     async def _send(self, batch: Batch) -> None:
         if not batch.drafts:
             return
         statement, parameters = batch.query(self._tenant_id, self._now, self._quarantine)
         try:
             rows = await self._execute(statement, parameters)
-        except (errors.DeadlockDetected, errors.SerializationFailure, errors.UniqueViolation):
+        except (errors.DeadlockDetected, errors.SerializationFailure, errors.UniqueViolation) as exc:
             self._failures += 1  # a race that an index other than the arbiter decided, or an id drawn twice
             if self._failures > ATTEMPTS:
-                raise
-            self._try_again(batch)
+                self._give_up(batch, exc)
+            else:
+                self._try_again(batch)
         except UNAVAILABLE as exc:
-            if not any(isinstance(result, Bound) for result in self._results.values()):
-                raise StoreUnavailable from exc
-            for draft in batch.drafts:
-                self._results[draft.place] = StoreUnavailable()
+            self._give_up(batch, exc)
         except psycopg.Error as exc:
             if exc.sqlstate == STALE:
                 self._stale = batch.version

@@ -76,9 +76,9 @@ async def persist(attempt: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P
     for left in range(ATTEMPTS - 1, -1, -1):
         try:
             return await attempt(*args, **kwargs)
-        except _AGAIN:
+        except _AGAIN as exc:
             if not left:
-                raise
+                raise StoreUnavailable from exc
             await asyncio.sleep(random.random() / 50)  # noqa: S311  # lets the other one finish
         except UNAVAILABLE as exc:
             raise StoreUnavailable from exc
