@@ -57,6 +57,16 @@ def test_the_longest_call(both: Both) -> None:
     assert record.duration_ms >= 1_000
 
 
+@pytest.mark.parametrize("both", [{"max_call_s": 2}], indirect=True, ids=["2 s"])
+def test_the_longest_call_holds_after_a_bye_that_was_refused(both: Both) -> None:
+    caller = calling(A, both.x).request("BYE").expect(500)
+    callee = answering(B).expect_request("BYE").reply(500)
+    for side in (caller, callee):
+        side.expect_request("BYE").reply(200)
+    record = both.call(caller, callee)
+    assert (record.reason, record.ended_by) == ("max_duration", "platform")
+
+
 def test_terminated_through_the_api(both: Both, client: Client) -> None:
     record = both.call(*hung_up_on(both), lambda call: client.terminate(call.id))
     assert (record.reason, record.ended_by) == ("terminated", "platform")

@@ -10,6 +10,7 @@ from qibai.core.events import CallEventKind
 from qibai.core.numbering import Number700
 from qibai.testing.platform import wait_for
 from qibai.testing.sipp import Scenario
+from recorder_tools import RecorderProcess
 from voice_tools import A, B, Bench, answering, bench, calling
 
 pytestmark = pytest.mark.voice
@@ -17,7 +18,15 @@ pytestmark = pytest.mark.voice
 
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str]) -> Iterator[Bench]:
-    with bench(tmp_path_factory.mktemp("media"), database) as made:
+    with (
+        bench(tmp_path_factory.mktemp("media"), database) as made,
+        RecorderProcess(
+            made.platform.config.home,
+            QIBAI_NODE="test",
+            QIBAI_VOICE_MEDIA="true",
+            QIBAI_STORE_DSN=made.platform.config.store.dsn,
+        ),
+    ):
         yield made
 
 
@@ -58,3 +67,23 @@ def test_calls_wait_for_media(voice: Bench, how: signal.Signals) -> None:
             voice.platform.start_rtpengine()
     assert {event.reason for event in voice.events(CallEventKind.DECIDED, x)} == {"media_unavailable"}
     wait_for(lambda: goes_through(voice, x), "a call after rtpengine is back", 20)
+
+
+def test_an_answer_that_finds_no_media_is_ended(voice: Bench) -> None:
+    """rtpengine dies while the callee rings: both are let go, and the record says why."""
+    x = voice.number()
+    voice.bind(x, A, B)
+    caller = Scenario(A.national).invite(str(x)).expect(100, optional=True).expect(180).expect(503)
+    callee = Scenario(B.national).expect_request("INVITE", first=True).reply(180).pause(1_500)
+    callee.reply(200, sdp=True).expect_request("ACK").expect_request("BYE").reply(200)
+
+    def die() -> None:
+        wait_for(lambda: voice.events(CallEventKind.RINGING, x), "the ringing")
+        voice.platform.signal_rtpengine(signal.SIGKILL)
+
+    try:
+        voice.call(caller.fail_ack(str(x)), callee, meanwhile=die)
+    finally:
+        voice.platform.start_rtpengine()
+    (end,) = voice.events(CallEventKind.ENDED, x)
+    assert (end.reason, end.sip_status, end.ended_by) == ("media_unavailable", 503, "platform")

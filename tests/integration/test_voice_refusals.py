@@ -168,7 +168,10 @@ def test_options(voice: Bench) -> None:
 def test_store_down(voice: Bench, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Without its database the platform says 503 and when to come again."""
     with bench(tmp_path_factory.mktemp("down"), lambda: NOWHERE, media=False) as down:
-        seen = down.call(refused(str(down.number()), 503), None)
+        x = down.number()
+        seen = down.call(refused(str(x), 503), None)
+        (event,) = down.events(CallEventKind.DECIDED, x)
+    assert (event.reason, event.sip_status) == ("store_unavailable", 503)
     assert "Retry-After: 5\n" in seen.caller[-1]
     assert "Reason: Q.850;cause=41\n" in seen.caller[-1]
 
@@ -252,6 +255,10 @@ def test_probed_peers(tmp_path_factory: pytest.TempPathFactory, database: Callab
             ]
             wait_for(lambda: "IP" in flags(command) and "AP" in flags(command), "the first peer's end")
             voice.call(refused(str(x), 486), None)
+        wait_for(lambda: {one[0] for one in flags(command)} == {"I"}, "the end of both")
+        voice.call(refused(str(x), 503), None)
+        decided = [(event.reason, event.sip_status) for event in voice.events(CallEventKind.DECIDED, x)]
+        assert ("no_peer", 503) in decided
 
 
 def test_a_message_that_cannot_be_read_has_a_record(voice: Bench) -> None:

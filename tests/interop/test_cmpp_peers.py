@@ -6,7 +6,7 @@ connect to us: gocmpp, sm4j, java_cmpp2.0, node-cmpp-3.
 
 import struct
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -133,8 +133,8 @@ async def test_a_report_as_a_gateway_writes_it_finds_its_message(
     [body(1, b""), body(1, b" " * 7), b"DELIVRD", b""],
     ids=["no word", "blanks", "no report", "nothing"],
 )
-async def test_a_report_that_cannot_be_read_is_acknowledged_and_counted(
-    tmp_path: Path, content: bytes
+async def test_a_report_that_cannot_be_read_is_acknowledged_counted_and_logged(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with ismg() as gateway:
         link = client(tmp_path, gateway.port)
@@ -145,6 +145,28 @@ async def test_a_report_that_cannot_be_read_is_acknowledged_and_counted(
             assert answer[8:] == result(3, 0)
             assert link.status().unread == 1
             assert inbox.messages == []
+            assert "receipt_unread" in capsys.readouterr().out
+
+
+async def test_a_wrong_date_in_a_report_decides_nothing(tmp_path: Path) -> None:
+    """The date is kept as the gateway's word; the receipt counts from when it came."""
+    async with ismg() as gateway:
+        link = client(tmp_path, gateway.port)
+        async with running(link, inbox=Carrier()) as inbox:
+            assert isinstance(inbox, Carrier)
+            await eventually(lambda: link.can_send)
+            inbox.refs.add(await link.submit(outgoing("hi")))
+            began = datetime.now(UTC)
+            fields = {
+                "Src_terminal_Id": B[3:],
+                "Dest_Id": X,
+                "Msg_Content": body(gateway.submits[-1]["given"], done=b"0101010101"),
+                "Registered_Delivery": 1,
+            }
+            await gateway.peer.ask(DELIVER, write(DELIVER, 3, fields))
+            (receipt,) = inbox.kept
+            assert began <= receipt.at <= datetime.now(UTC)
+            assert receipt.stated_at is not None and receipt.at - receipt.stated_at > timedelta(days=365)
 
 
 #: Msg_Fmt, TP_udhi, content; the text that is read, or the result that refuses it.
@@ -327,3 +349,21 @@ async def test_a_status_that_no_table_names_is_a_refusal(tmp_path: Path, status:
             await eventually(lambda: str(status) in link.status().error)
             assert link.status().state is not LinkState.UP
             assert not link.can_send
+
+
+@pytest.mark.parametrize("verify", [True, False], ids=["it has to prove itself", "it need not"])
+async def test_a_gateway_that_leaves_its_proof_empty(tmp_path: Path, verify: bool) -> None:
+    def answered(gateway: Any, peer: Any, octets: bytes) -> bytes:
+        peer.version, peer.greeted = 3, True
+        gateway.connects += 1
+        return bytes(4 + 16) + b"\x30"
+
+    async with ismg() as gateway:
+        gateway._connect = lambda peer, octets: answered(gateway, peer, octets)  # type: ignore[method-assign]
+        link = client(tmp_path, gateway.port, verify=verify)
+        async with running(link):
+            if verify:
+                await eventually(lambda: link.status().error)
+                assert not link.can_send and link.status().state is not LinkState.UP
+            else:
+                await eventually(lambda: link.can_send)

@@ -199,7 +199,9 @@ async def test_a_receipt_as_a_peer_wrote_it_finds_its_message(
 
 
 @pytest.mark.parametrize("text", ["id:1 stat:WHATEVR err:000", "id: stat:DELIVRD", "", "stat:DELIVRD"])
-async def test_a_receipt_that_cannot_be_read_is_acknowledged_and_counted(tmp_path: Path, text: str) -> None:
+async def test_a_receipt_that_cannot_be_read_is_acknowledged_counted_and_logged(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with smsc() as (peer, port):
         link = client(tmp_path, port)
         async with running(link) as inbox:
@@ -207,6 +209,7 @@ async def test_a_receipt_that_cannot_be_read_is_acknowledged_and_counted(tmp_pat
             peer.send("deliver_sm", source_addr=B[1:], destination_addr=X, esm_class=4, short_message=text)
             await peer.expect("deliver_sm_resp", command_status=0)
             assert link.status().unread == 1 and inbox.messages == []
+            assert "receipt_unread" in capsys.readouterr().out
 
 
 #: Who writes it so; the fields of a submit_sm; what the gateway reads: sender, receiver, text, whether it is a part.
