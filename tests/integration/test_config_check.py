@@ -1,5 +1,6 @@
 """Mistakes of the configuration are found before anything starts, all at once."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,19 @@ def test_login_from_a_pipe(cli: Cli) -> None:
     assert ".py" not in done.stderr and "qb_x_y" not in done.stdout + done.stderr
     assert '"qb_x_y"' in (cli.home / "cli.json").read_text()
     assert "give the API key" in cli.run("login", status=1, stdin="").stderr
+
+
+def test_too_little_room_is_said_before_anything_is_written(tmp_path: Path) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not permitted")
+    try:
+        cli = Cli(place / "home")
+        cli.home.mkdir()
+        (one,) = check(cli, "")
+        assert "MB are free" in one["says"] and "are needed to start" in one["says"]
+        assert not cli.config.pg_dir.exists()
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)

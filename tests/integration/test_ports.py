@@ -12,6 +12,7 @@ from cli_tools import Cli, cli_in
 
 from port_holder import port_held
 from qibai.testing.platform import free_port, wait_for
+from tls_tools import make_certificate
 
 pytestmark = pytest.mark.voice
 
@@ -49,6 +50,30 @@ def test_a_taken_port_is_refused_before_anything_starts(
         assert key in done.stderr
         assert f"{(kind is SOCK_DGRAM and 'UDP') or 'TCP'} port {port}" in done.stderr
         assert f"(process {pid})" in done.stderr
+    assert not cli.config.pg_dir.exists()
+
+
+@pytest.mark.parametrize("key", ["voice.tls_port", "messaging.smpp_port", "messaging.cmpp_port"])
+def test_the_ports_of_tls_and_of_links_are_looked_at_too(cli: Cli, tmp_path: Path, key: str) -> None:
+    certificate, private = make_certificate(tmp_path)
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    secret.chmod(0o600)
+    links = "".join(
+        f"[[messaging.links]]\nname = '{protocol}'\nprotocol = '{protocol}'\nrole = 'server'\n"
+        f"account = '901234'\npassword_file = '{secret}'\n"
+        for protocol in ("smpp", "cmpp")
+    )
+    cli.home.mkdir()
+    cli.config.file.write_text(f"[voice]\ntls_cert = '{certificate}'\ntls_key = '{private}'\n{links}")
+    names = ("voice.tls_port", "messaging.smpp_port", "messaging.cmpp_port")
+    ports = {name: free_port("127.0.0.1", SOCK_STREAM) for name in names}
+    for name, port in ports.items():
+        cli.env["QIBAI_" + name.upper().replace(".", "_")] = str(port)
+    with port_held(SOCK_STREAM, "127.0.0.1", ports[key]) as pid:
+        refused = cli.run("up", status=1).stderr
+    assert key in refused and f"TCP port {ports[key]}" in refused and f"(process {pid})" in refused
+    assert not any(name in refused for name in names if name != key)
     assert not cli.config.pg_dir.exists()
 
 

@@ -60,3 +60,9 @@ async def test_a_server_needs_a_port_and_accounts_of_their_own() -> None:
 def test_numbers_and_addresses_are_checked_when_the_file_is_read(wrong: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(CLIENT | wrong, MessageLink)
+
+
+def test_cmpp_has_the_patience_of_its_document_unless_a_link_says_otherwise() -> None:
+    assert MessageLink(**CLIENT).patience_s == 10
+    assert MessageLink(**CLIENT | {"protocol": "cmpp"}).patience_s == 60
+    assert MessageLink(**CLIENT | {"protocol": "cmpp", "answer_s": 5}).patience_s == 5
