@@ -45,6 +45,18 @@ def test_a_killed_part_is_started_again(cli: Cli) -> None:
     assert all(after[name]["pid"] != before[name]["pid"] for name in before)
 
 
+def test_the_figures_of_each_part(cli: Cli) -> None:
+    """What ``qibai stats`` says of the machine: a tree of processes a part, its CPU and its memory."""
+    cli.start()
+    found = {one["part"]: one for one in cli.json("stats")["node"]["parts"]}
+    assert {name: one["pid"] for name, one in found.items()} == {
+        name: part["pid"] for name, part in cli.parts().items()
+    }
+    for one in found.values():
+        assert one["cpu_s"] > 0 and one["memory_bytes"] > 1 << 20, one
+    assert found["kamailio"]["processes"] > 1
+
+
 def test_parts_do_not_outlive_a_killed_supervisor_and_up_recovers(cli: Cli) -> None:
     process = cli.start()
     kamailio = cli.parts()["kamailio"]["pid"]
