@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 import pytest
@@ -173,6 +174,19 @@ def test_expect_100_continue_and_chunks(api: Api, tenant: Tenant) -> None:
 def test_what_is_no_text_or_no_parameter_is_refused(api: Api, tenant: Tenant, target: str) -> None:
     status, problem = ask(api, head(target, who=tenant))
     assert (status, problem["code"]) == (400, "request_invalid")
+
+
+@pytest.mark.parametrize(
+    "name", ["13812345678", "138-1234-5678", "%EF%BC%91381234567%38", "call%2B8613812345678"]
+)
+def test_the_name_of_a_field_that_nobody_knows_shows_no_number(api: Api, tenant: Tenant, name: str) -> None:
+    _, query = ask(api, head(f"/v1/bindings?{name}=1", who=tenant))
+    body = msgspec.json.encode({"mode": "AXB", unquote(name): 1})
+    lines = ("Content-Type: application/json", f"Content-Length: {len(body)}")
+    _, posted = ask(api, head("/v1/bindings", *lines, method="POST", who=tenant), body)
+    for problem in (query, posted):
+        (error,) = problem["errors"]
+        assert "138****5678" in error["field"], problem
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def test_a_bad_csv_line_is_named_and_the_next_is_read(line: str, reason: str) ->
         ('{"code": 70010000001}', "code has to be text"),
         ('{"code": "70010000001", "provinces": [44]}', "a list of texts"),
         ('{"code": "70010000001", "owner": "x"}', "unknown: owner"),
+        ('{"code": "70010000001", "138 0013 8000": "x"}', "unknown: 138****8000"),
         ("{}", "A code is written as 700"),
     ],
 )

@@ -131,6 +131,7 @@ def test_a_page_of_bindings_is_one_line() -> None:
         (VOLCENGINE, {"ExpireTime": 10**12}, "request_invalid", "ExpireTime"),
         (TENCENT, {"Response": {"ErrorCode": "107"}}, "request_invalid", "never bound"),
         (OWN, {"expires_at": "2026-12-31 12:00:00"}, "request_invalid", "offset"),
+        (OWN, {"expires_at": "9999-12-31T23:59:59Z"}, "request_invalid", "to 2105"),
         (OWN, {"scene": "war"}, "request_invalid", "scene"),
         (OWN, {"province": "Atlantis"}, "province_unknown", "province"),
         (OWN, {"colour": "red"}, "request_invalid", "colour"),
@@ -174,6 +175,16 @@ def test_nobodys_export_is_refused_whole() -> None:
     with pytest.raises(BadRequest, match="each once"):
         csv("x,x", "1,2")
     assert read({"foo": 1}, shape=Shape.OWN)[0].code == "request_invalid"
+    with pytest.raises(BadRequest, match="name the columns"):
+        csv(f"AXB,{X},{A},{B},o-1")  # the only binding is no header
+
+
+@pytest.mark.parametrize("name", [A, B, f"call {A}", f"{A[:3]} {A[3:7]} {A[7:]}", f"of_my_customer_{A}"])
+def test_a_column_that_nobody_knows_shows_no_number(name: str) -> None:
+    (bad,) = read(OWN | {name: "x"})
+    assert isinstance(bad, BadOldLine) and "unknown columns" in bad.reason
+    digits = "".join(one for one in bad.reason if one.isdigit())
+    assert A[3:7] not in digits and B[3:7] not in digits
 
 
 def test_nothing_shows_a_number_by_itself() -> None:

@@ -5,6 +5,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from qibai.api.errors import FieldError, Invalid, NotFound
+from qibai.core.masking import mask_name
 
 _ENCODED_SEPARATORS: Final = (b"%2f", b"%5c", b"\\")
 _MOST_PARAMETERS: Final = 100
@@ -47,8 +48,9 @@ def check_query(query: bytes, known: Collection[str]) -> None:
         raise Invalid([FieldError("query", "request_invalid", "too many parameters, or not ASCII")]) from None
     for name in names:
         if name not in known:
-            label = name if name.isascii() and name.isprintable() else "query"
-            raise Invalid([FieldError(label[:80], "request_invalid", "there is no parameter of this name")])
+            raise Invalid(
+                [FieldError(mask_name(name), "request_invalid", "there is no parameter of this name")]
+            )
         if names.count(name) > 1:
             raise Invalid([FieldError(name, "request_invalid", "give this parameter once")])
 

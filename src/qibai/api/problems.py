@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from qibai.api.errors import FieldError, Invalid, RateLimited
 from qibai.core.chinese import SENTENCES, TITLES, in_chinese
 from qibai.core.errors import PolicyRefused, QibaiError, TraceLimited
-from qibai.core.masking import mask_text
+from qibai.core.masking import mask_name
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
@@ -226,7 +226,7 @@ def wrong(text: str) -> tuple[str, str]:
     place = found[1].removeprefix(".") if found else ""
     message = text[: found.start()] if found else text
     if named := _NAMED.fullmatch(message):
-        name = mask_text("".join(one if one.isprintable() else "?" for one in named[2]))
+        name = mask_name(named[2])
         place = f"{place}.{name}" if place else name
         message = "there is no such field" if "unknown" in named[1] else "this field is missing"
     elif message.startswith("Invalid enum value"):
@@ -235,6 +235,8 @@ def wrong(text: str) -> tuple[str, str]:
         unit = ("" if limit[1] == "str" else " items") if limit[2] else ""
         unit = " characters" if limit[2] and limit[1] == "str" else unit
         message = f"give {_MORE[limit[3]]} {limit[4]}{unit}"
+    elif message == "Invalid RFC3339 encoded datetime":
+        message = "give a time by RFC 3339, with a UTC offset"
     elif "matching regex" in message:
         message = "it does not have the documented form"
     elif kind := _KIND.fullmatch(message):

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from qibai.core.errors import BadRequest, QibaiError
+from qibai.core.masking import mask_name
 from qibai.core.numbering import Code, parse_province
 
 COLUMNS: Final = ("code", "certificate", "tenant", "provinces")
@@ -94,7 +95,7 @@ def _json_rows(text: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | BadL
 
 
 def _line(number: int, row: dict[str, Any]) -> CodeLine | BadLine:
-    strange = sorted(str(name)[:20] for name in set(row) - {*COLUMNS, *IGNORED})
+    strange = sorted(mask_name(str(name), 20) for name in set(row) - {*COLUMNS, *IGNORED})
     if strange:
         return BadLine(number, f"unknown: {', '.join(strange)}")
     for name in ("code", "certificate", "tenant"):

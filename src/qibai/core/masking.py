@@ -21,6 +21,11 @@ def mask_words(text: str) -> str:
     return _WORD.sub(r"\1\2****\3", text)
 
 
+def mask_name(name: str, most: int = 80) -> str:
+    """The name of a field that nobody knows, for an error: it may be a number, or anything else."""
+    return mask_text("".join(one if one.isprintable() else "?" for one in name))[:most]
+
+
 def mask_text(text: str) -> str:
     """``mask_numbers`` for what is stored of what people type: numbers are found however they are written."""
     pieces, at = [], 0

@@ -193,8 +193,10 @@ def rfc3339(text: str, field: str) -> datetime:
         at = datetime.fromisoformat(text)
     except ValueError:
         at = None
-    if at is None or at.tzinfo is None or not 1970 <= at.year <= 2105:
+    if at is None or at.tzinfo is None:
         raise BadRequest("a time as RFC 3339, with its offset, is needed", field=field)
+    if not 1970 <= at.year <= 2105:
+        raise BadRequest("a time from 1970 to 2105 is needed", field=field)
     return at.astimezone(UTC)
 
 

@@ -60,6 +60,8 @@ class Reading:
                     "whose export this is cannot be told from its fields; say so with --from", field="from"
                 )
             return replace(self, shape=shape)
+        if self.header and detect(dict.fromkeys(self.header, "")) is None:  # the only row, without a header
+            raise BadRequest("the first line has to name the columns", field="file")
         return replace(self, shape=Shape.OWN)
 
     def _bindings(self, raw: str | list[str] | None) -> Sequence[Any]:

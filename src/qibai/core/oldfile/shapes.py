@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from qibai.core.errors import BadRequest
 from qibai.core.existing import OldMode
+from qibai.core.masking import mask_name
 from qibai.core.oldfile.line import MAX_CALL_S, Row, rfc3339, text_of, unix, whole
 from qibai.core.pilot import BEIJING
 
@@ -96,7 +97,7 @@ def _list(row: Fields, name: str) -> Sequence[Any]:
 
 def _own(row: Fields) -> Row:
     if not row.keys() <= _OWN:
-        strange = sorted(str(name)[:20] for name in row if name not in _OWN)
+        strange = sorted(mask_name(name, 20) for name in row if name not in _OWN)
         raise BadRequest(f"unknown columns: {', '.join(strange)}")
     said = {name: text_of(row, name) for name in row}.get  # most columns are not there, in most exports
     end, mode = said("expires_at"), said("mode")
