@@ -15,6 +15,7 @@ import pytest
 
 from cmpp_octets import CONNECT, DELIVER, SECRET, SUBMIT, connect, ismg, md5, result, sp, write
 from cmpp_tools import client, listening, server
+from qibai import logs
 from qibai.core.messages import MessageState
 from qibai.core.text import Encoding, decode
 from qibai.messaging.link import LinkState, Receipt
@@ -136,6 +137,7 @@ async def test_a_report_as_a_gateway_writes_it_finds_its_message(
 async def test_a_report_that_cannot_be_read_is_acknowledged_counted_and_logged(
     tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    logs.configure()
     async with ismg() as gateway:
         link = client(tmp_path, gateway.port)
         async with running(link) as inbox:
@@ -145,7 +147,7 @@ async def test_a_report_that_cannot_be_read_is_acknowledged_counted_and_logged(
             assert answer[8:] == result(3, 0)
             assert link.status().unread == 1
             assert inbox.messages == []
-            assert "receipt_unread" in capsys.readouterr().out
+            assert "receipt_unread" in capsys.readouterr().err
 
 
 async def test_a_wrong_date_in_a_report_decides_nothing(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from qibai import logs
 from qibai.core.messages import MessageState
 from qibai.core.text import decode
 from qibai.messaging.link import Receipt
@@ -202,6 +203,7 @@ async def test_a_receipt_as_a_peer_wrote_it_finds_its_message(
 async def test_a_receipt_that_cannot_be_read_is_acknowledged_counted_and_logged(
     tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    logs.configure()
     async with smsc() as (peer, port):
         link = client(tmp_path, port)
         async with running(link) as inbox:
@@ -209,7 +211,7 @@ async def test_a_receipt_that_cannot_be_read_is_acknowledged_counted_and_logged(
             peer.send("deliver_sm", source_addr=B[1:], destination_addr=X, esm_class=4, short_message=text)
             await peer.expect("deliver_sm_resp", command_status=0)
             assert link.status().unread == 1 and inbox.messages == []
-            assert "receipt_unread" in capsys.readouterr().out
+            assert "receipt_unread" in capsys.readouterr().err
 
 
 #: Who writes it so; the fields of a submit_sm; what the gateway reads: sender, receiver, text, whether it is a part.
