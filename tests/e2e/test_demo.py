@@ -1,5 +1,6 @@
 """``qibai demo``, as a newcomer runs it."""
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -10,6 +11,7 @@ import pytest
 from cli_tools import Cli, cli_in
 
 pytestmark = pytest.mark.voice
+ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
@@ -34,6 +36,11 @@ def test_the_demo_places_a_call_sends_a_message_and_leaves_the_platform_running(
         assert shown["receiver_got"][0].startswith("MESSAGE ")
         assert shown["receiver_got"][-1] == "At the door, please call ***********"  # A wrote its number
         assert cli.json("status")["running"]
+        said = [line for line in cli.run("doctor").stdout.splitlines() if line[0] in "✓!–✗"]
+        for page in ("docs/operations.md", "docs/zh-CN/operations.md"):
+            sample = re.findall(r"^[✓!–✗] .*", (ROOT / page).read_text(), re.MULTILINE)
+            shown_there = [line.split("  ")[0][2:] for line in sample if "  " in line]
+            assert shown_there == [line.split("  ")[0][2:] for line in said], page
         again = cli.run("demo").stdout
         assert "A never saw B's number, B never saw A's" in again
         assert "GET /v1/calls" in again and "GET /v1/messages" in again
