@@ -1,6 +1,8 @@
 """What the demo shows: both sides' views beside each other, the check, the record, and how to go on."""
 
 import re
+import shlex
+from pathlib import Path
 from typing import Any
 
 from rich.panel import Panel
@@ -98,13 +100,21 @@ def _letter(text: SeenMessage) -> list[str]:
 
 def _outlook(ready: Ready) -> None:
     url = api_url(ready.config)
-    home = ready.config.home
+    home, here = ready.config.home.absolute(), Path.cwd()
+    stop = shlex.join(
+        [
+            ".venv/bin/qibai",
+            "--home",
+            str(home.relative_to(here) if home.is_relative_to(here) else home),
+            "down",
+        ]
+    )
     out.print()
     out.print(f"API            {url}/v1")
     out.print(f"documentation  {url}/docs")
     out.print(f"API key        {ready.api_key}")
     out.print()
-    out.print(f"The platform goes on running. Stop it: [bold].venv/bin/qibai --home {home} down[/bold]")
+    out.print(Text.assemble("The platform goes on running. Stop it: ", (stop, "bold")))
 
 
 def _facts(  # noqa: PLR0917  # each is one fact
