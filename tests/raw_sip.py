@@ -112,9 +112,12 @@ class RawAgent:
         self.send(b"\r\n".join(lines))
 
 
+_COMPACT = {b"From": b"f", b"To": b"t", b"Call-ID": b"i"}
+
+
 def header(text: bytes, name: bytes) -> bytes:
-    """The first header of that name, without its name."""
-    found = re.search(rb"\r\n" + name + rb": ([^\r]*)", text)
+    """The first header of that name, long or compact, without its name."""
+    found = re.search(rb"\r\n(?:" + name + b"|" + _COMPACT.get(name, name) + rb"): ?([^\r]*)", text)
     assert found, name
     return found[1]
 

@@ -14,7 +14,7 @@ from qibai.core.text import decode
 from qibai.messaging.link import Receipt
 from smpp_tools import B, Inbox, X, client, esme, eventually, listening, outgoing, running, server, smsc
 
-DELIVERED, REJECTED = MessageState.DELIVERED, MessageState.REJECTED
+DELIVERED, REJECTED, EXPIRED = MessageState.DELIVERED, MessageState.REJECTED, MessageState.EXPIRED
 HEX_ID, DECIMAL_ID = "812FC7470000001B", str(0x812FC7470000001B)
 
 
@@ -37,6 +37,33 @@ RECEIPTS = [
         "id:B8BE19 sub:001 stat:DELIVRD err:000",
         {},
         DELIVERED,
+        "",
+    ),
+    (
+        "jasmin 760: what the next centre answered, by its name",
+        "5",
+        "id:5 sub:001 dlvrd:000 submit date:2611251111 done date:2611251111 stat:ESME_RINVDSTADR err:002 text:-",
+        {},
+        REJECTED,
+        "ESMERINVDSTADR",
+    ),
+    (
+        "jasmin 760: with a long name",
+        "5",
+        "id:5 sub:001 stat:ESME_RMISSINGOPTPARAM err:none text:-",
+        {},
+        REJECTED,
+        "ESMERMISSINGOPTP",
+    ),
+    ("jsmpp 67: without sub and dlvrd", "654354026", "id:0654354026 stat:DELIVRD err:000", {}, DELIVERED, ""),
+    ("each value ends as in C", "77", "id:77\0 sub:001\0 stat:EXPIRED\0 err:000\0", {}, EXPIRED, ""),
+    (
+        "smppex 46: dates as validity periods",
+        "rdwjwxns18krxr9936ey96ymcw",
+        "id:rdwjwxns18krxr9936ey96ymcw sub:000 dlvrd:000 submit date:180711070003912+ done date:180711070000012+"
+        " stat:UNDELIV err:000",
+        {},
+        REJECTED,
         "",
     ),
     (

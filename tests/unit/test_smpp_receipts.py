@@ -32,6 +32,26 @@ def _read(pdu: smpp34.DeliverSm, ids: ReceiptIds = "same") -> Receipt | None:
 
 
 @pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        (b"id:8 stat:DELIVRD", True),
+        (b" id:8 stat:UNDELIV err:069", True),
+        (b"ID:8,STAT:delivrd", True),
+        (b"id:0654354026 submit date:2302101454 done date:2302101454 stat:DELIVRD err:000", True),
+        (b"err:000 done date:2302101454 stat:DELIVRD id:8", True),
+        (b"the parcel has id:8 stat:DELIVRD", False),
+        (b"id:8 stat:good", False),
+        (b"id:8 please", False),
+        (b"stat:DELIVRD", False),
+    ],
+)
+def test_a_receipt_is_one_whatever_its_type_says(text: bytes, is_one: bool) -> None:
+    """What a person writes goes to the other party; what a message centre writes never does."""
+    assert is_receipt(_receipt(text, esm_class=0)) is is_one
+    assert is_receipt(_receipt(text, esm_class=4))
+
+
+@pytest.mark.parametrize(
     ("stat", "state"),
     [
         ("DELIVRD", MessageState.DELIVERED),

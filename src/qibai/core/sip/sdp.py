@@ -122,6 +122,8 @@ def clean_sdp(
         raise BadMessage("the session description has more than 400 lines", status=513)
     if lines[0] != "v=0":
         raise BadMessage("the session description is malformed")
+    if "v=0" in lines[1:]:  # another description begins (RFC 8866 §5); the first is the one that is meant
+        lines = lines[: lines.index("v=0", 1)]
     lines = _with_addresses(lines, host)
     ours = f"IN {'IP6' if ':' in host else 'IP4'} {host}"
     origin = ""

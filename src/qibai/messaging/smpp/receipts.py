@@ -29,6 +29,9 @@ _TOLD: Final[Mapping[MessageState, tuple[int, str]]] = {
     MessageState.SENT: (1, "ENROUTE"),
 }
 
+#: The words for states in appendix B.
+_STANDARD: Final = frozenset(b"DELIVRD EXPIRED DELETED UNDELIV ACCEPTD UNKNOWN REJECTD ENROUTE".split())
+
 #: Before a word. Some peers quote words and values; in GSM 03.38 { is ESC ( and _ is 0x11.
 _SIGN: Final = rb"(?:^|[\s,;|{(])[\"']?"
 _IS: Final = rb"[\"']?\s*[:=]\s*[\"']?"
@@ -40,7 +43,8 @@ _STAT: Final = re.compile(
     _SIGN
     + rb"stat(?:us|e)?"
     + _IS
-    + rb"(?!(?:err|text|sub|id|dlvrd|submit|done)(?:\b|_))([!#-&(-+\--:<>-z~]{1,20})[\"']?(\s|[,;|})\x1b]|$)",
+    + rb"(?!(?:err|text|sub|id|dlvrd|submit|done)(?:\b|_))"
+    + rb"([\x11!#-&(-+\--:<>-z~]{1,24})[\"']?(\s|[,;|})\x1b]|$)",
     re.IGNORECASE,
 )
 _ERR: Final = re.compile(
@@ -66,8 +70,16 @@ def is_receipt(pdu: smpp34.SubmitSm | smpp34.DeliverSm) -> bool:
 
 
 def _reads_as_receipt(text: bytes) -> bool:
-    """Whether nobody but a message centre writes so: an id, a state and at least two of the other fields."""
-    return bool(_ID.search(text) and _STAT.search(text)) and len(_OTHERS.findall(text)) >= 2
+    """Whether nobody but a message centre writes so: an id, a state and at least two of the other fields.
+
+    A text that begins with the id needs no other field if its state is a word of appendix B.
+    """
+    found, stat = _ID.search(text), _STAT.search(text)
+    if not found or not stat:
+        return False
+    if len(_OTHERS.findall(text)) >= 2:
+        return True
+    return not text[: found.start()].strip() and stat[1].upper() in _STANDARD
 
 
 def _words_of(pdu: smpp34.SubmitSm | smpp34.DeliverSm) -> bytes:
@@ -76,7 +88,7 @@ def _words_of(pdu: smpp34.SubmitSm | smpp34.DeliverSm) -> bytes:
     data = pdu.short_message or (payload[0] if payload else b"")
     if data[:1] == b"\0" and len(data) % 2 == 0:
         data = data.decode("utf-16-be", "replace").encode("ascii", "replace")
-    return _TEXT.split(data, 1)[0]
+    return _TEXT.split(data.replace(b"\0", b" "), 1)[0]  # some centres end each value as C does
 
 
 def read_receipt(pdu: smpp34.SubmitSm | smpp34.DeliverSm, ids: ReceiptIds, now: datetime) -> Receipt | None:
@@ -113,7 +125,8 @@ def _outcome(text: bytes, tlvs: Mapping[int, bytes]) -> Outcome | None:
     found = _STAT.search(text)
     by_word = None
     if found:
-        by_word = outcome_of(found[1].decode("ascii", "replace"), cut=found.end() == len(text))
+        word = found[1].replace(b"\x11", b"_").decode("ascii", "replace")
+        by_word = outcome_of(word, cut=found.end() == len(text))
         zeros = not found[1].strip(b"0")
         if zeros and by_word is not None and b"dlvrd" in text.lower() and not _DELIVERED.search(text):
             by_word = Outcome(None)  # a message_state of 0, which means scheduled

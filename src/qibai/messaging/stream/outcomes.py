@@ -35,7 +35,6 @@ _WORDS: Final[Mapping[str, MessageState | None]] = {
                 "BUFFERED",
                 "BUFFRED",
                 "ACKED",
-                "QUEUED",
             ),
             *("SENT", "QUEUED", "SUBMITD", "SUBMITTED", "PENDING", "RETRY", "FORWARDED"),
         )
@@ -75,6 +74,8 @@ def outcome_of(word: str, *, cut: bool = False) -> Outcome | None:
     plain = word.strip(" \t\r\n\0").upper()
     if plain in _WORDS:
         return Outcome(_WORDS[plain])
+    if plain.startswith("ESME_R"):  # what the next centre answered the submit with, by SMPP's own names
+        return Outcome(None) if plain == "ESME_ROK" else Outcome(MessageState.REJECTED, error_of(plain))
     if plain.isascii() and plain.isdigit():
         if not plain.strip("0"):
             return Outcome(MessageState.DELIVERED)
