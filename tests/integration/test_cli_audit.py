@@ -1,6 +1,7 @@
 """Commands: who did what is recorded and checked; what takes two persons takes two."""
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -217,6 +218,26 @@ def test_of_two_operators_none_makes_a_key_that_reads_real_numbers_alone(
     told = {"role": role, "tenant": "acme", "second_person": "bob"}
     assert told.items() <= json.loads(entry["details"]).items()
     assert cli.json("tenant", "add", "other")["api_key"]  # a new tenant has no numbers yet
+
+
+def test_of_operators_that_are_made_at_once_one_is_made_alone(cli: Cli) -> None:
+    """Else one person would have the keys of several, and approve what that person asked for."""
+    key(cli, "operator", "Alice")
+    others = [
+        subprocess.Popen(
+            [*cli.command, "access", "add", "operator", f"Other {number}"],
+            env=cli.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(6)
+    ]
+    refused = [said for one in others if "unauthenticated" in (said := one.communicate(timeout=60)[1])]
+    assert len(refused) == 5
+    assert sorted(one.returncode for one in others) == [0, 1, 1, 1, 1, 1]
+    made = [one for one in cli.json("access", "list") if one["role"] == "operator"]
+    assert len(made) == 2
 
 
 def test_neither_variable_nor_file_switches_the_second_person_off(cli: Cli) -> None:

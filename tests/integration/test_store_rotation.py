@@ -59,6 +59,19 @@ def _state(conn: psycopg.Connection) -> tuple:
     return row
 
 
+def test_who_may_only_go_on_begins_no_rotation(dsn: str, keyring: Keyring) -> None:
+    """Another process ended the rotation after it was looked whether there is something to go on with."""
+    stale = Keyring.load(keyring.path), Keyring.load(keyring.path)
+    assert rotate_hash(dsn, keyring) == 2
+    assert rotate_values(dsn, keyring, settle_s=0).key_id == 2
+    with pytest.raises(Conflict, match="has ended meanwhile"):
+        rotate_hash(dsn, stale[0], may_begin=False)
+    with pytest.raises(Conflict, match="has ended meanwhile"):
+        rotate_values(dsn, stale[1], may_begin=False, settle_s=0)
+    again = Keyring.load(keyring.path)
+    assert (again.hash_id, again.value_id) == (2, 2)
+
+
 def test_every_sealed_value_moves_to_the_new_key(
     dsn: str, conn: psycopg.Connection, keyring: Keyring
 ) -> None:

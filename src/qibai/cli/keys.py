@@ -46,7 +46,7 @@ def rotate(  # noqa: PLR0917  # options
     config = config_of(ctx)
     keyring = Keyring.load(config.key_file)
     kind = "token" if token_key else "hash" if hash_key else "value"
-    _begin(ctx, keyring, kind, why, api_key)
+    may_begin = _begin(ctx, keyring, kind, why, api_key)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rows]} rows"))
     with Progress(*columns, console=err, disable=json or token_key) as bar:
         tasks = {}
@@ -61,9 +61,9 @@ def rotate(  # noqa: PLR0917  # options
         if token_key:
             result["id"] = rotate_token(keyring)
         elif hash_key:
-            result["id"] = rotate_hash(dsn(config), keyring, progress)
+            result["id"] = rotate_hash(dsn(config), keyring, progress, may_begin=may_begin)
         else:
-            values = rotate_values(dsn(config), keyring, progress)
+            values = rotate_values(dsn(config), keyring, progress, may_begin=may_begin)
             result |= {"id": values.key_id, "rows": values.rows, "broken": values.broken}
     act(ctx, lambda _, record: record(Action.KEYS_ROTATE, f"keys:{kind}", state="done", id=result["id"]))
     if json:
@@ -74,13 +74,14 @@ def rotate(  # noqa: PLR0917  # options
         raise typer.Exit(1)
 
 
-def _begin(ctx: typer.Context, keyring: Keyring, kind: str, why: str, api_key: str | None) -> None:
-    """A new rotation takes two persons; one that was interrupted was approved then."""
+def _begin(ctx: typer.Context, keyring: Keyring, kind: str, why: str, api_key: str | None) -> bool:
+    """Returns True if a new rotation is permitted, which takes two persons; else one is to go on."""
     if unfinished(dsn(config_of(ctx)), keyring, kind):
         act(ctx, lambda _, record: record(Action.KEYS_ROTATE, f"keys:{kind}", state="resumed"))
-        return
+        return False
 
     async def begin(_: Connection, record: Record, permit: Permit) -> None:
         await record(Action.KEYS_ROTATE, f"keys:{kind}", state="begun", **permit.details)
 
     twofold(ctx, api_key, Wanted(Action.KEYS_ROTATE, {"key": kind}, why), begin)
+    return True

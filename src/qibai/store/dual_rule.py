@@ -86,10 +86,13 @@ async def set_rule(
 async def needed(conn: Connection, keyring: Keyring, action: Action) -> bool:
     """Whether ``action`` takes a second person now.
 
-    Operators whose key was revoked count as well: else one would revoke the other's key first.
+    Operators whose key was revoked count as well: else one would revoke the other's key first. Acts that
+    change who is an operator, or the rule, wait for each other until the end of the transaction of ``conn``:
+    of several keys that are made at once each is counted before the next.
     """
     if action in DUAL_ONCE_TWO:
         with own_errors():
+            await conn.execute(_SQL["one_at_a_time"])
             row = await (await conn.execute(_SQL["operators"])).fetchone()
         if row is None or row[0] < TWO:
             return False

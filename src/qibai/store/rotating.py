@@ -18,6 +18,8 @@ BATCH: Final = 500
 _LOCK_TIMEOUT_MS: Final = 100  # we give way to calls and bindings, not they to us
 _TRIES: Final = 600
 
+ENDED: Final = "the rotation that was under way has ended meanwhile; nothing is left to do"
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 T = TypeVar("T")
 Key = list[Any]  #: where a part has got to: a row's key, as JSON can hold it

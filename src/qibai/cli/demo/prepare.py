@@ -72,6 +72,7 @@ def _tenant(config: Config, actor: Actor) -> str:
 
     async def work(conn: Connection, record: Record) -> str:
         fresh = False
+        two = await needed(conn, keyring, Action.KEY_ADD)  # asked before anything is recorded, as others do
         try:
             tenant = await tenants.find_tenant(conn, TENANT)
         except TenantNotFound:
@@ -81,7 +82,7 @@ def _tenant(config: Config, actor: Actor) -> str:
             await record(Action.CODE_ADD, f"tenant:{TENANT}", codes=[str(CODE)])
         if saved is not None:
             return saved.api_key
-        if not fresh and await needed(conn, keyring, Action.KEY_ADD):
+        if two and not fresh:
             raise SecondPersonRequired(
                 "another key of the demo's tenant takes two persons:"
                 f" qibai tenant key add {TENANT}; then save it with `qibai login`"
