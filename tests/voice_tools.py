@@ -203,6 +203,11 @@ class Bench:
         ids = {event.call_id for event in events if event.called == called.serial}
         return [event for event in events if event.call_id in ids and event.kind == kind]
 
+    def ends(self, called: Number700, count: int = 1) -> list[CallEvent]:
+        """The ends of calls to a number, once so many are noted, which may be after a call's last word."""
+        wait_for(lambda: len(self.events(CallEventKind.ENDED, called)) >= count, "the end in the spool")
+        return self.events(CallEventKind.ENDED, called)
+
     def close(self) -> None:
         for agent in self._agents:
             agent.stop()

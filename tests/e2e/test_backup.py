@@ -55,8 +55,12 @@ def test_nobody_else_can_read_a_backup_and_the_keys_are_not_in_it(kept: Kept) ->
     whole = b"".join(path.read_bytes() for path in kept.folder.rglob("*") if path.is_file())
     assert not [secret for secret in secrets if secret.encode() in whole]
     assert A.e164.encode() not in whole
-    refused = kept.cli.run("backup", str(kept.folder.parent), "--keys-to", str(kept.folder.parent), status=1)
-    assert "apart" in refused.stderr
+    backups = kept.folder.parent
+    link = backups.parent / "link"
+    link.symlink_to(backups)
+    for place in (backups, backups / "keys", link, link / "keys", backups / ".." / backups.name / "keys"):
+        refused = kept.cli.run("backup", str(backups), "--keys-to", str(place), status=1)
+        assert "apart" in refused.stderr, place
 
 
 def test_what_was_backed_up_is_there_again_in_another_home(kept: Kept, tmp_path: Path) -> None:
@@ -80,7 +84,7 @@ def test_a_drill_proves_the_backup_and_leaves_nothing_behind(kept: Kept) -> None
     assert sorted(path.name for path in kept.cli.home.iterdir()) == before
 
 
-@pytest.mark.parametrize("harm", ["changed", "cut", "missing", "more", "manifest"])
+@pytest.mark.parametrize("harm", ["changed", "cut", "missing", "more", "manifest", "link"])
 def test_a_damaged_backup_is_refused_before_anything_is_touched(
     kept: Kept, tmp_path: Path, harm: str
 ) -> None:
@@ -98,6 +102,9 @@ def test_a_damaged_backup_is_refused_before_anything_is_touched(
             victim.unlink()
         case "more":
             (copy / "database" / "more").write_text("x")
+        case "link":
+            victim.rename(tmp_path / "elsewhere")
+            victim.symlink_to(tmp_path / "elsewhere")
         case "manifest":
             text = (copy / "manifest.json").read_text()
             (copy / "manifest.json").write_text(text.replace('"binding": 1', '"binding": 2'))
@@ -105,6 +112,23 @@ def test_a_damaged_backup_is_refused_before_anything_is_touched(
         refused = other.run("restore", str(copy), "--keys", str(kept.keys), status=1)
         assert "backup_broken" in refused.stderr
         assert not (other.home / "pg").exists()
+
+
+def test_a_disk_without_room_is_named(kept: Kept, tmp_path: Path) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not permitted")
+    try:
+        refused = kept.cli.run("backup", str(place / "backups"), status=1).stderr
+        assert "backup_failed" in refused and "o space left" in refused
+        assert [path for path in place.rglob("*") if path.is_file()] == []
+        with cli_in(place / "home", **NO_VOICE) as other:
+            refused = other.run("restore", str(kept.folder), "--keys", str(kept.keys), status=1).stderr
+        assert "backup_failed" in refused and "MB are needed" in refused
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def test_other_keys_are_refused(kept: Kept, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The distribution ``qibai-client`` in an environment where nothing of the platform is."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from packaging.utils import canonicalize_name
 from api_tools import A, Api, B
 
 REPOSITORY = Path(__file__).parent.parent.parent
+_CLOCK = ("LD_PRELOAD", "FAKETIME")  # by which faketime moves the clock of a process and its children
 SCRIPT = """
 import importlib.metadata, importlib.util, json, os, sys
 from qibai.client import BindRequest, Client
@@ -69,7 +71,9 @@ def said(*command: str | Path, **more: str) -> str:
     done = subprocess.run(
         [str(word) for word in command],
         cwd=REPOSITORY,
-        env={"PATH": "/usr/bin:/bin", "PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"} | more,
+        env={"PATH": "/usr/bin:/bin", "PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        | {name: value for name, value in os.environ.items() if name.startswith(_CLOCK)}
+        | more,
         capture_output=True,
         text=True,
         timeout=120,

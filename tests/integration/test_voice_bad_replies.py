@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from qibai.core.events import CallEventKind
 from qibai.testing.sipp import Scenario
 from voice_tools import A, B, Bench, answering, bench, calling
 
@@ -29,7 +28,7 @@ def test_final_reply_to_the_invite(voice: Bench, status: int) -> None:
     callee.reply(status, sdp=status == 200, headers=BAD)
     seen = voice.call(caller.fail_ack(str(x)), callee.expect_request("ACK") if status != 200 else callee)
     assert [text.split()[1] for text in seen.caller] == ["100", "180", "502"]
-    assert [event.sip_status for event in voice.events(CallEventKind.ENDED, x)] == [502]
+    assert [event.sip_status for event in voice.ends(x)] == [502]
 
 
 def test_provisional_reply(voice: Bench) -> None:

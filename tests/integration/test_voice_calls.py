@@ -45,7 +45,7 @@ def short_call(voice: Bench, caller: Msisdn, callee: Msisdn, dialled: Number700,
     assert invite.startswith(f"INVITE sip:{callee.e164}@")
     assert f"From: <sip:{shown}@" in invite
     assert f"P-Asserted-Identity: <sip:{shown}@" in invite
-    assert [e.ended_by for e in voice.events(CallEventKind.ENDED, dialled)] == ["caller"]
+    assert [e.ended_by for e in voice.ends(dialled)] == ["caller"]
 
 
 def test_axb_both_ways(voice: Bench) -> None:
@@ -111,7 +111,7 @@ def test_callee_hangs_up(voice: Bench) -> None:
         calling(A, x).expect_request("BYE").reply(200),
         answering(B).pause(30).request("BYE").expect(200),
     )
-    assert [e.ended_by for e in voice.events(CallEventKind.ENDED, x)] == ["callee"]
+    assert [e.ended_by for e in voice.ends(x)] == ["callee"]
     (answered,) = {e.call_id: e for e in voice.events(CallEventKind.ANSWERED, x)}.values()
     assert answered.legs and answered.media_id
 
@@ -145,7 +145,7 @@ def test_cancel(voice: Bench) -> None:
     for name in ("From: ", "To: ", "Call-ID: "):  # RFC 3261 §9.1
         (line,) = [line for line in invite.splitlines() if line.startswith(name)]
         assert line in cancel.splitlines()
-    (ended,) = voice.events(CallEventKind.ENDED, x)
+    (ended,) = voice.ends(x)
     assert (ended.reason, ended.ended_by) == ("cancelled", "caller")
 
 
@@ -158,7 +158,7 @@ def test_cancel_crosses_the_answer(voice: Bench) -> None:
     callee = Scenario(B.national, port=18_000).expect_request("INVITE", first=True).reply(180)
     callee.expect_request("CANCEL").reply(200, contact=False).reply_to_invite(200, sdp=True)
     voice.call(caller, callee.expect_request("ACK").expect_request("BYE").reply(200))
-    (ended,) = voice.events(CallEventKind.ENDED, x)
+    (ended,) = voice.ends(x)
     assert (ended.reason, ended.ended_by) == ("answered", "caller")
 
 
@@ -176,7 +176,7 @@ def test_busy(voice: Bench) -> None:
     seen = voice.call(caller, callee)
     assert seen.caller[-1].startswith("SIP/2.0 486 Busy Here\n")
     assert "Reason: Q.850;cause=17\n" in seen.caller[-1]
-    assert [e.reason for e in voice.events(CallEventKind.ENDED, x)] == ["busy"]
+    assert [e.reason for e in voice.ends(x)] == ["busy"]
 
 
 def test_nobody_answers(voice: Bench) -> None:
@@ -202,7 +202,7 @@ def test_nobody_answers(voice: Bench) -> None:
     )
     seen = voice.call(caller, callee)
     assert "Reason: Q.850;cause=19\n" in seen.caller[-1]
-    assert [e.reason for e in voice.events(CallEventKind.ENDED, x)] == ["no_answer"]
+    assert [e.reason for e in voice.ends(x)] == ["no_answer"]
 
 
 @pytest.mark.parametrize("by_caller", [True, False], ids=["by the caller", "by the callee"])
@@ -323,7 +323,7 @@ def test_bye_after_a_crash(voice: Bench) -> None:
         answering(B).expect_request("BYE").reply(200),
         meanwhile=lambda: (voice.wait_set_up(), crash()),
     )
-    assert [e.ended_by for e in voice.events(CallEventKind.ENDED, x)] == ["caller"]
+    assert [e.ended_by for e in voice.ends(x)] == ["caller"]
 
 
 def test_ended_by_the_platform(voice: Bench) -> None:

@@ -204,7 +204,7 @@ def test_a_stranger_ends_no_call(voice: Bench, talk: _Talk, x: Number700, at: st
     talk.near.take(b"SIP/2.0 200")
     talk.hang_up()
     assert not any(b"CSeq: 4 " in data for data in talk.far.seen)
-    (end,) = voice.events(CallEventKind.ENDED, x)
+    (end,) = voice.ends(x)
     assert end.ended_by == "caller"
 
 
@@ -215,7 +215,7 @@ def test_an_answer_without_a_description_is_ended(voice: Bench, x: Number700) ->
     with UdpPeer((DEAD_AT, _NEXT_PORT)) as spare:
         voice.call(caller.fail_ack(str(x)), callee)
     assert b"INVITE" not in spare.methods
-    (end,) = voice.events(CallEventKind.ENDED, x)
+    (end,) = voice.ends(x)
     assert (end.reason, end.sip_status, end.ended_by) == ("answer_unusable", 502, "platform")
 
 
@@ -224,7 +224,7 @@ def test_an_answer_may_be_described_before(voice: Bench, x: Number700) -> None:
     callee = Scenario(B.national, port=18_000).expect_request("INVITE", first=True).reply(183, sdp=True)
     callee.pause(50).reply(200, retrans=True).expect_request("ACK").expect_request("BYE").reply(200)
     voice.call(caller.request("BYE").expect(200), callee)
-    (end,) = voice.events(CallEventKind.ENDED, x)
+    (end,) = voice.ends(x)
     assert (end.reason, end.ended_by) == ("answered", "caller")
 
 

@@ -10,7 +10,6 @@ from corpus import CORPUS, Entry, corpus
 from qibai.core.events import CallEventKind
 from qibai.core.numbering import Number700
 from qibai.testing.leaks import LeakChecker
-from qibai.testing.platform import wait_for
 from raw_sip import RawAgent, contact, header, raw_agent
 from voice_tools import CALLEE_AT, CALLER_AT, A, B, Bench, bench
 
@@ -169,8 +168,7 @@ def test_each_call_comes_to_its_end(
     caller.ask(b"BYE")
     far.reply(far.take(b"BYE "), b"200 OK", contact=False)
     near.take(b"SIP/2.0 200")
-    wait_for(lambda: voice.events(CallEventKind.ENDED, x), "the end")
-    (end,) = voice.events(CallEventKind.ENDED, x)
+    (end,) = voice.ends(x)
     assert (end.reason, end.ended_by) == ("answered", "caller")
     _check_leaks(near, far)
 

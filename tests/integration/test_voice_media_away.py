@@ -85,5 +85,5 @@ def test_an_answer_that_finds_no_media_is_ended(voice: Bench) -> None:
         voice.call(caller.fail_ack(str(x)), callee, meanwhile=die)
     finally:
         voice.platform.start_rtpengine()
-    (end,) = voice.events(CallEventKind.ENDED, x)
+    (end,) = voice.ends(x)
     assert (end.reason, end.sip_status, end.ended_by) == ("media_unavailable", 503, "platform")

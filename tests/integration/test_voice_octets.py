@@ -109,8 +109,7 @@ def hang_up(call: _Call, far: RawAgent, *headers: bytes, body: bytes = b"") -> N
 
 
 def ends(voice: Bench, x: Number700) -> list[CallEvent]:
-    wait_for(lambda: voice.events(CallEventKind.ENDED, x), "the end")
-    return voice.events(CallEventKind.ENDED, x)
+    return voice.ends(x)
 
 
 def test_binary_bodies_pass_nowhere_and_stop_nothing(

@@ -197,7 +197,7 @@ def test_fail_over(tmp_path_factory: pytest.TempPathFactory, database: Callable[
         assert refusing.received[0].startswith(f"INVITE sip:{B.national}@{DEAD_AT}:")
         assert seen.callee[0].startswith(f"INVITE sip:{B.e164}@{CALLEE_AT}:")
         assert CALLER_AT not in seen.callee[0]
-        (ended,) = voice.events(CallEventKind.ENDED, x)
+        (ended,) = voice.ends(x)
         assert ended.callee_peer == "west"
         assert [event.gave_up for event in voice.events(CallEventKind.HANDED_ON, x)] == ["503 first"]
 

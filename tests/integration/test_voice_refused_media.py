@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from qibai.core.events import CallEventKind
 from qibai.testing.sipp import Scenario
 from voice_tools import CALLEE_AT, CALLER_AT, HERE, A, B, Bench, bench
 
@@ -60,5 +59,5 @@ def test_media_that_is_refused_needs_no_address(voice: Bench, answer: str) -> No
     told = next(text for text in seen.caller if text.startswith("SIP/2.0 200") and "\nm=audio " in text)
     assert f"\nc=IN IP4 {HERE}\n" in told
     assert "\nm=video 0 " in told
-    (end,) = voice.events(CallEventKind.ENDED, x)
+    (end,) = voice.ends(x)
     assert (end.reason, end.ended_by) == ("answered", "caller")

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from qibai.config import Peer
-from qibai.core.events import CallEventKind
 from qibai.testing.sipp import Scenario
 from recorder_tools import RecorderProcess
 from voice_tools import CALLEE_AT, CALLER_AT, DEAD_AT, A, B, Bench, UdpPeer, answering, bench, calling
@@ -50,7 +49,7 @@ def test_an_unreadable_answer_is_ended(voice: Bench, headers: tuple[str, ...]) -
     with UdpPeer((DEAD_AT, _NEXT_PORT)) as spare:
         voice.call(caller.fail_ack(str(x)), callee)
     assert b"INVITE" not in spare.methods
-    (end,) = voice.events(CallEventKind.ENDED, x)
+    (end,) = voice.ends(x)
     assert (end.reason, end.sip_status, end.ended_by) == ("answer_unusable", 502, "platform")
 
 
@@ -61,7 +60,7 @@ def test_the_end_is_noted_when_the_bye_is_answered(voice: Bench) -> None:
     caller.pause(50).request("BYE").expect(500).request("BYE").expect(200)
     callee.expect_request("BYE").reply(500).expect_request("BYE").reply(200)
     voice.call(caller, callee)
-    (end,) = voice.events(CallEventKind.ENDED, x)
+    (end,) = voice.ends(x)
     assert (end.reason, end.ended_by) == ("answered", "caller")
 
 

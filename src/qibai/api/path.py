@@ -9,6 +9,7 @@ from qibai.core.masking import mask_name
 
 _ENCODED_SEPARATORS: Final = (b"%2f", b"%5c", b"\\")
 _MOST_PARAMETERS: Final = 100
+_WHOLE: Final = frozenset({"limit", "last"})
 
 
 def check_host(scope: Mapping[str, Any]) -> None:
@@ -38,21 +39,19 @@ def check_query(query: bytes, known: Collection[str]) -> None:
         return
     _text(query, "query")
     try:
-        names = [
-            name
-            for name, _ in parse_qsl(
-                query.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_PARAMETERS
-            )
-        ]
+        given = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
     except ValueError:
         raise Invalid([FieldError("query", "request_invalid", "too many parameters, or not ASCII")]) from None
-    for name in names:
+    names = [name for name, _ in given]
+    for name, value in given:
         if name not in known:
             raise Invalid(
                 [FieldError(mask_name(name), "request_invalid", "there is no parameter of this name")]
             )
         if names.count(name) > 1:
             raise Invalid([FieldError(name, "request_invalid", "give this parameter once")])
+        if name in _WHOLE and not (value.isascii() and value.isdigit()):  # 1e2 would be read as 100
+            raise Invalid([FieldError(name, "request_invalid", "give a whole number, in digits alone")])
 
 
 def _text(raw: bytes, field: str) -> None:

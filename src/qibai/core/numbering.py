@@ -23,6 +23,7 @@ SERIALS_PER_CODE: Final = 10_000
 
 _CODE = re.compile(r"700([0-9]{8})")
 _NUMBER = re.compile(r"700([0-9]{8})([0-9]{4})")
+_NO_NUMBER = re.compile(r"[\x00-\x1f\x7f]|^\s*-")  # controls, and a sign that would be taken for filling
 _FILLING = re.compile(r"[ \-()\u00a0]")
 _MAINLAND_MOBILE = re.compile(r"\+861[3-9][0-9]{9}")
 
@@ -92,7 +93,7 @@ class Msisdn:
         """
         if len(text) <= 14 and _MAINLAND_MOBILE.fullmatch(text):  # the common case, without a parse
             return cls(text)
-        if len(text) > 40:
+        if len(text) > 40 or _NO_NUMBER.search(text):
             raise BadNumber(field=field)
         bare = _FILLING.sub("", text.strip())
         if not bare.isascii():

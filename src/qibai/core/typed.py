@@ -1,16 +1,14 @@
 """Texts that people type and that are kept: a name that must be exact holds no real number at all."""
 
-import re
-import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
 from qibai.core.errors import BadName, NumberNotAllowed
 from qibai.core.numbering import Msisdn
+from qibai.core.text.characters import digits_of
 from qibai.core.text.numbers import find_numbers
 
 LONGEST_NAME: Final = 64
-_NO_DIGIT: Final = re.compile("[^0-9]+")
 
 
 def checked_name(text: str, field: str) -> str:
@@ -37,12 +35,14 @@ def without_number(text: str, field: str) -> str:
 def without_parties(text: str | None, parties: Iterable[Msisdn], field: str) -> str | None:
     """``text`` as it is. Raise NumberNotAllowed if it has the digits of one of ``parties`` in their order.
 
+    A digit counts however it is written, as in texts: 一, ①, or a letter that looks like it.
+
     For ids that tenants give to their orders and bindings. They are kept in clear beside sealed numbers, so
     they must not name a party. Other numbers stay: an order's id may well look like a mobile number.
     """
     if text is None:
         return None
-    digits = _NO_DIGIT.sub("", text if text.isascii() else unicodedata.normalize("NFKC", text))
-    if any(party.national in digits for party in parties):
+    written = digits_of(text)
+    if any(party.national in digits for party in parties for digits in written):
         raise NumberNotAllowed(field=field)
     return text

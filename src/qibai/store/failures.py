@@ -51,5 +51,7 @@ def own_errors() -> Iterator[None]:
         yield
     except psycopg.errors.UndefinedTable:
         raise SchemaError from None
+    except errors.DiskFull:
+        raise StoreUnavailable("the disk of the database is full; make room there") from None
     except UNAVAILABLE:
         raise StoreUnavailable from None

@@ -129,10 +129,18 @@ _DIGIT: Final = "0-9a-jA-J"
 _MIXED: Final = re.compile(rf"(?<![{_DIGIT}k-tK-Tz])(?=[k-tK-Tz]*+[{_DIGIT}])[{_DIGIT}k-tK-Tz]++")
 _ZEROS_AND_ONES: Final = re.compile(rf"(?<![{_DIGIT}k-tK-Txz])[kl][klz]*+(?![{_DIGIT}k-tK-Tx])")
 _LONGEST_WORD: Final = 40  # a longer mixture of letters and digits is a digest or an id
+_DIGITS_ALONE: Final = str.maketrans(WIDE + LONE, NARROW * 2, ALIKE + SIGNS + "zx ")
+_DIGITS_AND_ALIKE: Final = str.maketrans(WIDE + LONE + ALIKE + SIGNS, NARROW * 4, "zx ")
 _SIGN_TO_LETTER: Final = str.maketrans(SIGNS, ALIKE)
 _ALIKE_TO_LETTER: Final = str.maketrans(ALIKE + SIGNS, "x" * 10 + " " * 10)
 _KEPT: Final = str.maketrans("\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09", ALIKE)
 _MARKED: Final = str.maketrans(ALIKE + SIGNS, "\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09" * 2)
+
+
+def digits_of(text: str) -> tuple[str, str]:
+    """All digits of ``text``, whatever stands between; then with those that letters look like."""
+    classes = read(text).classes
+    return classes.translate(_DIGITS_ALONE), classes.translate(_DIGITS_AND_ALIKE)
 
 
 def as_letters(classes: str) -> str:

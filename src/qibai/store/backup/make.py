@@ -51,7 +51,7 @@ def make_backup(
     """
     keyring = Keyring.load(config.key_file)
     target = target.absolute()
-    if keys_to is not None and (keys_to.absolute() == target or target in keys_to.absolute().parents):
+    if keys_to is not None and keys_to.resolve().is_relative_to(target.resolve()):
         raise BadRequest("keep the keys apart from the backup: whoever has both can read every number")
     try:
         target.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -120,6 +120,8 @@ def check_backup(folder: Path, key_file: Path) -> BackupManifest:
         path = folder / name
         if name not in found:
             raise BackupBroken(f"{path} is missing")
+        if path.is_symlink() or not path.is_file():
+            raise BackupBroken(f"{path} is a link or no file; a backup holds its files itself")
         if path.stat().st_size != file.size or _sha256(path) != file.sha256:
             raise BackupBroken(f"{path} was changed or is damaged")
     return manifest

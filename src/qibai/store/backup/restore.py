@@ -35,6 +35,7 @@ from qibai.store.keys import Keyring
 from qibai.store.upgrade import upgrade
 
 _STAGE: Final = "restoring"
+_SERVER_BYTES: Final = 96 << 20  # a new embedded server and its write-ahead log
 _ASIDE: Final = "aside"  #: in the stage once it is complete: the name of the folder for what was there
 #: What the home of a platform has that a restore replaces.
 _REPLACED: Final = ("pg", "pgpass", "pgpass.platform", "keys.json", "spool")
@@ -76,7 +77,8 @@ def restore_backup(
     try:
         config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _alone(config.home):
-            _require_room(config, keys, replace=replace)
+            _require_place(config, keys, replace=replace)
+            _require_room(config, manifest)
             stage = config.home / _STAGE
             _clear(config)
             stage.mkdir(mode=0o700)
@@ -94,7 +96,15 @@ def _require_stopped(config: Config) -> None:
         raise Conflict("the database of this home runs; stop the platform first: qibai down")
 
 
-def _require_room(config: Config, keys: Path | None, *, replace: bool) -> None:
+def _require_room(config: Config, manifest: BackupManifest) -> None:
+    """Raise BackupFailed unless the disk can hold what is restored: the server says it in many words."""
+    needed = (manifest.size + (0 if config.store.dsn else _SERVER_BYTES)) >> 20
+    free = shutil.disk_usage(config.home).free >> 20
+    if free < needed:
+        raise BackupFailed(f"{free} MB are free on the file system of {config.home}, {needed} MB are needed")
+
+
+def _require_place(config: Config, keys: Path | None, *, replace: bool) -> None:
     _require_stopped(config)
     there = [name for name in _names(config) if (config.home / name).exists()]
     if keys is None:
