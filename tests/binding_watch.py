@@ -30,8 +30,8 @@ BEGIN
             what := 'given away';
         END IF;
     ELSIF (NEW.ends_at, NEW.free_at) IS DISTINCT FROM (OLD.ends_at, OLD.free_at)
-          AND (NEW.ends_at < transaction_timestamp()
-               OR NEW.free_at < NEW.ends_at + interval '{quarantine}') THEN
+          AND (NEW.ends_at <> 'epoch' AND NEW.ends_at < transaction_timestamp()
+               OR NEW.free_at < greatest(NEW.ends_at, transaction_timestamp()) + interval '{quarantine}') THEN
         what := 'cut short';
     END IF;
     IF what IS NOT NULL THEN

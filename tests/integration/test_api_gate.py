@@ -52,6 +52,12 @@ def head(target: str, *lines: str, method: str = "GET", who: Tenant | None = Non
         "/v1/%2e/codes",
         "/v1;a=b/codes",
         "/v1/codes;a=b",
+        "/v1/admin/applications/01/steps",
+        "/v1/admin/applications/%2B1/steps",
+        "/v1/admin/applications/+1/steps",
+        "/v1/admin/applications/%201/steps",
+        "/v1/admin/applications/%EF%BC%91/steps",
+        "/v1/admin/applications/1_0/steps",
         "/healthz/../v1/codes",
         "/",
         "/-/unused",
@@ -66,6 +72,11 @@ def test_other_spellings_lead_nowhere(api: Api, tenant: Tenant, target: str) -> 
         status, problem = ask(api, head(target, who=who))
         assert (status, problem["code"]) == (404, "not_found")
         assert "codes" not in problem["detail"]
+
+
+def test_another_version_of_http_is_not_spoken(api: Api, tenant: Tenant) -> None:
+    status, problem = ask(api, head("/v1/codes", who=tenant).replace("HTTP/1.1", "HTTP/2.0", 1))
+    assert (status, problem["code"]) == (400, "request_invalid")
 
 
 def test_every_documented_address_needs_a_key(api: Api) -> None:

@@ -1,6 +1,7 @@
 """Changes and releases of one binding at the same moment: what reads as over has no live route."""
 
 import asyncio
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -8,8 +9,10 @@ import pytest
 from binding_tools import CODES, DAY, HOUR, TENANT, connection, item, msisdn, value
 from qibai.core.binding import Mode, Status
 from qibai.core.errors import BindingEnded, QibaiError
+from qibai.core.routing import Refusal, decide
 from qibai.store.bindings import BindingEditor, bind_many, get, release
 from qibai.store.keys import Keyring
+from qibai.store.routes import RouteReader
 
 LIVE = "SELECT count(*) FROM route WHERE code = %s AND binding_id = %s AND ends_at > clock_timestamp()"
 
@@ -76,3 +79,34 @@ async def test_a_release_ends_the_routes_that_stand_under_another_key(dsn: str, 
         )
         await release(conn, keyring, TENANT, code, id, quarantine=DAY)
         assert await value(conn, LIVE, code, id) == 0
+
+
+async def test_what_an_act_has_ended_is_over_by_every_clock(dsn: str, keyring: Keyring) -> None:
+    """A clock that is set back, or another server's, lets nobody be called again."""
+    async with connection(dsn) as conn:
+        (left, released) = await bind_many(
+            conn,
+            keyring,
+            TENANT,
+            CODES,
+            [item(number, number + 1, expires_at=datetime.now(UTC) + DAY) for number in (11, 21)],
+            quarantine=DAY,
+        )
+        assert not isinstance(left, QibaiError) and not isinstance(released, QibaiError)
+        one, two = left.binding, released.binding
+        await BindingEditor(conn, keyring, TENANT, quarantine=DAY).change_party(
+            one.code, one.id, a=msisdn(99)
+        )
+        await release(conn, keyring, TENANT, two.code, two.id, quarantine=DAY)
+    reader = RouteReader(dsn, keyring)
+    try:
+        back = time.time() - 7_200
+        for called, caller in ((one.x, msisdn(11)), (two.x, msisdn(21)), (two.x, msisdn(22))):
+            record = reader.find(called, caller)
+            assert record is not None
+            in_use = reader.number_in_use(called, back)
+            decision = decide(called, caller, record, back, number_in_use=in_use)
+            assert isinstance(decision, Refusal), decision
+        assert not reader.number_in_use(two.x, back)
+    finally:
+        reader.close()

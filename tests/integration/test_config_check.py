@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from cli_tools import Cli
 
+from qibai.store import keyfile
 from tls_tools import make_certificate
 
 
@@ -64,7 +65,7 @@ def test_certificates(cli: Cli, tmp_path: Path) -> None:
 def test_data_of_another_postgresql(cli: Cli) -> None:
     (cli.home / "pg").mkdir()
     (cli.home / "pg" / "PG_VERSION").write_text("9\n")
-    (cli.home / "keys.json").touch(0o600)
+    keyfile.create(cli.home / "keys.json")
     said = cli.json("config", "check", status=1)
     assert "was made by PostgreSQL 9" in said["mistakes"][0]["says"]
     assert "was made by PostgreSQL 9" in cli.run("up", "--detach", status=1).stderr
@@ -74,6 +75,15 @@ def test_secrets_that_others_can_read(cli: Cli) -> None:
     (cli.home / "pgpass").touch(0o644)
     (one,) = check(cli, "")
     assert one["mend"] == f"chmod 600 {cli.home / 'pgpass'}"
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"value": {}}'])
+def test_a_key_file_that_is_none(cli: Cli, text: str) -> None:
+    keys = cli.home / "keys.json"
+    keys.write_text(text)
+    keys.chmod(0o600)
+    (one,) = cli.json("config", "check", status=1)["mistakes"]
+    assert one["where"] == str(keys) and "is not a key file" in one["says"]
 
 
 @pytest.mark.parametrize(("mode", "refused"), [(0o644, True), (0o660, True), (0o640, False), (0o600, False)])

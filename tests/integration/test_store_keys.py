@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -172,3 +173,20 @@ def test_blind_indexes_are_per_key(keyring: Keyring, tmp_path: Path) -> None:
 def test_the_hash_is_hmac_sm3() -> None:
     """The value is from OpenSSL's command line: openssl dgst -sm3 -mac HMAC -macopt hexkey:00…"""
     assert crypto.blinder(bytes(32))(b"+8613800138000").hex() == "320770780a0ff2c0af3fe27340e36503"
+
+
+def test_another_file_in_its_place_changes_nothing_and_the_right_one_is_taken(
+    keyring: Keyring, tmp_path: Path
+) -> None:
+    """What would be sealed with the keys of another database, nobody could read later."""
+    aad = binding_aad(1, 2)
+    right = tmp_path / "right.json"
+    shutil.copy2(keyring.path, right)
+    keyfile.create(tmp_path / "other.json")
+    shutil.copy2(tmp_path / "other.json", keyring.path)
+    assert not keyring.reload_if_changed()
+    sealed = keyring.seal("+8613800138000", aad)
+    shutil.copy2(right, keyring.path)
+    rotate_token(Keyring.load(keyring.path))
+    assert keyring.reload_if_changed() and keyring.current_token_key[0] == 2
+    assert Keyring.load(keyring.path).open(sealed, aad) == "+8613800138000"

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from store_rows import A, B, X, add_route
 
-from qibai.core.errors import Conflict, SealBroken
+from qibai.core.errors import Conflict, Forbidden, SealBroken
 from qibai.core.ids import new_id
 from qibai.core.numbering import Code, Msisdn
 from qibai.store.keys import Keyring, binding_aad
@@ -59,15 +59,23 @@ def _state(conn: psycopg.Connection) -> tuple:
     return row
 
 
-def test_who_may_only_go_on_begins_no_rotation(dsn: str, keyring: Keyring) -> None:
-    """Another process ended the rotation after it was looked whether there is something to go on with."""
+def test_whether_a_rotation_is_new_is_asked_under_its_lock(dsn: str, keyring: Keyring) -> None:
+    """Another process may have ended the rotation that this one was to go on with."""
     stale = Keyring.load(keyring.path), Keyring.load(keyring.path)
     assert rotate_hash(dsn, keyring) == 2
     assert rotate_values(dsn, keyring, settle_s=0).key_id == 2
-    with pytest.raises(Conflict, match="has ended meanwhile"):
-        rotate_hash(dsn, stale[0], may_begin=False)
-    with pytest.raises(Conflict, match="has ended meanwhile"):
-        rotate_values(dsn, stale[1], may_begin=False, settle_s=0)
+
+    def refuse(new: bool) -> None:
+        with psycopg.connect(dsn) as other:
+            got = other.execute("SELECT pg_try_advisory_lock(%s)", [ROTATION_LOCK]).fetchone()
+        assert got == (False,)
+        if new:
+            raise Forbidden
+
+    with pytest.raises(Forbidden):
+        rotate_hash(dsn, stale[0], started=refuse)
+    with pytest.raises(Forbidden):
+        rotate_values(dsn, stale[1], started=refuse, settle_s=0)
     again = Keyring.load(keyring.path)
     assert (again.hash_id, again.value_id) == (2, 2)
 

@@ -208,6 +208,49 @@ def _check_leaks(near: RawAgent, far: RawAgent) -> None:
         assert not re.search(r"cname|Cisco|FreeSWITCH|Asterisk|pjmedia|linphone|Audiocodes|baresip", shown)
 
 
+@pytest.mark.parametrize(
+    "place",
+    [b"[2001:db8::9]:5060", b"192.0.2.77:5060", b"0.0.0.0:5060", b"phone.invalid", b"127.0.0.1:0"],
+    ids=["another family", "no way there", "nowhere", "a name", "no port"],
+)
+@pytest.mark.parametrize("of_the_caller", [False, True], ids=["callee", "caller"])
+def test_nobody_stays_off_hook_for_a_contact_that_leads_nowhere(  # noqa: PLR0917  # fixtures
+    voice: Bench, near: RawAgent, far: RawAgent, x: Number700, place: bytes, of_the_caller: bool
+) -> None:
+    """Requests go to the peer itself then; both sides hear of the answer and of the end."""
+    (entry,) = (entry for entry in _INVITES if entry.id.startswith("reports: captagent 4"))
+    wrong = b"\r\nContact: <sip:x@%b>" % place
+    invite = _asserted(_fitted(entry.data, CALLER_AT, x, voice))
+    invite = re.sub(rb"\r\nCall-ID: [^@]*", b"\r\nCall-ID: nowhere%d" % next(_BRANCHES), invite)
+    if of_the_caller:
+        invite = re.sub(rb"\r\nContact: [^\r]*", wrong, invite)
+    caller = _Caller(near, invite)
+    caller.begin()
+    asked = far.take(b"INVITE ")
+    own = () if of_the_caller else (wrong[2:],)
+    far.reply(asked, b"200 OK", *own, body=far.sdp, contact=of_the_caller)
+    answer = near.take(b"SIP/2.0 200 ")
+    caller.answered(answer)
+    caller.acknowledge()
+    far.take(b"ACK ")
+    if of_the_caller:
+        far.request(
+            b"BYE",
+            contact(asked),
+            call_id=header(asked, b"Call-ID"),
+            from_=header(asked, b"To") + b";tag=callee",
+            to=header(asked, b"From"),
+        )
+        near.reply(near.take(b"BYE "), b"200 OK", contact=False)
+        far.take(b"SIP/2.0 200 ")
+    else:
+        caller.ask(b"BYE")
+        far.reply(far.take(b"BYE "), b"200 OK", contact=False)
+        near.take(b"SIP/2.0 200 ")
+    (end,) = voice.ends(x)
+    assert (end.reason, end.ended_by) == ("answered", "callee" if of_the_caller else "caller")
+
+
 def test_most_stacks_answer_in_their_own_words() -> None:
     silent = {"rfc4475", "rfc5118", "reports"}  # which are of no stack
     answering = {entry.stack for entry in corpus() if entry.title == "answer 200"}

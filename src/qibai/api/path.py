@@ -13,7 +13,12 @@ _WHOLE: Final = frozenset({"limit", "last"})
 
 
 def check_host(scope: Mapping[str, Any]) -> None:
-    """Raise Invalid unless there is one Host, which only HTTP/1.0 may leave out (RFC 9112, 3.2)."""
+    """Raise Invalid unless there is one Host, which only HTTP/1.0 may leave out (RFC 9112, 3.2).
+
+    A request line may name another version of HTTP, which is not spoken here.
+    """
+    if scope.get("http_version") not in ("1.0", "1.1"):
+        raise Invalid([FieldError("request", "request_invalid", "this server speaks HTTP/1.1")])
     hosts = sum(name == b"host" for name, _ in scope["headers"])
     if hosts != 1 and not (hosts == 0 and scope.get("http_version") == "1.0"):
         raise Invalid([FieldError("Host", "request_invalid", "give this header once")])
@@ -29,8 +34,19 @@ def check_path(scope: Mapping[str, Any]) -> None:
     if any(separator in raw.lower() for separator in _ENCODED_SEPARATORS):
         raise NotFound
     path: str = scope["path"]
-    if not path.startswith("/") or any(part in ("", ".", "..") for part in path[1:].split("/")):
+    parts = path[1:].split("/")
+    if not path.startswith("/") or any(part in ("", ".", "..") for part in parts):
         raise NotFound
+    if any(_is_other_spelling(part) for part in parts):
+        raise NotFound
+
+
+def _is_other_spelling(part: str) -> bool:
+    """Whether it would be read as a whole number, but is not written as one: 01, +1, １."""
+    try:
+        return str(int(part)) != part
+    except ValueError:
+        return False
 
 
 def check_query(query: bytes, known: Collection[str]) -> None:

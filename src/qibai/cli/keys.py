@@ -1,5 +1,6 @@
 """``qibai keys rotate``."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +18,7 @@ from qibai.store.keys import Keyring
 from qibai.store.rotate_hash import rotate_hash
 from qibai.store.rotate_values import rotate_values
 from qibai.store.rotating import RotationStep
-from qibai.store.rotation import rotate_token, unfinished
+from qibai.store.rotation import rotate_token
 
 app = typer.Typer(help="Keys of encryption and look-up.", no_args_is_help=True)
 
@@ -46,7 +47,7 @@ def rotate(  # noqa: PLR0917  # options
     config = config_of(ctx)
     keyring = Keyring.load(config.key_file)
     kind = "token" if token_key else "hash" if hash_key else "value"
-    may_begin = _begin(ctx, keyring, kind, why, api_key)
+    started = partial(_started, ctx, kind, why, api_key)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rows]} rows"))
     with Progress(*columns, console=err, disable=json or token_key) as bar:
         tasks = {}
@@ -59,11 +60,12 @@ def rotate(  # noqa: PLR0917  # options
 
         result: dict[str, Any] = {"key": kind}
         if token_key:
+            started(True)
             result["id"] = rotate_token(keyring)
         elif hash_key:
-            result["id"] = rotate_hash(dsn(config), keyring, progress, may_begin=may_begin)
+            result["id"] = rotate_hash(dsn(config), keyring, progress, started=started)
         else:
-            values = rotate_values(dsn(config), keyring, progress, may_begin=may_begin)
+            values = rotate_values(dsn(config), keyring, progress, started=started)
             result |= {"id": values.key_id, "rows": values.rows, "broken": values.broken}
     act(ctx, lambda _, record: record(Action.KEYS_ROTATE, f"keys:{kind}", state="done", id=result["id"]))
     if json:
@@ -74,14 +76,13 @@ def rotate(  # noqa: PLR0917  # options
         raise typer.Exit(1)
 
 
-def _begin(ctx: typer.Context, keyring: Keyring, kind: str, why: str, api_key: str | None) -> bool:
-    """Returns True if a new rotation is permitted, which takes two persons; else one is to go on."""
-    if unfinished(dsn(config_of(ctx)), keyring, kind):
+def _started(ctx: typer.Context, kind: str, why: str, api_key: str | None, new: bool) -> None:
+    """A new rotation takes two persons; one that was interrupted was approved then."""
+    if not new:
         act(ctx, lambda _, record: record(Action.KEYS_ROTATE, f"keys:{kind}", state="resumed"))
-        return False
+        return
 
     async def begin(_: Connection, record: Record, permit: Permit) -> None:
         await record(Action.KEYS_ROTATE, f"keys:{kind}", state="begun", **permit.details)
 
     twofold(ctx, api_key, Wanted(Action.KEYS_ROTATE, {"key": kind}, why), begin)
-    return True

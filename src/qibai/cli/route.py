@@ -56,8 +56,11 @@ def route(
         ends = datetime.fromtimestamp(record.ends_at, UTC)
         binding = format_id("b", record.code, record.binding_id)
         steps.append(f"binding {binding} lets {'anyone' if record.anyone else party.masked} dial it")
-        verb = "ends" if record.ends_at > now else "ended"
-        steps.append(f"that binding {verb} at {shown(ends)}")
+        if record.ends_at > 0:
+            verb = "ends" if record.ends_at > now else "ended"
+            steps.append(f"that binding {verb} at {shown(ends)}")
+        else:
+            steps.append("that binding was released, or its parties were changed")
     if record is not None:
         steps.append(_pilot(config.pilot.rules, rule, now))
     answer: dict[str, Any] = {"called": _shown(number), "caller": party.masked, "steps": steps}

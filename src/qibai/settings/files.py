@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from qibai.config import Config
+from qibai.core.errors import KeyFileError
 from qibai.settings.mistakes import Mistake
 from qibai.settings.needed import needed_ports
+from qibai.store import keyfile
 
 _NEW_MB: Final = 96  #: a new database, its write-ahead log, keys and logs
 _OLD_MB: Final = 8  #: to start with a database that is there
@@ -115,6 +117,11 @@ def _private(config: Config) -> Iterator[Mistake]:
             yield Mistake(str(path), "", says)
         elif path.stat().st_mode & 0o077:
             yield Mistake(str(path), "", "other users can read it", f"chmod 600 {path}")
+        elif path == config.key_file:
+            try:
+                keyfile.read(path)
+            except KeyFileError as exc:
+                yield Mistake(str(path), "", exc.message.removeprefix(f"{path} "))
 
 
 def _room(config: Config) -> Iterator[Mistake]:

@@ -35,6 +35,11 @@ class KeyFile(msgspec.Struct, forbid_unknown_fields=True):
     hash: Section
     token: Section
 
+    def is_in(self, other: "KeyFile") -> bool:
+        """Whether ``other`` has each key of this file, under the same id."""
+        pairs = ((self.value, other.value), (self.hash, other.hash), (self.token, other.token))
+        return all(own.keys.items() <= others.keys.items() for own, others in pairs)
+
 
 _SIZES: Final = {"value": VALUE_KEY_BYTES, "hash": HASH_KEY_BYTES, "token": TOKEN_KEY_BYTES}
 _DECODER: Final = msgspec.json.Decoder(KeyFile)

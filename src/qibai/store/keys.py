@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import structlog
 from cryptography.hazmat.primitives.ciphers import algorithms
 
 from qibai.core.errors import KeyFileError, SealBroken
@@ -22,6 +23,8 @@ __all__ = ["Keyring", "RememberingKeyring", "binding_aad"]
 
 RELOAD_INTERVAL_S: Final = 1.0
 
+_log: Final = structlog.get_logger("qibai.keys")
+
 
 class Keyring:
     """Seals, opens and blinds with the keys of one file. Not for sharing between threads."""
@@ -29,6 +32,7 @@ class Keyring:
     def __init__(self, path: Path, content: KeyFile, stamp: tuple[int, int, int]) -> None:
         self.path = path
         self._stamp = stamp
+        self._foreign: tuple[int, int, int] | None = None  #: of the file that was last refused
         self._looked_at = time.monotonic()
         self._use(content)
 
@@ -47,15 +51,25 @@ class Keyring:
     def reload_if_changed(self) -> bool:
         """Read the file again if it is not the one that was read; tell whether it was.
 
-        A file that cannot be read just now (KeyFileError) leaves the keyring as it was.
+        A file that cannot be read just now (KeyFileError) leaves the keyring as it was. So does a file that
+        lacks a key of ours: keys are only ever added, so that file is another database's, and what it sealed
+        could not be read later.
         """
         self._looked_at = time.monotonic()
         try:
-            if keyfile.stamp(self.path) == self._stamp:
+            stamp = keyfile.stamp(self.path)
+            if stamp in (self._stamp, self._foreign):
                 return False
-            content, self._stamp = keyfile.read(self.path)
+            content, stamp = keyfile.read(self.path)
         except KeyFileError:
             return False
+        if not self._content.is_in(content):
+            self._foreign = stamp
+            _log.error(
+                "the key file lacks keys that are in use; put the right file back", file=str(self.path)
+            )
+            return False
+        self._stamp = stamp
         self._use(content)
         return True
 
@@ -136,6 +150,7 @@ class Keyring:
         return self._token
 
     def _use(self, content: KeyFile) -> None:
+        self._content = content
         self.value_id = content.value.current
         self._values = {int(i): algorithms.SM4(key) for i, key in content.value.keys.items()}
         self._value = self._values[self.value_id]

@@ -27,7 +27,7 @@ WHERE r.ctid >= %(from)s::tid AND r.ctid < %(to)s::tid AND r.ends_at > now()
 _HOLD: Final = "SELECT FROM binding WHERE code = %(code)s AND id = %(binding_id)s FOR SHARE"
 _END: Final = """
 WITH t AS MATERIALIZED (SELECT clock_timestamp() AS now)
-UPDATE route r SET ends_at = t.now, free_at = t.now + %(quarantine)s
+UPDATE route r SET ends_at = 'epoch', free_at = t.now + %(quarantine)s
 FROM t
 WHERE r.code = %(code)s AND r.serial = %(serial)s AND r.caller_key = %(caller_key)s
   AND r.binding_id = %(binding_id)s AND r.ends_at > t.now

@@ -10,7 +10,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 from psycopg import sql
 
-from qibai.core.errors import Conflict, SealBroken
+from qibai.core.errors import SealBroken
 from qibai.store import keyfile
 from qibai.store.crypto import HASH_KEY_BYTES
 from qibai.store.hashed import TABLES, HashedTable, table_of
@@ -18,12 +18,13 @@ from qibai.store.keyfile import KeyFile
 from qibai.store.keys import Keyring
 from qibai.store.rotating import (
     BATCH,
-    ENDED,
     Batch,
     Key,
     Progress,
     Rotation,
+    Started,
     no_progress,
+    no_question,
     partitions,
     rotating,
 )
@@ -32,22 +33,21 @@ PHASE_LOCK: Final = 7_001  # route_epoch() takes it shared
 
 
 def rotate_hash(
-    dsn: str, keyring: Keyring, progress: Progress = no_progress, *, may_begin: bool = True
+    dsn: str, keyring: Keyring, progress: Progress = no_progress, *, started: Started = no_question
 ) -> int:
     """Make a new hash key, move all pairs to it, and return its id; go on with an interrupted rotation.
 
-    ``may_begin``: whether a new rotation is permitted; else one that was interrupted goes on. Raise Conflict,
-    StoreUnavailable, KeyFileError, or SealBroken when a live route's caller cannot be read; then nothing
-    is lost, and the command can be run again once the row or the key file is mended.
+    Raise Conflict, StoreUnavailable, KeyFileError, what ``started`` raises, or SealBroken when a live route's
+    caller cannot be read; then nothing is lost, and the command can be run again once the row or the key file
+    is mended.
     """
     with rotating(dsn, progress) as rotation:
         keyring.reload_if_changed()  # another process may have rotated until now
         work = _Rehashing(rotation, keyring)
         phase, current, following = work.state()
+        started(phase == 0 and keyring.next_hash_id is None)
         if phase == 0 and keyring.next_hash_id == current:  # all done but the key file
             return work.finish_file()
-        if phase == 0 and keyring.next_hash_id is None and not may_begin:
-            raise Conflict(ENDED)
         if phase == 0:
             following = work.next_key()
             work.enter(1, current, following)

@@ -7,13 +7,23 @@ from typing import Any, Final
 
 from psycopg import sql
 
-from qibai.core.errors import Conflict, SealBroken
+from qibai.core.errors import SealBroken
 from qibai.store import keyfile
 from qibai.store.crypto import VALUE_KEY_BYTES, binding_aad, sealed_key_id
 from qibai.store.keyfile import KeyFile
 from qibai.store.keys import RELOAD_INTERVAL_S, Keyring
 from qibai.store.message_policy import policy_aad
-from qibai.store.rotating import BATCH, ENDED, Key, Progress, Rotation, no_progress, partitions, rotating
+from qibai.store.rotating import (
+    BATCH,
+    Key,
+    Progress,
+    Rotation,
+    Started,
+    no_progress,
+    no_question,
+    partitions,
+    rotating,
+)
 from qibai.store.tenants import api_key_aad
 
 #: Longer than a process may go on sealing with the key it knows, and its transaction may take.
@@ -135,20 +145,19 @@ def rotate_values(
     keyring: Keyring,
     progress: Progress = no_progress,
     *,
-    may_begin: bool = True,
+    started: Started = no_question,
     settle_s: float = SETTLE_S,
 ) -> ValuesRotated:
     """Make a new value key and move everything to it; after an interruption, go on with the key then made.
 
-    ``may_begin``: whether a new rotation is permitted; else one that was interrupted goes on. ``settle_s``:
-    how long after the key was made other processes may still use the old one; the last pass begins later than
-    that. Raise Conflict, StoreUnavailable or KeyFileError.
+    ``settle_s``: how long after the key was made other processes may still use the old one; the last pass
+    begins later than that. Raise Conflict, StoreUnavailable or KeyFileError, and what ``started`` raises.
     """
     with rotating(dsn, progress) as rotation:
         keyring.reload_if_changed()  # another process may have rotated until now
-        if not _unfinished(rotation, keyring.value_id):
-            if not may_begin:
-                raise Conflict(ENDED)
+        new = not _unfinished(rotation, keyring.value_id)
+        started(new)
+        if new:
             _new_key(rotation, keyring)
         made = time.monotonic()
         work = _Resealing(rotation, keyring)

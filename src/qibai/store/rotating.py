@@ -18,8 +18,6 @@ BATCH: Final = 500
 _LOCK_TIMEOUT_MS: Final = 100  # we give way to calls and bindings, not they to us
 _TRIES: Final = 600
 
-ENDED: Final = "the rotation that was under way has ended meanwhile; nothing is left to do"
-
 Connection = psycopg.Connection[tuple[Any, ...]]
 T = TypeVar("T")
 Key = list[Any]  #: where a part has got to: a row's key, as JSON can hold it
@@ -38,6 +36,13 @@ class RotationStep:
 
 Batch = Callable[[str, Key | None], tuple[int, Key | None]]
 Progress = Callable[[RotationStep], None]
+#: Called once under the rotation's lock, before anything is done: whether a new rotation begins, or one that
+#: was interrupted goes on. What it raises ends the rotation before it began.
+Started = Callable[[bool], None]
+
+
+def no_question(new: bool) -> None:
+    """For callers who were asked before whether they may."""
 
 
 def no_progress(step: RotationStep) -> None:

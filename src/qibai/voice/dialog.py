@@ -1,11 +1,13 @@
 """Requests within a call: opened by the token in their URI, written anew for the other side."""
 
+import re
 import time
 from ipaddress import ip_address
 from typing import Final
 
 import msgspec
 
+from qibai.config import Peer
 from qibai.core.errors import BadMessage, StoreUnavailable, TokenBroken
 from qibai.core.sip import (
     CleanSdp,
@@ -27,6 +29,7 @@ from qibai.voice.token import DialogState, dialog_of, is_of, seal_state
 from qibai.voice.worker import ACCEPT, ALLOW, Worker
 
 REQUEST_STATE: Final = "$avp(qr)"  #: the token that a refreshing request came with
+_NO_PORT: Final = re.compile(r":0+(?=[;?>]|$)")  # nobody can be reached there
 _ASK_AGAIN_S: Final = 10  #: between questions to the store whether a call goes on
 OTHER_STATE: Final = "$avp(qo)"  #: the token that the other side gets with it
 
@@ -96,10 +99,26 @@ def on_request(worker: Worker, request: Message, state: DialogState, *, ours: bo
         ksr.tm.t_on_reply("ksr_reply_dialog")
         ksr.tm.t_on_failure("ksr_failure_dialog")
     worker.send(text, here, hop)
-    if ksr.tm.t_relay() < 0 and method != "ACK":
+    if not _relayed(worker, state, hop, transport) and method != "ACK":
         worker.media.take_back(state, from_caller=state.from_caller)
         worker.take_back(request.text)
         ksr.tm.t_reply(503, "Service Unavailable")
+
+
+def _relayed(worker: Worker, state: DialogState, hop: str, transport: str) -> bool:
+    """Send the message at hand to ``hop``; if there is no way to it, to the other side's peer itself."""
+    ksr = worker.ksr
+    if ksr.tm.t_relay() >= 0:
+        return True
+    peer = _other_peer(worker, state)
+    if peer is None or peer.transport != transport or uri_of(peer) == hop:
+        return False
+    ksr.pv.sets("$du", uri_of(peer))
+    return bool(ksr.tm.t_relay() >= 0)
+
+
+def _other_peer(worker: Worker, state: DialogState) -> Peer | None:
+    return worker.peers.by_name.get(state.callee_peer if state.from_caller else state.caller_peer)
 
 
 def _turned(request: Message, state: DialogState) -> DialogState:
@@ -150,11 +169,12 @@ def _is_over(worker: Worker, state: DialogState, method: str) -> bool:
 def _destination(worker: Worker, state: DialogState) -> tuple[str, str]:
     """``$du`` for a request to the other side, which is host, port and transport alone, and that transport.
 
-    Where the other side gave a place that we cannot reach, as a host by name, it is its peer's own address.
+    Where the other side gave a place that we cannot reach, as a host by name or an address of another family,
+    it is its peer's own address.
     """
-    parts = read_uri(next_hop(state.leg))
-    peer = worker.peers.by_name.get(state.callee_peer if state.from_caller else state.caller_peer)
-    if peer is not None and (parts is None or not _reachable(worker, parts)):
+    place = next_hop(state.leg)
+    parts, peer = read_uri(place), _other_peer(worker, state)
+    if peer is not None and (parts is None or _NO_PORT.search(place) or not _reachable(worker, parts)):
         return uri_of(peer), peer.transport
     if parts is None:
         raise TokenBroken
@@ -165,8 +185,10 @@ def _destination(worker: Worker, state: DialogState) -> tuple[str, str]:
 
 def _reachable(worker: Worker, uri: Uri) -> bool:
     transport = "tls" if uri.scheme == "sips" else uri.params.get("transport", "udp").lower()
+    here = worker.endpoints.get(transport)
     try:
-        ip_address(uri.host.strip("[]"))
+        address = ip_address(uri.host.strip("[]"))
+        same = here is not None and address.version == ip_address(here.host.strip("[]")).version
     except ValueError:
         return False
-    return transport in worker.endpoints and uri.port <= 65_535
+    return same and not (address.is_unspecified or address.is_multicast) and uri.port <= 65_535

@@ -150,7 +150,7 @@ class Page(NamedTuple):
 
 
 class NumberPair(NamedTuple):
-    """One (number, caller) pair: live until ``ends_at``, in quarantine until ``free_at``."""
+    """One (number, caller) pair: live until ``ends_at`` (1970: an act ended it), held until ``free_at``."""
 
     dialled: Number700
     caller: Msisdn

@@ -77,7 +77,7 @@ WHERE code = %(code)s AND serial = %(serial)s AND caller_key = ANY(%(keys)s) AND
 UPDATE binding SET a = %(a)s, b = %(b)s, members = %(members)s WHERE code = %(code)s AND id = %(id)s;
 
 -- name: end_route
-UPDATE route SET ends_at = %(now)s, free_at = %(now)s + %(quarantine)s
+UPDATE route SET ends_at = 'epoch', free_at = %(now)s + %(quarantine)s
 WHERE code = %(code)s AND serial = %(serial)s AND caller_key = %(key)s AND binding_id = %(id)s
   AND ends_at > %(now)s;
 

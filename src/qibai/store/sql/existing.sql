@@ -2,7 +2,7 @@
 -- The caller's own pair counts before anyone's. What has moved to 700 ends when the 700 binding does, and leads to the
 -- party that this has now; where its caller has left it, or it is gone, that was long ago.
 SELECT e.tenant_id, e.max_call_s, e.anyone, e.binding_code, e.binding_id, e.ends_at, e.numbers, e.pair, e.new_code, e.new_id,
-       CASE WHEN e.anyone THEN least(b.expires_at, b.released_at) ELSE n.ends_at END,
+       CASE WHEN NOT e.anyone THEN n.ends_at WHEN b.released_at IS NULL THEN b.expires_at ELSE 'epoch' END,
        CASE WHEN e.anyone THEN b.a ELSE n.callee END, n.caller, (SELECT version FROM standing),
        clock_timestamp()
 FROM existing_route e

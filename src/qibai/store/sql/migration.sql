@@ -113,7 +113,7 @@ WHERE b.code = w.code AND b.id = w.id;
 
 -- name: roll_back_routes
 UPDATE existing_route r SET new_code = NULL, new_id = NULL, new_serial = NULL,
-       ends_at = least(r.ends_at, w.ended), free_at = least(r.free_at, w.ended + %(quarantine)s)
+       ends_at = CASE WHEN w.ended IS NULL THEN r.ends_at ELSE 'epoch' END, free_at = least(r.free_at, w.ended + %(quarantine)s)
 FROM (SELECT unnest(%(codes)s::integer[]) AS code, unnest(%(keys)s::bytea[]) AS key,
              unnest(%(ended)s::timestamptz[]) AS ended) w
 WHERE r.code = w.code AND (r.caller_key = w.key OR r.next_key = w.key);
