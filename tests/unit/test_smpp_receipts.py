@@ -52,6 +52,22 @@ def test_a_receipt_is_one_whatever_its_type_says(text: bytes, is_one: bool) -> N
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "stat:UNDELIV err:13900139000",
+        "stat:UNDELIV err:+86 139-0013-9000",
+        "stat:UNDELIV err:E1390013X9000",
+        "stat:ESME_R13900139000 err:000",
+        "stat:ESME_RINV13900139 err:13900139",
+    ],
+)
+def test_an_error_never_holds_a_number(said: str) -> None:
+    """It goes to the sender's side: the receiver's number is nothing that it may say."""
+    receipt = _read(_receipt(f"id:8 sub:001 dlvrd:001 {said} text:".encode()))
+    assert receipt is None or receipt.error == ""
+
+
+@pytest.mark.parametrize(
     ("stat", "state"),
     [
         ("DELIVRD", MessageState.DELIVERED),

@@ -55,6 +55,7 @@ _NUMBERS: Final[Mapping[int, MessageState | None]] = {
 }
 _CODE: Final = re.compile(r"[A-Z]{1,4}[:_.-]?[0-9A-F]{2,5}|[A-Z]{2}:[0-9A-Z]{1,5}|[0-9]{2,7}|-[0-9]{1,5}")
 _SHORTEST: Final = 5  #: letters of a word that was cut off
+_DIGITS: Final = 7  #: that a network's own code has at most
 _ERROR: Final = 16  #: characters of an error that are kept
 
 
@@ -74,7 +75,9 @@ def outcome_of(word: str, *, cut: bool = False) -> Outcome | None:
     plain = word.strip(" \t\r\n\0").upper()
     if plain in _WORDS:
         return Outcome(_WORDS[plain])
-    if plain.startswith("ESME_R"):  # what the next centre answered the submit with, by SMPP's own names
+    if (
+        plain.startswith("ESME_R") and plain[6:].isalpha()
+    ):  # what the next centre answered the submit with, by SMPP's own names
         return Outcome(None) if plain == "ESME_ROK" else Outcome(MessageState.REJECTED, error_of(plain))
     if plain.isascii() and plain.isdigit():
         if not plain.strip("0"):
@@ -96,6 +99,11 @@ def outcome_of_number(number: int) -> Outcome | None:
 
 
 def error_of(text: str) -> str:
-    """An error as it is kept: digits and letters alone, at most 16; empty for zeros."""
-    plain = "".join(char for char in text if char.isascii() and char.isalnum())[:_ERROR]
-    return plain if plain.strip("0") else ""
+    """An error as it is kept: digits and letters alone, at most 16; empty for zeros.
+
+    Empty for more digits than a network's code has: they would be somebody's number, and go to the other side.
+    """
+    plain = "".join(char for char in text if char.isascii() and char.isalnum())
+    if sum(map(str.isdigit, plain)) > _DIGITS:
+        return ""
+    return plain[:_ERROR] if plain.strip("0") else ""
