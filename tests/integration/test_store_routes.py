@@ -145,6 +145,7 @@ def test_no_schema_is_unavailable(reader: RouteReader, conn: psycopg.Connection)
         reader.find(X, A)
 
 
+@pytest.mark.skipif("FAKETIME" in os.environ, reason="PostgreSQL's own timers do not run under libfaketime")
 def test_a_locked_table_is_unavailable_after_the_statement_timeout(
     dsn: str, conn: psycopg.Connection, keyring: Keyring
 ) -> None:

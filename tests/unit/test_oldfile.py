@@ -165,6 +165,8 @@ def test_csv_has_the_same_columns_whoever_wrote_it() -> None:
     own, bad = csv("x,a,b,order_id", f"{X},{A},{B},o-1", f"{X},{A}")
     assert isinstance(own, OldLine) and own.order_id == "o-1"
     assert isinstance(bad, BadOldLine) and (bad.number, bad.reason) == (3, "4 columns are needed")
+    (line,) = csv('\ufeff"x","a","b","order_id"', f"{X},{A},{B},o-1")
+    assert isinstance(line, OldLine)
     (line,) = csv("SubsId,PhoneNoX,PhoneNoA,PhoneNoB,OutId", f"7,{X},{A},{B},o-1")
     assert isinstance(line, OldLine) and line.vendor == "aliyun"
 

@@ -67,7 +67,7 @@ def check_query(query: bytes, known: Collection[str]) -> None:
         if names.count(name) > 1:
             raise Invalid([FieldError(name, "request_invalid", "give this parameter once")])
         if name in _WHOLE and not (value.isascii() and value.isdigit()):  # 1e2 would be read as 100
-            raise Invalid([FieldError(name, "request_invalid", "give a whole number, in digits alone")])
+            raise Invalid([FieldError(name, "request_invalid", "give a whole number")])
 
 
 def _text(raw: bytes, field: str) -> None:

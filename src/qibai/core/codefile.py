@@ -59,9 +59,18 @@ def read_lines(text: Iterable[str], form: FileFormat) -> Iterator[CodeLine | Bad
         yield line
 
 
+def without_mark(text: Iterable[str]) -> Iterator[str]:
+    """The lines without the byte order mark that some programs put before the first."""
+    lines = iter(text)
+    for first in lines:
+        yield first.removeprefix("\ufeff")
+        break
+    yield from lines
+
+
 def _csv_rows(text: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | BadLine]]:
-    reader = csv.reader(text)
-    header = [name.strip().lower().removeprefix("\ufeff") for name in next(reader, [])]
+    reader = csv.reader(without_mark(text))
+    header = [name.strip().lower() for name in next(reader, [])]
     strange = sorted(set(header) - {*COLUMNS, *IGNORED})
     if "code" not in header or strange or len(set(header)) != len(header):
         raise BadRequest(f"the first line names the columns: {', '.join(COLUMNS)}", field="file")

@@ -165,6 +165,13 @@ class Gate:
     async def _whose(self, link: str, receipt: Receipt, pair: bytes | None) -> Found:
         """Its message. An id that only may be meant counts when the numbers are the message's, too."""
         found = await self._table.find(link, receipt.ref)
+        if (
+            found is not None
+            and found is not ELSEWHERE
+            and not self._fits(found[0], pair)
+            and self._table.has_ended(link, receipt.ref)
+        ):
+            found = None  # it repeats a receipt of the message that this id named before
         for ref in receipt.others if found is None else ():
             found = await self._table.find(link, ref)
             if found is ELSEWHERE or (found is not None and self._fits(found[0], pair)):

@@ -72,7 +72,10 @@ def read(path: Path) -> tuple[KeyFile, Stamp]:
                 raise KeyFileError(f"{path} is open to other users; run: chmod 600 {path}")
             data = file.read()
     except FileNotFoundError:
-        raise KeyFileError(f"{path} is missing; restore it from its backup (qibai restore: --keys FILE); only for a new platform run qibai init") from None
+        says = (
+            "restore it from its backup (qibai restore: --keys FILE); only for a new platform run qibai init"
+        )
+        raise KeyFileError(f"{path} is missing; {says}") from None
     except OSError:
         raise KeyFileError(f"{path} cannot be read by this user") from None
     try:

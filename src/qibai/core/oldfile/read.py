@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from qibai.core.codefile import FileFormat
+from qibai.core.codefile import FileFormat, without_mark
 from qibai.core.errors import BadRequest, QibaiError
 from qibai.core.oldfile.line import MOST_IN_LINE, BadOldLine, OldLine, OrderFrom, bad
 from qibai.core.oldfile.shapes import READERS, Shape, detect, unwrap
@@ -100,7 +100,7 @@ def raw_rows(text: Iterable[str], reading: Reading) -> Iterator[RawRow]:
     if reading.form is FileFormat.JSONL:
         yield from ((number, line) for number, line in enumerate(text, 1) if line.strip())
         return
-    reader = csv.reader(text)
+    reader = csv.reader(without_mark(text))
     next(reader, None)
     while True:
         try:
@@ -118,7 +118,7 @@ def with_header(text: Iterable[str], reading: Reading) -> Reading:
     """The same, with the columns that the first line of a CSV file names. Raise BadRequest."""
     if reading.form is FileFormat.JSONL:
         return reading
-    header = tuple(name.strip().removeprefix("\ufeff") for name in next(csv.reader(text), []))
+    header = tuple(name.strip() for name in next(csv.reader(without_mark(text)), []))
     if len(set(header)) != len(header) or not header:
         raise BadRequest("the first line names the columns, each once", field="file")
     return replace(reading, header=header)

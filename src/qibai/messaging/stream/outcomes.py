@@ -101,7 +101,7 @@ def outcome_of_number(number: int) -> Outcome | None:
 def error_of(text: str) -> str:
     """An error as it is kept: digits and letters alone, at most 16; empty for zeros.
 
-    Empty for more digits than a network's code has: they would be somebody's number, and go to the other side.
+    Empty for more digits than a network's code has: they would be somebody's number, for the other side.
     """
     plain = "".join(char for char in text if char.isascii() and char.isalnum())
     if sum(map(str.isdigit, plain)) > _DIGITS:
