@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,26 @@ def test_a_key_file_of_another_database(cli: Cli, tmp_path: Path) -> None:
         other.config.key_file.chmod(0o600)
         other.run("up", "--detach")
         assert found(other, "keys")["state"] == "ok"
+
+
+def test_a_database_that_hangs_holds_neither_status_nor_doctor_up(cli: Cli) -> None:
+    """It takes connections and says nothing."""
+    pid = cli.parts()["postgres"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for command in ("status", "doctor"):
+            done = subprocess.run(
+                [*cli.command, command, "--json"],
+                env=cli.env,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode in (1, 3) and "postgres" in done.stdout.lower(), done
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(cli.all_ready, "all is well again", 60)
 
 
 def test_a_damaged_key_file(cli: Cli) -> None:

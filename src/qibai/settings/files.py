@@ -110,6 +110,10 @@ def _secrets(config: Config) -> Iterator[Mistake]:
 
 def _private(config: Config) -> Iterator[Mistake]:
     """Secrets of the platform's own: they are refused when other users can read them."""
+    try:
+        keyfile.check_there(config)
+    except KeyFileError as exc:
+        yield Mistake(str(config.key_file), "", exc.message.removeprefix(f"{config.key_file} "))
     for path in (config.key_file, config.home / "pgpass", config.home / "pgpass.platform"):
         if not path.exists():
             continue
