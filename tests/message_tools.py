@@ -38,6 +38,9 @@ class Mailbox:
             self.messages.append(received)
         return self._answers[received.ref]
 
+    async def is_ours(self, link: str, receipt: Receipt) -> bool:
+        return receipt.ref != "nobody"
+
     async def receipt(self, link: str, receipt: Receipt) -> bool:
         self.receipts.append(receipt)
         return receipt.ref != "nobody"

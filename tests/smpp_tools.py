@@ -56,6 +56,9 @@ class Inbox:
             await self.gate.wait()
         return Refused(self.refuse) if self.refuse else Taken(next(_IDS))
 
+    async def is_ours(self, link: str, receipt: Receipt) -> bool:
+        return not self.refs.isdisjoint({receipt.ref, *receipt.others})
+
     async def receipt(self, link: str, receipt: Receipt) -> bool:
         if self.fails is not None:
             raise self.fails

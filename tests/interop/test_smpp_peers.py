@@ -226,6 +226,20 @@ async def test_a_receipt_as_a_peer_wrote_it_finds_its_message(
             assert (told.state, told.error) == (state, error)
 
 
+@pytest.mark.parametrize("text", ["id:1000 stat:UNDELIV", "id:1000 sub:001 dlvrd:001 stat:DELIVRD err:000"])
+async def test_a_text_that_only_reads_as_a_receipt_is_a_text(tmp_path: Path, text: str) -> None:
+    """Anybody can write it: it counts only where it is about a message of ours, with its two numbers."""
+    async with smsc() as (peer, port):
+        link = client(tmp_path, port)
+        async with running(link) as inbox:
+            await eventually(lambda: link.can_send)
+            peer.send("deliver_sm", source_addr=B[1:], destination_addr=X, esm_class=0, short_message=text)
+            await peer.expect("deliver_sm_resp", command_status=0)
+            assert inbox.receipts == inbox.unknown == []
+            (got,) = inbox.messages
+            assert decode(got.part) == text
+
+
 @pytest.mark.parametrize("text", ["id:1 stat:WHATEVR err:000", "id: stat:DELIVRD", "", "stat:DELIVRD"])
 async def test_a_receipt_that_cannot_be_read_is_acknowledged_counted_and_logged(
     tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]

@@ -57,6 +57,7 @@ def test_a_receipt_is_one_whatever_its_type_says(text: bytes, is_one: bool) -> N
         "stat:UNDELIV err:13900139000",
         "stat:UNDELIV err:+86 139-0013-9000",
         "stat:UNDELIV err:E1390013X9000",
+        "stat:UNDELIV err:0139000",
         "stat:ESME_R13900139000 err:000",
         "stat:ESME_RINV13900139 err:13900139",
     ],

@@ -162,15 +162,29 @@ class Gate:
         await self._journal.keep(fact, lambda: self._table.apply(self._table.again(held), fact))
         return True
 
+    async def is_ours(self, link: str, receipt: Receipt) -> bool:
+        """See ``link.Inbox``."""
+        pair = pair_named(self._keyring, receipt.ends)
+        if pair is None or not storable(receipt.ref):
+            return False
+        deadline = time.monotonic() + NOT_YET_S
+        while True:
+            overtaken = self._in_flight(link) > 0
+            for ref in (receipt.ref, *receipt.others):
+                found = await self._table.find(link, ref)
+                if found is ELSEWHERE:  # the node that has it compares the numbers
+                    return True
+                if found is not None and pair == pair_of_row(self._keyring, found[0].row):
+                    return True
+            if not overtaken or time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.02)
+
     async def _whose(self, link: str, receipt: Receipt, pair: bytes | None) -> Found:
         """Its message. An id that only may be meant counts when the numbers are the message's, too."""
         found = await self._table.find(link, receipt.ref)
-        if (
-            found is not None
-            and found is not ELSEWHERE
-            and not self._fits(found[0], pair)
-            and self._table.has_ended(link, receipt.ref)
-        ):
+        wrong = found is not None and found is not ELSEWHERE and not self._fits(found[0], pair)
+        if wrong and (not receipt.sure or self._table.has_ended(link, receipt.ref)):
             found = None  # it repeats a receipt of the message that this id named before
         for ref in receipt.others if found is None else ():
             found = await self._table.find(link, ref)
@@ -187,7 +201,8 @@ class Gate:
             await messages.keep_receipt(
                 conn,
                 link,
-                [receipt.ref, *receipt.others],
+                # numbers decide over every id but the first, so what is not sure has none there
+                [*([] if receipt.sure else [""]), receipt.ref, *receipt.others],
                 receipt.state,
                 error=receipt.error,
                 stated_at=receipt.stated_at,

@@ -77,6 +77,9 @@ class Receipt:
     others: tuple[str, ...] = ()  #: from a peer: other ids that it may mean, the likeliest first
     stated_at: datetime | None = None  #: from a peer: the date that it gives
     ends: tuple[str, str] | None = None  #: from a peer: the numbers that it names, as it wrote them
+    sure: bool = (
+        True  #: from a peer: it says that it is a receipt; else its text reads so, which anybody can write
+    )
 
     def __repr__(self) -> str:
         return f"<Receipt {self.ref} {self.state}>"
@@ -163,6 +166,11 @@ class Inbox(Protocol):
         """Note what became of a part; False: nobody here knows it (yet), so it is kept for whoever will.
 
         Raise StoreUnavailable: not kept, so do not acknowledge."""
+
+    async def is_ours(self, link: str, receipt: Receipt) -> bool:
+        """Whether what is not ``sure`` names a message of ours by its id and by both its numbers.
+
+        Raise StoreUnavailable."""
 
 
 class Link(Protocol):

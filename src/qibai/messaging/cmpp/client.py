@@ -85,7 +85,7 @@ class CmppClient(ClientLink, CmppLink):
             raise BadPdu(Result.COMMAND)
         version = version_of(session)
         deliver = read_deliver(frame[HEADER.size :], version)
-        if deliver.registered_delivery == 1 or reads_as_report(deliver.content):
+        if deliver.registered_delivery == 1 or await self._is_report(deliver):
             await self._take_report(deliver)
         else:
             received = read_delivered(deliver, self.name, next(self.ids), datetime.now(UTC))
@@ -94,6 +94,18 @@ class CmppClient(ClientLink, CmppLink):
                 raise BadPdu(answer_for(verdict.reason, delivered=True))
         sequence = session.wire.head(frame)[1]
         return pdu(command | RESPONSE, sequence, write_result(MsgResult(deliver.msg_id, Result.OK), version))
+
+    async def _is_report(self, deliver: Deliver) -> bool:
+        """Whether a text, which anybody can write, is a report: of a message of ours, with its numbers."""
+        if not reads_as_report(deliver.content):
+            return False
+        try:
+            receipt = read_receipt(read_report(deliver.content), deliver, datetime.now(UTC))
+            return receipt is not None and await self.is_ours(receipt)
+        except BadPdu:
+            return False
+        except StoreUnavailable:
+            raise BadPdu(Result.FLOW) from None
 
     async def _take_report(self, deliver: Deliver) -> None:
         try:

@@ -81,6 +81,7 @@ def read_receipt(report: StatusReport, deliver: Deliver, now: datetime) -> Recei
             report.dest_terminal_id.strip() or deliver.src_terminal_id.strip(),
             deliver.dest_id.strip(),
         ),
+        sure=deliver.registered_delivery == 1,
     )
 
 

@@ -8,7 +8,7 @@ import smpp34
 from qibai.config import MessageLink
 from qibai.messaging.smpp.base import DEFAULT_PORT, UNOFFERED, SmppLink, SmppSession
 from qibai.messaging.smpp.mapping import read_sm
-from qibai.messaging.smpp.receipts import is_receipt, read_receipt
+from qibai.messaging.smpp.receipts import is_receipt, read_receipt, says_receipt
 from qibai.messaging.smpp.status import Status
 from qibai.messaging.smpp.wire import HEADER, Command, as_submit, pdu, write_bind
 from qibai.messaging.stream.client import BindRefused, ClientLink
@@ -39,8 +39,8 @@ class SmppClient(ClientLink, SmppLink):
         if command in UNOFFERED or command not in (Command.DELIVER_SM, Command.DATA_SM):
             raise BadPdu(Status.RINVCMDID)
         sm = read_sm(as_submit(frame) if command == Command.DATA_SM else frame)
-        if is_receipt(sm):
-            receipt = read_receipt(sm, self.config.receipt_ids, datetime.now(UTC))
+        receipt = read_receipt(sm, self.config.receipt_ids, datetime.now(UTC)) if is_receipt(sm) else None
+        if says_receipt(sm) or (receipt is not None and await self.is_sm_ours(receipt)):
             if receipt is None:
                 self.note_unread()
             elif receipt.state.is_final:

@@ -60,13 +60,16 @@ _TEXT: Final = re.compile(_SIGN + rb"text" + _IS, re.IGNORECASE)
 
 
 def is_receipt(pdu: smpp34.SubmitSm | smpp34.DeliverSm) -> bool:
-    """Whether it is about a message of ours. Some centres say so in parameters alone, others in the text."""
+    """Whether it is, or reads as, a receipt. Some centres say so in parameters alone, others in the text."""
+    return says_receipt(pdu) or _reads_as_receipt(_words_of(pdu))
+
+
+def says_receipt(pdu: smpp34.SubmitSm | smpp34.DeliverSm) -> bool:
+    """Whether the message centre says that it is a receipt: no subscriber can write that."""
     if pdu.esm_class & _ESM_TYPE == ESM_RECEIPT:
         return True
     tags = {tlv.tag for tlv in pdu.tlvs}
-    if not pdu.esm_class & _ESM_TYPE and {Tag.RECEIPTED_MESSAGE_ID, Tag.MESSAGE_STATE} <= tags:
-        return True
-    return _reads_as_receipt(_words_of(pdu))
+    return not pdu.esm_class & _ESM_TYPE and {Tag.RECEIPTED_MESSAGE_ID, Tag.MESSAGE_STATE} <= tags
 
 
 def _reads_as_receipt(text: bytes) -> bool:
@@ -113,6 +116,7 @@ def read_receipt(pdu: smpp34.SubmitSm | smpp34.DeliverSm, ids: ReceiptIds, now: 
         others=refs[1:],
         stated_at=read_short(done[1].decode()) if done else None,
         ends=(pdu.source_addr, pdu.destination_addr),
+        sure=says_receipt(pdu),
     )
 
 

@@ -182,6 +182,12 @@ class PeerLink:
         self._unread += 1
         log.warning("receipt_unread", link=self.name)
 
+    async def is_ours(self, receipt: Receipt) -> bool:
+        """Whether what only reads as a receipt is about a message of ours. Raise StoreUnavailable."""
+        if self.inbox is None:
+            raise StoreUnavailable("the link does not run")
+        return await self.inbox.is_ours(self.name, receipt)
+
     async def take_receipt(self, receipt: Receipt) -> None:
         """Hand a receipt to the gateway. Raise StoreUnavailable: the peer has to send it again."""
         if self.inbox is None:

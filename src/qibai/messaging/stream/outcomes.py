@@ -55,7 +55,7 @@ _NUMBERS: Final[Mapping[int, MessageState | None]] = {
 }
 _CODE: Final = re.compile(r"[A-Z]{1,4}[:_.-]?[0-9A-F]{2,5}|[A-Z]{2}:[0-9A-Z]{1,5}|[0-9]{2,7}|-[0-9]{1,5}")
 _SHORTEST: Final = 5  #: letters of a word that was cut off
-_DIGITS: Final = 7  #: that a network's own code has at most
+_DIGITS: Final = 6  #: that a network's own code has at most
 _ERROR: Final = 16  #: characters of an error that are kept
 
 
