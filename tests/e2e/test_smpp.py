@@ -409,6 +409,25 @@ async def test_a_wrong_date_in_a_receipt_decides_nothing(
     assert row == (True, True)
 
 
+async def test_nobody_ends_a_message_by_writing_what_reads_as_its_receipt(
+    home: Path, dsn: str, keyring: Keyring
+) -> None:
+    """A text of the centre's that says no more than that counts if both numbers are the message's."""
+    made = world(home, dsn, keyring)
+    async with made.north() as (north, _), made.gateway() as gateway, made.south() as south:
+        await bound(gateway, "north", "south")
+        write(south, "hello")
+        out = await north.expect("submit_sm")
+        said = f"id:{ids(north)[0]} stat:"
+        shown, receiver = out["source_addr"], out["destination_addr"]
+        for source, to in (("13655550001", shown), (receiver, "700123456789999")):
+            north.send("deliver_sm", source_addr=source, destination_addr=to, short_message=f"{said}DELIVRD")
+        await until(lambda: len(north.got("deliver_sm_resp")) == 2)
+        north.send("deliver_sm", source_addr=receiver, destination_addr=shown, short_message=f"{said}UNDELIV")
+        told = await south.expect("deliver_sm", esm_class=4)
+        assert told["message_state"] == 8
+
+
 async def test_a_text_whose_validity_is_over_is_refused(home: Path, dsn: str, keyring: Keyring) -> None:
     made, past = world(home, dsn, keyring), datetime.now(UTC) - timedelta(minutes=2)
     async with made.north() as (north, _), made.gateway() as gateway, made.south() as south:
