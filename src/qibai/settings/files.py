@@ -14,6 +14,7 @@ from qibai.settings.needed import needed_ports
 from qibai.store import keyfile
 
 _NEW_MB: Final = 96  #: a new database, its write-ahead log, keys and logs
+_RESTORING: Final = "restoring"  #: see ``store.backup.restore``
 _OLD_MB: Final = 8  #: to start with a database that is there
 
 
@@ -111,7 +112,8 @@ def _secrets(config: Config) -> Iterator[Mistake]:
 def _private(config: Config) -> Iterator[Mistake]:
     """Secrets of the platform's own: they are refused when other users can read them."""
     try:
-        keyfile.check_there(config)
+        if not (config.home / _RESTORING).exists():  # a restore that was cut off brings it at the start
+            keyfile.check_there(config)
     except KeyFileError as exc:
         yield Mistake(str(config.key_file), "", exc.message.removeprefix(f"{config.key_file} "))
     for path in (config.key_file, config.home / "pgpass", config.home / "pgpass.platform"):
