@@ -203,9 +203,9 @@ class Bench:
         ids = {event.call_id for event in events if event.called == called.serial}
         return [event for event in events if event.call_id in ids and event.kind == kind]
 
-    def ends(self, called: Number700, count: int = 1) -> list[CallEvent]:
-        """The ends of calls to a number, once so many are noted, which may be after a call's last word."""
-        wait_for(lambda: len(self.events(CallEventKind.ENDED, called)) >= count, "the end in the spool")
+    def ends(self, called: Number700) -> list[CallEvent]:
+        """The ends of calls to a number, once there is one, which may be after the call's last word."""
+        wait_for(lambda: self.events(CallEventKind.ENDED, called), "the end in the spool")
         return self.events(CallEventKind.ENDED, called)
 
     def close(self) -> None:

@@ -359,6 +359,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.home / "run"
 
     @property
+    def restore_dir(self) -> Path:
+        """Where a restore builds what it moves into place at its end, or at the next start."""
+        return self.home / "restoring"
+
+    @property
     def spool_dir(self) -> Path:
         return self.home / "spool"
 

@@ -152,7 +152,7 @@ def test_what_was_taken_is_delivered(cli: Cli, victim: str) -> None:
             receiver.end()
         taken = {name for name, status in sender.told.items() if status == 202}
         kept = len(records())
-    assert len(taken) > MESSAGES // 10
+    assert len(taken) > MESSAGES // 3
     assert taken <= set(receiver.got), "each that was taken arrives"
     ids = {call_id for calls in receiver.got.values() for call_id in calls.values()}
     assert len(receiver.got) == len(ids) == kept, "one message, one record"

@@ -1,7 +1,6 @@
 """A file system that is full stops nothing for good: all parts serve again once there is room."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from cli_tools import Cli, cli_in
 from up_tools import tenant_key
 
+from disk_tools import small_disk
 from qibai.client import ApiError, BindRequest, Client, NoAnswer
 from qibai.testing.platform import wait_for
 
@@ -19,19 +19,12 @@ _BLOCK = 1 << 16
 @pytest.fixture
 def cli(tmp_path: Path) -> Iterator[Cli]:
     """A home on a small file system of its own."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("this user may not mount a file system")
-    try:
-        with cli_in(place / "home", QIBAI_API_WORKERS="2") as made:
-            made.home.mkdir()
-            yield made
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+    with (
+        small_disk(tmp_path / "small", "150m") as place,
+        cli_in(place / "home", QIBAI_API_WORKERS="2") as made,
+    ):
+        made.home.mkdir()
+        yield made
 
 
 def fill(path: Path) -> None:

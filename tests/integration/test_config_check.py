@@ -1,11 +1,11 @@
 """Mistakes of the configuration are found before anything starts, all at once."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 from cli_tools import Cli
 
+from disk_tools import small_disk
 from qibai.store import keyfile
 from tls_tools import make_certificate
 
@@ -161,16 +161,9 @@ def test_login_from_a_pipe(cli: Cli) -> None:
 
 
 def test_too_little_room_is_said_before_anything_is_written(tmp_path: Path) -> None:
-    place = tmp_path / "small"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting is not permitted")
-    try:
+    with small_disk(tmp_path / "small", "4m") as place:
         cli = Cli(place / "home")
         cli.home.mkdir()
         (one,) = check(cli, "")
         assert "MB are free" in one["says"] and "are needed to start" in one["says"]
         assert not cli.config.pg_dir.exists()
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)

@@ -1,13 +1,12 @@
 """A disk that fills up: new calls are refused before a record is lost, and taken again when there is room."""
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from disk_tools import small_disk
 from qibai.core.numbering import Number700
 from qibai.store import spool
 from qibai.store.loss_counts import LossCounts, read_losses
@@ -17,31 +16,17 @@ from qibai.testing.sipp import Scenario
 from voice_tools import A, B, Bench, answering, bench, calling
 
 
-@contextmanager
-def small(place: Path) -> Iterator[None]:
-    """A disk of 1 MB at ``place``."""
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting is not permitted")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "small"
-    place.mkdir()
-    with small(place):
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "small", "1m") as place:
         yield place
 
 
-def test_no_room_is_seen_before_the_disk_is_full(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_is_seen_before_the_disk_is_full(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool, "LOOK_S", 0.0)
-    writer = SpoolWriter(small_disk, "voice")
+    writer = SpoolWriter(disk, "voice")
     assert writer.has_room()
-    ballast = small_disk / "ballast"
+    ballast = disk / "ballast"
     ballast.write_bytes(bytes(970_000))
     assert not writer.has_room()
     ballast.write_bytes(bytes(900_000))
@@ -52,26 +37,26 @@ def test_no_room_is_seen_before_the_disk_is_full(small_disk: Path, monkeypatch: 
 
 
 def test_losses_that_were_counted_in_memory_reach_the_file_when_there_is_room(
-    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spool, "LOOK_S", 0.0)
-    earlier = LossCounts(small_disk / "run", "voice-1")
+    earlier = LossCounts(disk / "run", "voice-1")
     earlier.add("calls_refused_full", 2)
-    ballast = small_disk / "ballast"
+    ballast = disk / "ballast"
     with pytest.raises(OSError, match="No space"):
         ballast.write_bytes(bytes(1_100_000))
-    counts = LossCounts(small_disk / "run", "voice-2")
+    counts = LossCounts(disk / "run", "voice-2")
     counts.add("calls_refused_full", 3)
     counts.settle()
-    writer = SpoolWriter(small_disk / "spool", "voice", lambda: counts)
+    writer = SpoolWriter(disk / "spool", "voice", lambda: counts)
     assert not writer.has_room()
-    assert read_losses(small_disk / "run")["calls_refused_full"][0] == 2
+    assert read_losses(disk / "run")["calls_refused_full"][0] == 2
     ballast.unlink()
     assert writer.has_room()
-    count, at = read_losses(small_disk / "run")["calls_refused_full"]
+    count, at = read_losses(disk / "run")["calls_refused_full"]
     assert (count, at > 0) == (5, True)
     counts.add("calls_refused_full")
-    assert read_losses(small_disk / "run")["calls_refused_full"][0] == 6
+    assert read_losses(disk / "run")["calls_refused_full"][0] == 6
 
 
 @pytest.mark.voice
@@ -84,7 +69,7 @@ def test_calls_are_refused_while_the_disk_is_full_and_taken_again(
         x = voice.number()
         voice.bind(x, A, B)
         voice.call(calling(A, x), answering(B))  # its worker has its counts, and a spool file that is open
-        with small(config.spool_dir):
+        with small_disk(config.spool_dir, "1m"):
             ballast = config.spool_dir / "ballast"
             ballast.write_bytes(bytes(1_000_000))
             wait_for(lambda: _refused(voice, x), "a refusal", 20)

@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from store_rows import A, X, add_route
 
 from qibai.config import Config
+from qibai.store.connect import ROLE_S
 from qibai.store.embedded import EmbeddedPostgres
 from qibai.store.keys import Keyring
 from qibai.store.routes import RouteReader
@@ -75,6 +76,6 @@ def test_a_reader_leaves_a_server_that_was_promoted(
         return readers(other) == 1 and readers(used) == 0
 
     wait_for(moved, "the reader at the other standby", 20)
-    time.sleep(1.2)
+    time.sleep(1.2 * ROLE_S)  # it looks again meanwhile
     assert moved(), "it stays there"
     reader.close()

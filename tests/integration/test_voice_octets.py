@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from qibai.core.events import CallEvent, CallEventKind
+from qibai.core.events import CallEventKind
 from qibai.core.numbering import Number700
 from qibai.store.loss_counts import read_losses
 from qibai.testing.platform import free_port, wait_for
@@ -108,10 +108,6 @@ def hang_up(call: _Call, far: RawAgent, *headers: bytes, body: bytes = b"") -> N
     call.near.take(b"SIP/2.0 200")
 
 
-def ends(voice: Bench, x: Number700) -> list[CallEvent]:
-    return voice.ends(x)
-
-
 def test_binary_bodies_pass_nowhere_and_stop_nothing(
     voice: Bench, far: RawAgent, x: Number700, call: _Call
 ) -> None:
@@ -123,7 +119,7 @@ def test_binary_bodies_pass_nowhere_and_stop_nothing(
     assert b"m=audio" in invite
     set_up(call, far, invite)
     hang_up(call, far, *ISUP, body=REL)
-    assert [end.reason for end in ends(voice, x)] == ["answered"]
+    assert [end.reason for end in voice.ends(x)] == ["answered"]
     assert not any(REL in data for data in far.seen)
 
 
@@ -138,7 +134,7 @@ def test_a_phrase_in_any_charset_is_the_status_that_it_has(
     call.invite()
     far.reply(far.take(b"INVITE "), b"486 " + phrase)
     assert call.near.take(b"SIP/2.0 4").startswith(b"SIP/2.0 486 ")
-    assert [(end.reason, end.sip_status) for end in ends(voice, x)] == [("busy", 486)]
+    assert [(end.reason, end.sip_status) for end in voice.ends(x)] == [("busy", 486)]
 
 
 @pytest.mark.parametrize("name", [b'"%b"', b"%b"], ids=["quoted", "bare"])
@@ -277,7 +273,7 @@ def test_a_redirection_is_recorded_as_one(
     call.invite()
     far.reply(far.take(b"INVITE "), b"%d Moved" % status)
     call.near.take(b"SIP/2.0 480")
-    assert [end.reason for end in ends(voice, x)] == ["redirected"]
+    assert [end.reason for end in voice.ends(x)] == ["redirected"]
 
 
 def test_the_callees_503_holds_back_no_other_call(

@@ -61,11 +61,8 @@ def read_lines(text: Iterable[str], form: FileFormat) -> Iterator[CodeLine | Bad
 
 def without_mark(text: Iterable[str]) -> Iterator[str]:
     """The lines without the byte order mark that some programs put before the first."""
-    lines = iter(text)
-    for first in lines:
-        yield first.removeprefix("\ufeff")
-        break
-    yield from lines
+    for number, line in enumerate(text):
+        yield line if number else line.removeprefix("\ufeff")
 
 
 def _csv_rows(text: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | BadLine]]:

@@ -142,14 +142,8 @@ class Gate:
         """See ``link.Inbox``."""
         if not storable(receipt.ref):  # it can name nothing of ours
             return False
-        deadline = time.monotonic() + NOT_YET_S
         pair = pair_named(self._keyring, receipt.ends)
-        while True:
-            overtaken = self._in_flight(link) > 0  # asked before looking: the answer may come meanwhile
-            found = await self._whose(link, receipt, pair)
-            if found is not None or not overtaken or time.monotonic() > deadline:
-                break
-            await asyncio.sleep(0.02)
+        found = await self._awaited(link, receipt, pair)
         if found is None and any(self._table.has_ended(link, ref) for ref in (receipt.ref, *receipt.others)):
             return True  # it comes again
         if found is None:
@@ -163,21 +157,20 @@ class Gate:
         return True
 
     async def is_ours(self, link: str, receipt: Receipt) -> bool:
-        """See ``link.Inbox``."""
+        """See ``link.Inbox``. Where another node has the message, that node compares the numbers."""
         pair = pair_named(self._keyring, receipt.ends)
         if pair is None or not storable(receipt.ref):
             return False
+        return await self._awaited(link, receipt, pair) is not None
+
+    async def _awaited(self, link: str, receipt: Receipt, pair: bytes | None) -> Found:
+        """Its message; a receipt may overtake the answer that names it."""
         deadline = time.monotonic() + NOT_YET_S
         while True:
-            overtaken = self._in_flight(link) > 0
-            for ref in (receipt.ref, *receipt.others):
-                found = await self._table.find(link, ref)
-                if found is ELSEWHERE:  # the node that has it compares the numbers
-                    return True
-                if found is not None and pair == pair_of_row(self._keyring, found[0].row):
-                    return True
-            if not overtaken or time.monotonic() > deadline:
-                return False
+            overtaken = self._in_flight(link) > 0  # asked before looking: the answer may come meanwhile
+            found = await self._whose(link, receipt, pair)
+            if found is not None or not overtaken or time.monotonic() > deadline:
+                return found
             await asyncio.sleep(0.02)
 
     async def _whose(self, link: str, receipt: Receipt, pair: bytes | None) -> Found:
@@ -185,7 +178,7 @@ class Gate:
         found = await self._table.find(link, receipt.ref)
         wrong = found is not None and found is not ELSEWHERE and not self._fits(found[0], pair)
         if wrong and (not receipt.sure or self._table.has_ended(link, receipt.ref)):
-            found = None  # it repeats a receipt of the message that this id named before
+            found = None  # anybody may have written it; or it repeats what was said of an earlier message
         for ref in receipt.others if found is None else ():
             found = await self._table.find(link, ref)
             if found is ELSEWHERE or (found is not None and self._fits(found[0], pair)):

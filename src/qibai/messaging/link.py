@@ -77,9 +77,8 @@ class Receipt:
     others: tuple[str, ...] = ()  #: from a peer: other ids that it may mean, the likeliest first
     stated_at: datetime | None = None  #: from a peer: the date that it gives
     ends: tuple[str, str] | None = None  #: from a peer: the numbers that it names, as it wrote them
-    sure: bool = (
-        True  #: from a peer: it says that it is a receipt; else its text reads so, which anybody can write
-    )
+    #: From a peer: it says that it is a receipt; else its text reads as a receipt, which anybody can write.
+    sure: bool = True
 
     def __repr__(self) -> str:
         return f"<Receipt {self.ref} {self.state}>"

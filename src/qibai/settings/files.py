@@ -12,9 +12,8 @@ from qibai.core.errors import KeyFileError
 from qibai.settings.mistakes import Mistake
 from qibai.settings.needed import needed_ports
 from qibai.store import keyfile
+from qibai.store.pgbinaries import NEW_DATA_BYTES
 
-_NEW_MB: Final = 96  #: a new database, its write-ahead log, keys and logs
-_RESTORING: Final = "restoring"  #: see ``store.backup.restore``
 _OLD_MB: Final = 8  #: to start with a database that is there
 
 
@@ -112,7 +111,7 @@ def _secrets(config: Config) -> Iterator[Mistake]:
 def _private(config: Config) -> Iterator[Mistake]:
     """Secrets of the platform's own: they are refused when other users can read them."""
     try:
-        if not (config.home / _RESTORING).exists():  # a restore that was cut off brings it at the start
+        if not config.restore_dir.exists():  # a restore that was cut off brings it at the start
             keyfile.check_there(config)
     except KeyFileError as exc:
         yield Mistake(str(config.key_file), "", exc.message.removeprefix(f"{config.key_file} "))
@@ -133,7 +132,7 @@ def _private(config: Config) -> Iterator[Mistake]:
 def _room(config: Config) -> Iterator[Mistake]:
     folder = next(path for path in (config.home, *config.home.parents) if path.exists())
     new = not config.store.dsn and not (config.pg_dir / "PG_VERSION").exists()
-    least, free = _NEW_MB if new else _OLD_MB, shutil.disk_usage(folder).free // 2**20
+    least, free = (NEW_DATA_BYTES >> 20) if new else _OLD_MB, shutil.disk_usage(folder).free // 2**20
     if free < least:
         says = f"{free} MB are free on the file system of {folder}, {least} MB are needed to start"
         yield Mistake(str(config.home), "", says, "make room, or give another home")

@@ -21,6 +21,7 @@ Connection = psycopg.AsyncConnection[Any]
 
 TWO: Final = 2
 _SQL: Final = load("dual_rule")
+_ONE_AT_A_TIME: Final = load("dual")["one_at_a_time"]
 
 
 class _Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +93,7 @@ async def needed(conn: Connection, keyring: Keyring, action: Action) -> bool:
     """
     if action in DUAL_ONCE_TWO:
         with own_errors():
-            await conn.execute(_SQL["one_at_a_time"])
+            await conn.execute(_ONE_AT_A_TIME, {"name": "dual rule"})
             row = await (await conn.execute(_SQL["operators"])).fetchone()
         if row is None or row[0] < TWO:
             return False

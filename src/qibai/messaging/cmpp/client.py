@@ -85,9 +85,7 @@ class CmppClient(ClientLink, CmppLink):
             raise BadPdu(Result.COMMAND)
         version = version_of(session)
         deliver = read_deliver(frame[HEADER.size :], version)
-        if deliver.registered_delivery == 1 or await self._is_report(deliver):
-            await self._take_report(deliver)
-        else:
+        if not await self._take_report(deliver):
             received = read_delivered(deliver, self.name, next(self.ids), datetime.now(UTC))
             verdict = await self.take(received)
             if isinstance(verdict, Refused):
@@ -95,27 +93,20 @@ class CmppClient(ClientLink, CmppLink):
         sequence = session.wire.head(frame)[1]
         return pdu(command | RESPONSE, sequence, write_result(MsgResult(deliver.msg_id, Result.OK), version))
 
-    async def _is_report(self, deliver: Deliver) -> bool:
-        """Whether a text, which anybody can write, is a report: of a message of ours, with its numbers."""
-        if not reads_as_report(deliver.content):
+    async def _take_report(self, deliver: Deliver) -> bool:
+        """Returns False if it is no report but a text, which may read as a report: anybody can write that."""
+        says_so = deliver.registered_delivery == 1
+        if not says_so and not reads_as_report(deliver.content):
             return False
-        try:
-            receipt = read_receipt(read_report(deliver.content), deliver, datetime.now(UTC))
-            return receipt is not None and await self.is_ours(receipt)
-        except BadPdu:
-            return False
-        except StoreUnavailable:
-            raise BadPdu(Result.FLOW) from None
-
-    async def _take_report(self, deliver: Deliver) -> None:
         try:
             receipt = read_receipt(read_report(deliver.content), deliver, datetime.now(UTC))
         except BadPdu:
             receipt = None
         if receipt is None:
-            self.note_unread()
-        elif receipt.state.is_final:
-            try:
-                await self.take_receipt(receipt)
-            except StoreUnavailable:
-                raise BadPdu(Result.FLOW) from None
+            if says_so:
+                self.note_unread()
+            return says_so
+        try:
+            return await self.take_receipt(receipt)
+        except StoreUnavailable:
+            raise BadPdu(Result.FLOW) from None

@@ -70,16 +70,9 @@ class SmppLink(PeerLink):
             raise BadPdu(answer_for(verdict.reason, delivered=not submitted))
         return pdu(command | RESPONSE, sequence, cstring(ref if submitted else ""))
 
-    async def is_sm_ours(self, receipt: Receipt) -> bool:
-        """Whether what only reads as a receipt is one of ours. Raise BadPdu where it has to come again."""
+    async def take_sm_receipt(self, receipt: Receipt) -> bool:
+        """``take_receipt``. Raise BadPdu where the peer has to send it again."""
         try:
-            return await self.is_ours(receipt)
-        except StoreUnavailable:
-            raise BadPdu(Status.RX_T_APPN) from None
-
-    async def take_sm_receipt(self, receipt: Receipt) -> None:
-        """Hand a receipt to the gateway. Raise BadPdu where the peer has to send it again."""
-        try:
-            await self.take_receipt(receipt)
+            return await self.take_receipt(receipt)
         except StoreUnavailable:
             raise BadPdu(Status.RX_T_APPN) from None

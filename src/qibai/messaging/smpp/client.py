@@ -40,11 +40,10 @@ class SmppClient(ClientLink, SmppLink):
             raise BadPdu(Status.RINVCMDID)
         sm = read_sm(as_submit(frame) if command == Command.DATA_SM else frame)
         receipt = read_receipt(sm, self.config.receipt_ids, datetime.now(UTC)) if is_receipt(sm) else None
-        if says_receipt(sm) or (receipt is not None and await self.is_sm_ours(receipt)):
-            if receipt is None:
-                self.note_unread()
-            elif receipt.state.is_final:
-                await self.take_sm_receipt(receipt)
-        elif not sm.esm_class & _ACKNOWLEDGEMENTS:
+        if receipt is not None:
+            told = await self.take_sm_receipt(receipt)
+        elif told := says_receipt(sm):
+            self.note_unread()
+        if not told and not sm.esm_class & _ACKNOWLEDGEMENTS:
             return await self.take_sm(sm, command, sequence)
         return pdu(command | RESPONSE, sequence, b"\0")

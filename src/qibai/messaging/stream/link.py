@@ -182,15 +182,15 @@ class PeerLink:
         self._unread += 1
         log.warning("receipt_unread", link=self.name)
 
-    async def is_ours(self, receipt: Receipt) -> bool:
-        """Whether what only reads as a receipt is about a message of ours. Raise StoreUnavailable."""
-        if self.inbox is None:
-            raise StoreUnavailable("the link does not run")
-        return await self.inbox.is_ours(self.name, receipt)
+    async def take_receipt(self, receipt: Receipt) -> bool:
+        """Hand a receipt to the gateway; False: it only reads as a receipt, and is about no message of ours.
 
-    async def take_receipt(self, receipt: Receipt) -> None:
-        """Hand a receipt to the gateway. Raise StoreUnavailable: the peer has to send it again."""
+        Raise StoreUnavailable: the peer has to send it again.
+        """
         if self.inbox is None:
             raise StoreUnavailable("the link does not run")
-        if not await self.inbox.receipt(self.name, receipt):
+        if not receipt.sure and not await self.inbox.is_ours(self.name, receipt):
+            return False
+        if receipt.state.is_final and not await self.inbox.receipt(self.name, receipt):
             log.info("receipt_unknown", link=self.name, state=receipt.state.value)
+        return True

@@ -75,9 +75,7 @@ def outcome_of(word: str, *, cut: bool = False) -> Outcome | None:
     plain = word.strip(" \t\r\n\0").upper()
     if plain in _WORDS:
         return Outcome(_WORDS[plain])
-    if (
-        plain.startswith("ESME_R") and plain[6:].isalpha()
-    ):  # what the next centre answered the submit with, by SMPP's own names
+    if plain.startswith("ESME_R") and plain[6:].isalpha():  # the next centre's answer to the submit
         return Outcome(None) if plain == "ESME_ROK" else Outcome(MessageState.REJECTED, error_of(plain))
     if plain.isascii() and plain.isdigit():
         if not plain.strip("0"):

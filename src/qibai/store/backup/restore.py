@@ -32,10 +32,9 @@ from qibai.store.backup.state import give_to_owner
 from qibai.store.embedded import EmbeddedPostgres
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
+from qibai.store.pgbinaries import NEW_DATA_BYTES
 from qibai.store.upgrade import upgrade
 
-_STAGE: Final = "restoring"
-_SERVER_BYTES: Final = 96 << 20  # a new embedded server and its write-ahead log
 _ASIDE: Final = "aside"  #: in the stage once it is complete: the name of the folder for what was there
 #: What the home of a platform has that a restore replaces.
 _REPLACED: Final = ("pg", "pgpass", "pgpass.platform", "keys.json", "spool")
@@ -79,7 +78,7 @@ def restore_backup(
         with _alone(config.home):
             _require_place(config, keys, replace=replace)
             _require_room(config, manifest)
-            stage = config.home / _STAGE
+            stage = config.restore_dir
             _clear(config)
             stage.mkdir(mode=0o700)
             result = _build(config, stage, folder, key_file, manifest, progress, actor)
@@ -98,7 +97,7 @@ def _require_stopped(config: Config) -> None:
 
 def _require_room(config: Config, manifest: BackupManifest) -> None:
     """Raise BackupFailed unless the disk can hold what is restored: the server says it in many words."""
-    needed = (manifest.size + (0 if config.store.dsn else _SERVER_BYTES)) >> 20
+    needed = (manifest.size + (0 if config.store.dsn else NEW_DATA_BYTES)) >> 20
     free = shutil.disk_usage(config.home).free >> 20
     if free < needed:
         raise BackupFailed(f"{free} MB are free on the file system of {config.home}, {needed} MB are needed")
@@ -136,7 +135,7 @@ def finish_interrupted(config: Config) -> None:
 
     Raise Conflict while a restore is under way.
     """
-    stage = config.home / _STAGE
+    stage = config.restore_dir
     if not stage.exists():
         return
     with _alone(config.home):
@@ -149,7 +148,7 @@ def finish_interrupted(config: Config) -> None:
 
 def _clear(config: Config) -> None:
     """Remove what a killed restore left, its server first."""
-    stage = config.home / _STAGE
+    stage = config.restore_dir
     if stage.exists():
         EmbeddedPostgres(_staged(config, stage)).kill()
         shutil.rmtree(stage)

@@ -8,8 +8,5 @@ INSERT INTO dual_rule (persons, seq, key_id, seal) VALUES (%(persons)s, %(seq)s,
 ON CONFLICT (singleton) DO UPDATE SET persons = excluded.persons, seq = excluded.seq, key_id = excluded.key_id,
                                       seal = excluded.seal;
 
--- name: one_at_a_time
-SELECT pg_advisory_xact_lock(hashtextextended('qibai dual rule', 0));
-
 -- name: operators
 SELECT count(DISTINCT person) FROM api_key WHERE kind = 'operator';
