@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,10 +17,11 @@ from qibai.cli.doctor.finding import State
 from qibai.client import ApiError, Client
 from qibai.config import Config, StoreConfig
 from qibai.core.roles import Role
+from qibai.store import dsn, tenants
 from qibai.store import migrate as migrations
-from qibai.store import tenants
 from qibai.store.keys import Keyring
 from qibai.store.migrate import available, migrate
+from qibai.store.rotation import rotate_values
 from qibai.store.tenants import NewApiKey
 from qibai.store.upgrade import upgrade
 
@@ -116,3 +118,16 @@ async def test_keys_of_an_older_release_are_taken_over_once(
         key = await tenants.find_key(there, keyring, before.id)
         assert key is not None and (key.kind, key.signing_secret(keyring)) == (Role.TENANT, "old")
         assert await tenants.find_key(there, keyring, later.id) is None
+
+
+def test_a_key_that_a_newer_key_file_sealed_is_no_wrong_key(api: Api) -> None:
+    """Keys were rotated on another node, and their file is not here yet: 503, and 200 once it is."""
+    acme = api.tenant("acme", "70012345678")
+    theirs = api.config.home / "theirs.json"
+    shutil.copy(api.config.key_file, theirs)
+    rotate_values(dsn(api.config), Keyring.load(theirs), settle_s=0)
+    for signed in (False, True):
+        assert status(api, acme.key, signed=signed) == 503
+    shutil.copy(theirs, api.config.key_file)
+    for signed in (False, True):
+        assert status(api, acme.key, signed=signed) == 200

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,14 +10,17 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 from store_rows import A, B, X, add_route
 
-from qibai.core.errors import Conflict, Forbidden, SealBroken
+from qibai.core.errors import Conflict, Forbidden, KeyFileError, SealBroken
 from qibai.core.ids import new_id
 from qibai.core.numbering import Code, Msisdn
+from qibai.store import keyfile
+from qibai.store.keycheck import check_key_file
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.message_policy import policy_aad
 from qibai.store.rotating import ROTATION_LOCK, partitions
@@ -360,3 +364,39 @@ def test_quarantined_rows_move_too(dsn: str, conn: psycopg.Connection, keyring: 
     rotate_hash(dsn, keyring)
     assert _all_found(dsn, keyring, [X])
     assert RouteReader(dsn, keyring).find(X, Msisdn("+8613500135000")) is None
+
+
+def test_a_rotation_takes_the_prepared_keys(dsn: str, keyring: Keyring, conn: psycopg.Connection) -> None:
+    add_route(conn, keyring)
+    keyfile.prepare(keyring.path)
+    before = keyfile.read(keyring.path)[0]
+    assert rotate_values(dsn, keyring, settle_s=0).key_id == 2
+    assert rotate_hash(dsn, keyring) == 2
+    after = keyfile.read(keyring.path)[0]
+    assert (after.value.keys, after.hash.keys) == (before.value.keys, before.hash.keys)
+    assert _all_found(dsn, keyring, [X])
+
+
+def test_a_node_whose_key_file_is_old_rotates_nothing_and_hears_why(
+    dsn: str, keyring: Keyring, conn: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Its new key would have the number of another key."""
+    add_route(conn, keyring)
+    path = tmp_path / "old.json"
+    shutil.copy(keyring.path, path)
+    old = Keyring.load(path)
+
+    def interrupt(_: RotationStep) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        rotate_values(dsn, keyring, interrupt, settle_s=0)
+    for rotate in (rotate_hash, rotate_values):
+        with pytest.raises(KeyFileError, match="has no value key 2, which this database needs"):
+            rotate(dsn, old)
+    rotate_values(dsn, keyring, settle_s=0)
+    with pytest.raises(KeyFileError, match="has no value key 2, which this database needs"):
+        check_key_file(conn, path)
+    assert path.read_bytes() != keyring.path.read_bytes()
+    shutil.copy(keyring.path, path)
+    check_key_file(conn, path)

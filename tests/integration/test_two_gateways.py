@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from gateway_tools import bound, peer, states, text_part, until
 from qibai.core.messages import MessageState
 from qibai.core.text import Encoding, decode, split
 from qibai.store.keys import Keyring
+from qibai.store.rotation import rotate_values
 from qibai.testing.messages import LoopPeer, read_part
 
 ROUNDS = 8
@@ -91,3 +93,29 @@ def left(dsn: str) -> tuple[int, int]:
             conn.execute("SELECT count(*) FROM message_sent").fetchone() or (-1,),
         ]
     return found[0][0], found[1][0]
+
+
+async def test_texts_wait_for_a_key_that_another_node_has_made(
+    tmp_path: Path, dsn: str, keyring: Keyring
+) -> None:
+    """Between a rotation on one node and the copy of its key file to the other, nothing is lost there."""
+    bound(dsn, keyring)
+    long = split(TEXT, Encoding.UCS2, wide=True, ref=7)
+    async with peer(lambda _: {"ref": str(next(refs))}) as (carrier, port):
+        refs = itertools.count(1)
+        with node(tmp_path, dsn, port, "n1") as other:
+            await carrier.connected()
+            await carrier.send("1", A.e164, str(X), long[0], wants_receipt=True)
+            rotate_values(dsn, keyring, settle_s=0)
+            await carrier.send("2", A.e164, str(X), text_part("short"), wants_receipt=True)
+            for place, part in enumerate(long[1:]):
+                await carrier.send(f"3.{place}", A.e164, str(X), part, wants_receipt=True)
+            await asyncio.sleep(2.5)  # longer than the clock's pause
+            assert carrier.submitted == []
+            assert set(states(dsn).values()) == {"queued"}
+            shutil.copy(keyring.path, other.home / "keys.json")
+            await until(lambda: sorted(texts(carrier)) == sorted(["short", TEXT]))
+            for sent in range(1, next(refs)):
+                await carrier.receipt(str(sent), MessageState.DELIVERED)
+            await until(lambda: set(states(dsn).values()) == {"delivered"})
+            await until(lambda: len(carrier.reports) == 1 + len(long))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import psycopg
 
-from qibai.core.errors import StoreUnavailable
+from qibai.core.errors import KeyUnknown, StoreUnavailable
 from qibai.store.failures import UNAVAILABLE
 from qibai.store.hosts import connect_async, deadline
 
@@ -52,6 +52,8 @@ class Connections:
             if conn is not None:
                 await conn.close()
             raise StoreUnavailable from None
+        except KeyUnknown:  # the server has answered
+            raise
         except StoreUnavailable:  # the server is no longer what it was when the connection was made
             if conn is not None:
                 await conn.close()

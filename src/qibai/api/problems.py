@@ -87,6 +87,7 @@ STATUS: Final[dict[str, int]] = {
     "seal_broken": 500,
     "unavailable": 503,
     "store_unavailable": 503,
+    "key_unknown": 503,
     "overloaded": 503,
     "audit_unanchored": 503,
     "schema": 503,

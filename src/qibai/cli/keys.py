@@ -1,4 +1,4 @@
-"""``qibai keys rotate``."""
+"""``qibai keys``."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -9,10 +9,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 from qibai.cli.database import Connection, Record, act
 from qibai.cli.identity import PersonKey, Why, twofold
 from qibai.cli.options import JsonOut, config_of
-from qibai.cli.output import as_json, done, err
+from qibai.cli.output import as_json, done, err, note
 from qibai.core.errors import BadRequest
 from qibai.core.roles import Action
-from qibai.store import dsn
+from qibai.store import dsn, keyfile
 from qibai.store.dual import Permit, Wanted
 from qibai.store.keys import Keyring
 from qibai.store.rotate_hash import rotate_hash
@@ -26,6 +26,27 @@ app = typer.Typer(help="Keys of encryption and look-up.", no_args_is_help=True)
 @app.callback()
 def group() -> None:
     """Keys of encryption and look-up."""
+
+
+@app.command()
+def prepare(ctx: typer.Context, json: JsonOut = False) -> None:
+    """Make the next keys, which nothing uses yet: for several machines, before a rotation.
+
+    Copy the key file to all machines, then rotate. Run again, it makes no more keys.
+    Example: qibai keys prepare
+    """
+    path = config_of(ctx).key_file
+
+    async def work(_: Connection, record: Record) -> dict[str, int]:
+        ids = keyfile.prepare(path)
+        await record(Action.KEYS_ROTATE, "keys", state="prepared", **ids)
+        return ids
+
+    ids = act(ctx, work)
+    if json:
+        as_json(ids)
+    else:
+        done(f"{path} has the next keys: " + ", ".join(f"{name} {id}" for name, id in ids.items()))
 
 
 @app.command()
@@ -72,6 +93,8 @@ def rotate(  # noqa: PLR0917  # options
         as_json(result)
     else:
         done(f"the {result['key']} key is now number {result['id']}")
+        if config.store.dsn:
+            note(f"copy {config.key_file} to the other machines that use this database")
     if result.get("broken"):
         raise typer.Exit(1)
 

@@ -78,6 +78,7 @@ SENTENCES: Final[dict[str, str]] = {
     # parts of the platform
     "unavailable": "平台的某个部分没有应答；请稍后再试。",
     "store_unavailable": "数据库没有应答；请稍后再试。",
+    "key_unknown": "有内容用本节点的密钥文件还没有的密钥加密；请稍后再试。",
     "config_invalid": "配置有错误。",
     "backup_broken": "备份不完整，或被改动过。",
     "backup_failed": "备份或恢复没有成功。",

@@ -393,6 +393,16 @@ class StoreUnavailable(Unavailable):
     code = "store_unavailable"
 
 
+class KeyUnknown(StoreUnavailable):
+    """A value was sealed under a key that this node's key file has not got yet; try again shortly.
+
+    It is no broken seal: keys are rotated on another node, and the new key file has to be copied here.
+    Whoever meets it waits, as for a database that does not answer.
+    """
+
+    code = "key_unknown"
+
+
 class ConfigError(QibaiError):
     """The configuration is wrong."""
 

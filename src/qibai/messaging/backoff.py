@@ -4,6 +4,7 @@ import random
 from typing import Final
 
 STEPS_S: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0)
+KEY_WAIT_S: Final = 5.0  #: between tries of what is sealed under a key that this node has not got yet
 
 
 def wait_s(attempts: int, asked_s: float | None = None) -> float:

@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from qibai.core.errors import QibaiError
+from qibai.core.errors import KeyUnknown, QibaiError
 from qibai.core.messages import MessageReason, MessageState
 from qibai.messaging.database import Connection, Database
 from qibai.messaging.dispatch import Dispatcher
@@ -130,7 +130,10 @@ class Clock:
             held = found.get((one.code, one.id))
             if held is None or one.receipt_id in done:
                 continue
-            if one.place > 1 and one.pair not in (None, pair_of_row(self._keyring, held.row)):
+            try:
+                if one.place > 1 and one.pair not in (None, pair_of_row(self._keyring, held.row)):
+                    continue
+            except KeyUnknown:  # it is kept until the key is here
                 continue
             fact = receipt_fact(held, one.part, one.state, one.error, one.stated_at)
             self._table.happened(self._table.again(held), fact)

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from qibai.core.errors import StoreUnavailable
+from qibai.core.errors import KeyUnknown, StoreUnavailable
 from qibai.store.hosts import connect_async, deadline, shut
 
 #: All is looked up by keys: no plan may keep a scan that was cheap while its table was empty.
@@ -44,6 +44,8 @@ class Database:
             try:
                 async with deadline(conn, self._dsn, within_s):
                     return await work(conn)
+            except KeyUnknown:  # PostgreSQL has answered
+                raise
             except StoreUnavailable:
                 await self._lose()
                 raise

@@ -9,11 +9,11 @@ from typing import Final, cast
 
 import structlog
 
-from qibai.core.errors import SealBroken, StoreUnavailable
+from qibai.core.errors import KeyUnknown, SealBroken, StoreUnavailable
 from qibai.core.messages import MessageReason, MessageState
 from qibai.core.numbering import Code, Msisdn
 from qibai.core.text import BadText
-from qibai.messaging.backoff import wait_s
+from qibai.messaging.backoff import KEY_WAIT_S, wait_s
 from qibai.messaging.doubts import MAX_TRIES, Doubt, Doubts
 from qibai.messaging.ends import pair_of
 from qibai.messaging.facts import Fact, FactKind, MessageKey
@@ -95,6 +95,8 @@ class Dispatcher:
         while True:
             try:
                 await self._send(held)
+            except KeyUnknown:
+                self._await_key(held)
             except SealBroken:
                 self._end(held, MessageState.REJECTED, MessageReason.MALFORMED)
                 self.unopened += 1
@@ -105,6 +107,13 @@ class Dispatcher:
             if self._stopping or not self._queue:
                 return
             held = self._queue.popleft()
+
+    def _await_key(self, held: Held) -> None:
+        """Keep a message that this node cannot open yet, for as long as it is valid."""
+        if time.time() >= held.row.valid_until:
+            self._expire(held)
+        else:
+            self._later(held, KEY_WAIT_S)
 
     async def _send(self, held: Held) -> None:
         row = held.row

@@ -25,7 +25,7 @@ def pair_named(keyring: Keyring, ends: tuple[str, str] | None) -> bytes | None:
 
 
 def pair_of_row(keyring: Keyring, row: MessageRow) -> bytes | None:
-    """The same of a message that goes out; None where its receiver cannot be read."""
+    """The same of a message that goes out; None where its receiver cannot be read. Raise KeyUnknown."""
     try:
         receiver = open_party(keyring, row.code, row.binding_id, row.id, row.receiver or b"")
     except SealBroken:

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from qibai.core.errors import SealBroken, StoreUnavailable
+from qibai.core.errors import KeyUnknown, SealBroken, StoreUnavailable
 from qibai.core.messages import MessageReason, MessageState
 from qibai.core.numbering import Code
 from qibai.core.text import BadText, Part, join
@@ -95,21 +95,29 @@ class Joins:
         """
         if not row.waits:
             return
-        if await self._group(row) is not None:
-            try:
-                sender = open_party(self._keyring, row.code, row.binding_id, row.id, row.sender or b"")
-            except SealBroken:
-                sender = None
-            if sender is not None:
-                called = str(Code(row.code).number(row.called or 0))
-                verdict = await self._rules.decide(sender.e164, called)
-                if verdict.refused is not None and verdict.refused.is_temporary:
-                    raise StoreUnavailable
-                await self._try(row, verdict, answers=False)
+        try:
+            if await self._whole_now(row):
                 return
+        except KeyUnknown:  # others wait as well: they are not held up
+            self._again.add(row.key)
         if ends and await self._database.run(lambda conn: messages.end_waiting(conn, row)):
             self.missing += 1
             _log.warning("parts of a long message never came", link=row.in_link)
+
+    async def _whole_now(self, row: MessageRow) -> bool:
+        """Join the message of a part, if it is whole. Raise StoreUnavailable."""
+        if await self._group(row) is None:
+            return False
+        try:
+            sender = open_party(self._keyring, row.code, row.binding_id, row.id, row.sender or b"")
+        except SealBroken:
+            return False
+        called = str(Code(row.code).number(row.called or 0))
+        verdict = await self._rules.decide(sender.e164, called)
+        if verdict.refused is not None and verdict.refused.is_temporary:
+            raise StoreUnavailable
+        await self._try(row, verdict, answers=False)
+        return True
 
     async def count(self) -> None:
         """Count the parts that wait. Raise StoreUnavailable."""

@@ -8,9 +8,9 @@ from typing import Final, cast
 
 import structlog
 
-from qibai.core.errors import SealBroken
+from qibai.core.errors import KeyUnknown, SealBroken
 from qibai.core.numbering import Code
-from qibai.messaging.backoff import wait_s
+from qibai.messaging.backoff import KEY_WAIT_S, wait_s
 from qibai.messaging.facts import Fact, FactKind
 from qibai.messaging.fence import Fence
 from qibai.messaging.held import Held
@@ -94,6 +94,10 @@ class Reporter:
         except NotNow as exc:
             held.retries += 1
             row.due_at = time.time() + wait_s(held.retries, exc.retry_after_s)
+            self._table.changed(held)
+            return
+        except KeyUnknown:
+            row.due_at = time.time() + KEY_WAIT_S
             self._table.changed(held)
             return
         except SubmitError:

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import psycopg
 
-from qibai.core.errors import SealBroken
+from qibai.core.errors import KeyUnknown, SealBroken
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
@@ -30,7 +30,7 @@ def tie_keys(conn: psycopg.Connection[Any], keyring: Keyring) -> int:
         for id, kind, tenant_id, platform_id, person, sealed in conn.execute(_SQL["untied"]).fetchall():
             try:
                 secret = keyring.open(sealed, b"api_key:" + id.encode())
-            except SealBroken:
+            except (KeyUnknown, SealBroken):
                 continue
             tied = keyring.seal(secret, api_key_aad(id, kind, tenant_id, platform_id, person))
             conn.execute(_SQL["tie"], {"id": id, "secret": tied})

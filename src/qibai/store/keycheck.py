@@ -7,10 +7,11 @@ import psycopg
 
 from qibai.core.errors import AuditBroken, KeyFileError, SealBroken
 from qibai.store import audit_verify
-from qibai.store.crypto import binding_aad
+from qibai.store.crypto import binding_aad, sealed_key_id
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 
+_ROTATING = "SELECT part FROM rotation_progress WHERE job = 'values'"
 _SAMPLE = "SELECT code, binding_id, callee, current_id FROM hash_rotation, route LIMIT 1"
 
 
@@ -21,17 +22,29 @@ def check_key_file(conn: psycopg.Connection[Any], path: Path) -> None:
     """
     with own_errors():
         sample = conn.execute(_SAMPLE).fetchone()
+        rotating = [int(part) for (part,) in conn.execute(_ROTATING).fetchall()]
     if sample is None and audit_verify.read_head(conn).new:
         return
     keyring = Keyring.load(path)
+    sealed_by = rotating if sample is None else [*rotating, sealed_key_id(bytes(sample[2]))]
+    for key_id in sealed_by:
+        if not keyring.has_value_key(key_id):
+            raise _old(path, f"value key {key_id}")
     try:
         if sample is None:
             audit_verify.sealed_head(conn, keyring)
         else:
             keyring.open(bytes(sample[2]), binding_aad(sample[0], sample[1]))
-            if not keyring.has_hash_key(sample[3]):  # a backup from before the rotation
-                raise SealBroken
+            if not keyring.has_hash_key(sample[3]):
+                raise _old(path, f"hash key {sample[3]}")
     except (SealBroken, AuditBroken):
         raise KeyFileError(
             f"{path} is not the key file that this database was written with; restore that one"
         ) from None
+
+
+def _old(path: Path, key: str) -> KeyFileError:
+    return KeyFileError(
+        f"{path} has no {key}, which this database needs;"
+        " copy the key file of the node where keys were rotated, or of the backup"
+    )

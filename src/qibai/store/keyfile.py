@@ -113,13 +113,31 @@ def update(path: Path, change: Callable[[KeyFile], None]) -> KeyFile:
     return content
 
 
-def add_key(section: Section, size: int) -> int:
-    """Add a new random key to ``section`` and return its id; which key is current does not change."""
-    id = max(map(int, section.keys)) + 1
+def next_key(section: Section, size: int) -> int:
+    """The id of the section's prepared key; where there is none, a new random key is added.
+
+    Which key is current does not change.
+    """
+    newest = max(map(int, section.keys))
+    if newest > max(section.current, section.next or 0):
+        return newest
+    id = newest + 1
     if id > MAX_KEY_ID:
         raise KeyFileError(f"there are no key ids left above {MAX_KEY_ID}")
     section.keys[str(id)] = secrets.token_bytes(size)
     return id
+
+
+def prepare(path: Path) -> dict[str, int]:
+    """Have in each section a key that nothing uses yet, and return their ids; the next rotations use them."""
+    ids: dict[str, int] = {}
+
+    def change(content: KeyFile) -> None:
+        for name, size in _SIZES.items():
+            ids[name] = next_key(getattr(content, name), size)
+
+    update(path, change)
+    return ids
 
 
 def _check(path: Path, content: KeyFile) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 from cryptography.hazmat.primitives.ciphers import algorithms
 
-from qibai.core.errors import KeyFileError, SealBroken
+from qibai.core.errors import KeyFileError, KeyUnknown, SealBroken
 from qibai.core.numbering import Msisdn
 from qibai.store import crypto, keyfile
 from qibai.store.crypto import binding_aad
@@ -32,6 +32,7 @@ class Keyring:
     def __init__(self, path: Path, content: KeyFile, stamp: tuple[int, int, int]) -> None:
         self.path = path
         self._stamp = stamp
+        self._logged: set[int] = set()  #: ids of missing keys that the log has named
         self._foreign: tuple[int, int, int] | None = None  #: of the file that was last refused
         self._looked_at = time.monotonic()
         self._use(content)
@@ -98,6 +99,10 @@ class Keyring:
         """Whether the file has that hash key, which may have been made a moment ago elsewhere."""
         return key_id in self._hash_keys or (self.reload_if_changed() and key_id in self._hash_keys)
 
+    def has_value_key(self, key_id: int) -> bool:
+        """The same of a value key."""
+        return key_id in self._values or (self.reload_if_changed() and key_id in self._values)
+
     def mac(self, key_id: int, text: bytes) -> bytes:
         """HMAC-SM3 (32 bytes) under a key of its own, made from the hash key ``key_id``."""
         return crypto.mac(self._hash_keys[key_id], text)
@@ -123,13 +128,17 @@ class Keyring:
         return crypto.seal(self.value_id, self._value, plain.encode(), aad, nonce)
 
     def open(self, blob: bytes, aad: bytes) -> str:
-        """Decrypt what ``seal`` made. Raise SealBroken: another key or ``aad``, or damaged."""
+        """Decrypt what ``seal`` made.
+
+        Raise KeyUnknown when the file has no key of that id, and SealBroken when the key opens nothing: it is
+        another database's, ``aad`` is another, or the value is damaged.
+        """
         key_id = crypto.sealed_key_id(blob)
         key = self._values.get(key_id)
         if key is None and self.reload_if_changed():
             key = self._values.get(key_id)
         if key is None:
-            raise SealBroken
+            raise self._missing(key_id)
         try:
             return crypto.unseal(key, blob, aad).decode()
         except UnicodeDecodeError:
@@ -148,6 +157,16 @@ class Keyring:
     def current_token_key(self) -> tuple[int, bytes]:
         """The id and key that new dialog tokens use."""
         return self._token
+
+    def _missing(self, key_id: int) -> KeyUnknown:
+        if key_id not in self._logged:  # not for each of a million values
+            self._logged.add(key_id)
+            _log.error(
+                "the key file lacks a value key; copy the file of the node where keys were rotated",
+                file=str(self.path),
+                key=key_id,
+            )
+        return KeyUnknown()
 
     def _use(self, content: KeyFile) -> None:
         self._content = content

@@ -14,6 +14,7 @@ from qibai.core.errors import SealBroken
 from qibai.store import keyfile
 from qibai.store.crypto import HASH_KEY_BYTES
 from qibai.store.hashed import TABLES, HashedTable, table_of
+from qibai.store.keycheck import check_key_file
 from qibai.store.keyfile import KeyFile
 from qibai.store.keys import Keyring
 from qibai.store.rotating import (
@@ -43,6 +44,7 @@ def rotate_hash(
     """
     with rotating(dsn, progress) as rotation:
         keyring.reload_if_changed()  # another process may have rotated until now
+        check_key_file(rotation.conn, keyring.path)
         work = _Rehashing(rotation, keyring)
         phase, current, following = work.state()
         started(phase == 0 and keyring.next_hash_id is None)
@@ -87,7 +89,7 @@ class _Rehashing:
 
         def change(content: KeyFile) -> None:
             if content.hash.next is None:
-                content.hash.next = keyfile.add_key(content.hash, HASH_KEY_BYTES)
+                content.hash.next = keyfile.next_key(content.hash, HASH_KEY_BYTES)
 
         content = keyfile.update(self._keyring.path, change)
         self._keyring.reload_if_changed()

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from psycopg import sql
 
-from qibai.core.errors import SealBroken
+from qibai.core.errors import KeyUnknown, SealBroken
 from qibai.store import keyfile
 from qibai.store.crypto import VALUE_KEY_BYTES, binding_aad, sealed_key_id
+from qibai.store.keycheck import check_key_file
 from qibai.store.keyfile import KeyFile
 from qibai.store.keys import RELOAD_INTERVAL_S, Keyring
 from qibai.store.message_policy import policy_aad
@@ -148,13 +149,14 @@ def rotate_values(
     started: Started = no_question,
     settle_s: float = SETTLE_S,
 ) -> ValuesRotated:
-    """Make a new value key and move everything to it; after an interruption, go on with the key then made.
+    """Move everything to the prepared or a new value key; after an interruption, go on with that key.
 
     ``settle_s``: how long after the key was made other processes may still use the old one; the last pass
     begins later than that. Raise Conflict, StoreUnavailable or KeyFileError, and what ``started`` raises.
     """
     with rotating(dsn, progress) as rotation:
         keyring.reload_if_changed()  # another process may have rotated until now
+        check_key_file(rotation.conn, keyring.path)
         new = not _unfinished(rotation, keyring.value_id)
         started(new)
         if new:
@@ -188,7 +190,7 @@ def _unfinished(rotation: Rotation, current: int) -> bool:
 
 def _new_key(rotation: Rotation, keyring: Keyring) -> None:
     def change(content: KeyFile) -> None:
-        content.value.current = keyfile.add_key(content.value, VALUE_KEY_BYTES)
+        content.value.current = keyfile.next_key(content.value, VALUE_KEY_BYTES)
 
     keyfile.update(keyring.path, change)
     keyring.reload_if_changed()
@@ -234,7 +236,7 @@ class _Resealing:
                 else self._reseal(value, aads)
                 for value in old
             ]
-        except SealBroken:
+        except (KeyUnknown, SealBroken):
             self.broken += 1
             return None
         return [*new, *row[: len(table.key)], *old]

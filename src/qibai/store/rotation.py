@@ -24,11 +24,11 @@ __all__ = [
 
 
 def rotate_token(keyring: Keyring) -> int:
-    """Add a token key for new calls and return its id; running calls keep theirs."""
+    """Take the prepared or a new token key for new calls and return its id; running calls keep theirs."""
     added = []
 
     def change(content: KeyFile) -> None:
-        added.append(keyfile.add_key(content.token, TOKEN_KEY_BYTES))
+        added.append(keyfile.next_key(content.token, TOKEN_KEY_BYTES))
         content.token.current = added[0]
 
     keyfile.update(keyring.path, change)
