@@ -119,13 +119,15 @@ def home(tmp_path: Path, keyring: Keyring) -> Path:
 def write(peer: Peer, text: Any, **more: Any) -> None:
     """A writes to X."""
     given = {"source_addr": A.national, "destination_addr": str(X), "registered_delivery": 1}
-    peer.send("submit_sm", **given, short_message=text, **more)
+    peer.send("submit_sm", short_message=text, **(given | more))
 
 
-def receipt(peer: Peer, ref: str, stat: str = "DELIVRD", error: str = "000", dates: str = "") -> None:
+def receipt(
+    peer: Peer, ref: str, stat: str = "DELIVRD", error: str = "000", dates: str = "", *, shown: str = str(X)
+) -> None:
     """B's carrier says what became of a part."""
     text = f"id:{ref} sub:001 dlvrd:001 {dates or receipt_dates()} stat:{stat} err:{error} text:"
-    addresses = {"source_addr": B.national, "destination_addr": str(X)}
+    addresses = {"source_addr": B.national, "destination_addr": shown}
     peer.send("deliver_sm", **addresses, esm_class=4, short_message={"message": text})
 
 
@@ -426,6 +428,35 @@ async def test_nobody_ends_a_message_by_writing_what_reads_as_its_receipt(
         north.send("deliver_sm", source_addr=receiver, destination_addr=shown, short_message=f"{said}UNDELIV")
         told = await south.expect("deliver_sm", esm_class=4)
         assert told["message_state"] == 8
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_of_two_messages_with_one_id_a_receipt_ends_the_one_with_its_numbers(
+    home: Path, dsn: str, keyring: Keyring, restarts: bool
+) -> None:
+    """Some centres count anew when they restart, while messages are still open."""
+    made, shown = world(home, dsn, keyring), [X, Code(12345678).number(43)]
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        add_route(conn, keyring, dialled=shown[1], shown=shown[1], caller=A, callee=B)
+    async with made.north() as (north, _), contextlib.AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(made.gateway())
+        south = await stack.enter_async_context(made.south())
+        await bound(gateway, "north", "south")
+        await north.hold("submit_sm")
+        for count, number in enumerate(shown, 1):
+            write(south, "hello", destination_addr=str(number))
+            out = await north.expect("submit_sm", count=count)
+            north.order(answer=out["sequence_number"], fields={"message_id": "same"})
+            await until(lambda count=count: list(states(dsn).values()).count("sent") == count)
+        if restarts:
+            await stack.aclose()
+            gateway = await stack.enter_async_context(made.gateway())
+            south = await stack.enter_async_context(made.south())
+            await bound(gateway, "north", "south")
+        for number, stat in zip(shown, ("UNDELIV", "DELIVRD"), strict=True):
+            receipt(north, "same", stat, shown=str(number))
+        told = [await south.expect("deliver_sm", esm_class=4, source_addr=str(number)) for number in shown]
+        assert [said["message_state"] for said in told] == [8, 2]
 
 
 async def test_a_text_whose_validity_is_over_is_refused(home: Path, dsn: str, keyring: Keyring) -> None:

@@ -6,6 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, NamedTuple
 
 import structlog
@@ -175,18 +176,19 @@ class Gate:
 
     async def _whose(self, link: str, receipt: Receipt, pair: bytes | None) -> Found:
         """Its message. An id that only may be meant counts when the numbers are the message's, too."""
-        found = await self._table.find(link, receipt.ref)
-        wrong = found is not None and found is not ELSEWHERE and not self._fits(found[0], pair)
+        fits = partial(self._fits, pair)
+        found = await self._table.find(link, receipt.ref, fits)
+        wrong = found is not None and found is not ELSEWHERE and not fits(found[0])
         if wrong and (not receipt.sure or self._table.has_ended(link, receipt.ref)):
             found = None  # anybody may have written it; or it repeats what was said of an earlier message
         for ref in receipt.others if found is None else ():
-            found = await self._table.find(link, ref)
-            if found is ELSEWHERE or (found is not None and self._fits(found[0], pair)):
+            found = await self._table.find(link, ref, fits)
+            if found is ELSEWHERE or (found is not None and fits(found[0])):
                 return found
             found = None
         return found
 
-    def _fits(self, held: Held, pair: bytes | None) -> bool:
+    def _fits(self, pair: bytes | None, held: Held) -> bool:
         return pair is None or pair == pair_of_row(self._keyring, held.row)
 
     async def _keep_receipt(self, link: str, receipt: Receipt, pair: bytes | None) -> None:

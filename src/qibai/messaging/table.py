@@ -30,6 +30,7 @@ KEEP: Final = 50_000  #: messages that wait for a receipt and are kept in memory
 
 _log = structlog.get_logger("gateway")
 Ref = tuple[str, str]  #: (link, the peer's id)
+Place = tuple[MessageKey, int]  #: a part
 
 
 class _Elsewhere(Enum):
@@ -38,6 +39,7 @@ class _Elsewhere(Enum):
 
 ELSEWHERE: Final = _Elsewhere.ELSEWHERE  #: another node has the message
 Found = tuple[Held, int] | Literal[_Elsewhere.ELSEWHERE] | None
+Fits = Callable[[Held], bool]
 
 
 class Table:
@@ -50,7 +52,7 @@ class Table:
         self._database, self._journal, self._node = database, journal, node
         self._wait_s, self._keep_text = receipt_wait_s, keep_text
         self._held: OrderedDict[MessageKey, Held] = OrderedDict()
-        self._refs: dict[Ref, tuple[MessageKey, int]] = {}
+        self._refs: dict[Ref, tuple[Place, ...]] = {}  #: a peer may give one id to two messages
         self._dirty: dict[MessageKey, Held] = {}
         self._disowned: list[Fact] = []
         self._out: dict[MessageKey, Held] = {}  #: with a part that went out and was not answered
@@ -58,7 +60,7 @@ class Table:
         self.unstorable = 0  #: messages that ended, as what a peer said of them could not be stored
         self.unwritten = 0  #: facts that the journal could not take
         self._flushing = asyncio.Lock()
-        self._finder: Batches[Ref, Found] = Batches(self._find)
+        self._finder: Batches[Ref, bool] = Batches(self._find)
         self.ended: Counter[MessageState] = Counter()
         self.on_end: Callable[[Held], None] = lambda held: None  #: a report is due
 
@@ -81,7 +83,7 @@ class Table:
         """From now on it is in memory."""
         self._held[held.key] = held
         for part in held.sent.values():
-            self._refs[part.link, part.ref] = (held.key, part.part)
+            self._name((part.link, part.ref), (held.key, part.part))
         return held
 
     def again(self, held: Held) -> Held:
@@ -113,7 +115,7 @@ class Table:
         if not held.row.out_tries:
             self._out.pop(held.key, None)
         if fact.kind is FactKind.TAKEN and fact.ref:
-            self._refs[fact.link, fact.ref] = (held.key, fact.part)
+            self._name((fact.link, fact.ref), (held.key, fact.part))
         self.changed(held, before)
         return True
 
@@ -144,14 +146,40 @@ class Table:
         """Whether it named a part of a message that has ended, not long ago."""
         return (link, ref) in self._past
 
-    async def find(self, link: str, ref: str) -> Found:
-        """The message and part that a peer knows by ``ref``. Raise StoreUnavailable."""
-        known = self._refs.get((link, ref))
-        if known is not None:
-            held = self._held.get(known[0])
-            if held is not None:
-                return held, known[1]
-        return await self._finder.submit((link, ref))
+    async def find(self, link: str, ref: str, fits: Fits) -> Found:
+        """The message and part that a peer knows by ``ref``: the newest that fits, else the newest.
+
+        Raise StoreUnavailable.
+        """
+        for found in self._named((link, ref)):
+            if fits(found[0]):
+                return found
+        elsewhere = await self._finder.submit((link, ref))
+        named = self._named((link, ref))
+        for found in named:
+            if fits(found[0]):
+                return found
+        return ELSEWHERE if elsewhere else named[0] if named else None
+
+    def _named(self, ref: Ref) -> list[tuple[Held, int]]:
+        """The parts in memory that bear ``ref``, the newest first."""
+        places = [(self._held.get(key), part) for key, part in self._refs.get(ref, ())]
+        found = [(held, part) for held, part in places if held is not None]
+        if len(found) > 1:
+            found.sort(key=lambda one: one[0].sent_at(one[1]), reverse=True)
+        return found
+
+    def _name(self, ref: Ref, place: Place) -> None:
+        known = self._refs.get(ref, ())
+        if place not in known:
+            self._refs[ref] = (*known, place)
+
+    def _unname(self, ref: Ref, place: Place) -> None:
+        left = tuple(known for known in self._refs.get(ref, ()) if known != place)
+        if left:
+            self._refs[ref] = left
+        else:
+            self._refs.pop(ref, None)
 
     async def fetch(self, rows: Sequence[MessageRow], conn: Connection) -> list[Held]:
         """Rows just read as messages in memory, with all that belongs to them; what is in memory wins."""
@@ -284,7 +312,7 @@ class Table:
         self._out.pop(held.key, None)
         ended = held.row.state.is_final
         for part in held.sent.values():
-            self._refs.pop((part.link, part.ref), None)
+            self._unname((part.link, part.ref), (held.key, part.part))
             if ended and part.ref:
                 self._past[part.link, part.ref] = None
         while len(self._past) > KEEP:
@@ -299,28 +327,20 @@ class Table:
             if not (held.busy or held.reporting or held.key in self._dirty or held.row.out_tries):
                 self._forget(held)
 
-    async def _find(self, refs: Sequence[Ref]) -> list[Found]:
-        elsewhere: set[MessageKey] = set()
-        places: dict[Ref, tuple[MessageKey, int]] = {}
+    async def _find(self, refs: Sequence[Ref]) -> list[bool]:
+        """Bring into memory what bears these ids; of each id, whether another node's message bears it."""
+        elsewhere: set[Ref] = set()
 
         async def read(conn: Connection) -> None:
             sent = await messages.find_sent(conn, refs)
             missing = {(part.code, part.id) for part in sent} - self._held.keys()
             rows = await messages.load_rows(conn, missing)
-            elsewhere.update(row.key for row in rows if row.node != self._node)
+            others = {row.key for row in rows if row.node != self._node}
             await self.fetch([row for row in rows if row.node == self._node], conn)
-            for part in sent:
-                places[part.link, part.ref] = ((part.code, part.id), part.part)
+            elsewhere.update((part.link, part.ref) for part in sent if (part.code, part.id) in others)
 
         await self._database.run(read)
-        found: list[Found] = []
-        for ref in refs:
-            key, part = places.get(ref) or self._refs.get(ref) or (None, 0)
-            held = self._held.get(key) if key is not None else None
-            if held is not None:
-                self._refs[ref] = (held.key, part)
-            found.append((held, part) if held is not None else ELSEWHERE if key in elsewhere else None)
-        return found
+        return [ref in elsewhere for ref in refs]
 
     async def _disown(self, conn: Connection) -> None:
         pending = list(self._disowned)

@@ -194,7 +194,9 @@ def _keys(config: Config) -> Finding:
         with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
             check_key_file(conn, config.key_file)
     except KeyFileError as exc:
-        return fail("keys", exc.message, "put that key file in its place; running parts take it by themselves")
+        return fail(
+            "keys", exc.message, "put that key file in its place; parts that run take it by themselves"
+        )
     except (psycopg.Error, QibaiError):
         return skip("keys", "needs the store and its schema")
     return ok("keys", "they are those of this database")
