@@ -36,6 +36,8 @@ def test_what_is_left_out_stays_and_what_an_export_adds_is_ignored() -> None:
         ("70010000001,,,Yunnan", "not one of the pilot's"),
         ("70010000001,C-1", "4 columns"),
         ("70010000001,C\0,,", "certificate has to be text"),
+        ('70010000001,"C-1,,', "not closed"),
+        ('70010000001,C"1,"a,', "not CSV"),
     ],
 )
 def test_a_bad_csv_line_is_named_and_the_next_is_read(line: str, reason: str) -> None:
@@ -65,6 +67,12 @@ def test_a_bad_json_line_is_named(line: str, reason: str) -> None:
 def test_a_code_stands_once_in_a_file() -> None:
     found = csv_lines("code", "70010000001", "70010000002", "70010000001")
     assert found[2] == BadLine(4, "this code stands on line 2 already")
+
+
+@pytest.mark.parametrize("header", ['code,"tenant', '"code"x'])
+def test_a_header_that_is_no_csv_is_refused(header: str) -> None:
+    with pytest.raises(BadRequest, match="the first line: "):
+        csv_lines(header, "70010000001", '70010000002"')
 
 
 @pytest.mark.parametrize("header", ["", "number,tenant", "code,code", "code,owner"])

@@ -171,11 +171,37 @@ def test_csv_has_the_same_columns_whoever_wrote_it() -> None:
     assert isinstance(line, OldLine) and line.vendor == "aliyun"
 
 
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        (f'{X},{A},{B},"o-1', "not closed"),
+        (f'"{X},{A},{B},o-1', "not closed"),
+        (f'{X},{A},{B},o"1', "not closed"),
+        (f'o"1,"{A},{B},{X}', "not CSV"),
+        (f'{X},{A},{B},"o-1"2', "not CSV"),
+        (f'{X},{A},{B},"' + "o" * 200_000 + '"', "not CSV"),
+    ],
+)
+def test_a_quote_that_nobody_closes_spoils_its_own_line_alone(line: str, word: str) -> None:
+    rows = [f"{X},{A},{B},o-{number}" for number in (1, 3, 4)]
+    first, bad, *rest = csv("x,a,b,order_id", rows[0], line, *rows[1:])
+    assert isinstance(bad, BadOldLine) and (bad.number, bad.code) == (3, "request_invalid")
+    assert word in bad.reason and A not in bad.reason
+    assert [(one.number, one.order_id) for one in (first, *rest)] == [(2, "o-1"), (4, "o-3"), (5, "o-4")]
+
+
+def test_each_line_of_a_value_with_a_line_break_is_named() -> None:
+    lines = csv("x,a,b,order_id", f'{X},{A},{B},"o', f'{X},{A},{B},1"', f"{X},{A},{B},o-2")
+    assert [(one.number, isinstance(one, OldLine)) for one in lines] == [(2, False), (3, False), (4, True)]
+
+
 def test_nobodys_export_is_refused_whole() -> None:
     with pytest.raises(BadRequest, match="--from"):
         read({"foo": 1})
     with pytest.raises(BadRequest, match="each once"):
         csv("x,x", "1,2")
+    with pytest.raises(BadRequest, match="not closed"):
+        csv('x,a,b,"order_id', f"{X},{A},{B},o-1", f'{X},{A},{B},o-2"')
     assert read({"foo": 1}, shape=Shape.OWN)[0].code == "request_invalid"
     with pytest.raises(BadRequest, match="name the columns"):
         csv(f"AXB,{X},{A},{B},o-1")  # the only binding is no header

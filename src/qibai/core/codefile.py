@@ -5,13 +5,13 @@ codes with blanks between, in JSON also a list). All but the code may be empty, 
 What an export says besides (``state``, ``platform``, ``set_aside``) is ignored.
 """
 
-import csv
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from qibai.core.csvline import cells_of
 from qibai.core.errors import BadRequest, QibaiError
 from qibai.core.masking import mask_name
 from qibai.core.numbering import Code, parse_province
@@ -59,31 +59,33 @@ def read_lines(text: Iterable[str], form: FileFormat) -> Iterator[CodeLine | Bad
         yield line
 
 
-def without_mark(text: Iterable[str]) -> Iterator[str]:
-    """The lines without the byte order mark that some programs put before the first."""
-    for number, line in enumerate(text):
-        yield line if number else line.removeprefix("\ufeff")
+def header_of(text: Iterable[str]) -> tuple[str, ...]:
+    """The columns that the first line names, read from there. Raise BadRequest when it is not CSV."""
+    line = next(iter(text), "").removeprefix("\ufeff")  # some programs put a byte order mark first
+    try:
+        return tuple(name.strip() for name in cells_of(line))
+    except BadRequest as exc:
+        raise BadRequest(f"the first line: {exc.message}", field="file") from None
 
 
 def _csv_rows(text: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | BadLine]]:
-    reader = csv.reader(without_mark(text))
-    header = [name.strip().lower() for name in next(reader, [])]
+    lines = iter(text)
+    header = [name.lower() for name in header_of(lines)]
     strange = sorted(set(header) - {*COLUMNS, *IGNORED})
     if "code" not in header or strange or len(set(header)) != len(header):
         raise BadRequest(f"the first line names the columns: {', '.join(COLUMNS)}", field="file")
-    while True:
+    for number, line in enumerate(lines, 2):
+        if not line.strip():
+            continue
         try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            yield reader.line_num, BadLine(reader.line_num, "this is not CSV")
+            cells = cells_of(line)
+        except BadRequest as exc:
+            yield number, BadLine(number, exc.message)
             continue
-        if len(cells) != len(header):
-            if cells:
-                yield reader.line_num, BadLine(reader.line_num, f"{len(header)} columns are needed")
-            continue
-        yield reader.line_num, dict(zip(header, cells, strict=True))
+        if len(cells) == len(header):
+            yield number, dict(zip(header, cells, strict=True))
+        else:
+            yield number, BadLine(number, f"{len(header)} columns are needed")
 
 
 def _json_rows(text: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | BadLine]]:

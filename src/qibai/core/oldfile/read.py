@@ -3,20 +3,20 @@
 So a batch of rows can go to another process, which reads it as this one would have.
 """
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 
-from qibai.core.codefile import FileFormat, without_mark
+from qibai.core.codefile import FileFormat, header_of
+from qibai.core.csvline import cells_of
 from qibai.core.errors import BadRequest, QibaiError
 from qibai.core.oldfile.line import MOST_IN_LINE, BadOldLine, OldLine, OrderFrom, bad
 from qibai.core.oldfile.shapes import READERS, Shape, detect, unwrap
 
-#: A line's number, and what stands there: JSON, or a row's cells; None: it is not CSV.
-RawRow = tuple[int, str | list[str] | None]
+#: A line's number, and what stands there: a row of CSV, or JSON.
+RawRow = tuple[int, str]
 
 _decode: Final = msgspec.json.Decoder().decode
 
@@ -64,19 +64,18 @@ class Reading:
             raise BadRequest("the first line has to name the columns", field="file")
         return replace(self, shape=Shape.OWN)
 
-    def _bindings(self, raw: str | list[str] | None) -> Sequence[Any]:
+    def _bindings(self, raw: str) -> Sequence[Any]:
         found = unwrap(self.shape or Shape.OWN, self._row(raw))
         if len(found) > MOST_IN_LINE:
             raise BadRequest(f"a line may hold {MOST_IN_LINE} bindings")
         return found
 
-    def _row(self, raw: str | list[str] | None) -> dict[str, Any]:
-        if raw is None:
-            raise BadRequest("this is not CSV")
-        if isinstance(raw, list):
-            if len(raw) != len(self.header):
+    def _row(self, raw: str) -> dict[str, Any]:
+        if self.form is FileFormat.CSV:
+            cells = cells_of(raw)
+            if len(cells) != len(self.header):
                 raise BadRequest(f"{len(self.header)} columns are needed")
-            return dict(zip(self.header, raw, strict=True))
+            return dict(zip(self.header, cells, strict=True))
         try:
             row = _decode(raw)
         except (msgspec.DecodeError, RecursionError, UnicodeError):
@@ -97,28 +96,15 @@ class Reading:
 
 def raw_rows(text: Iterable[str], reading: Reading) -> Iterator[RawRow]:
     """The rows of an export whose header, if it has one, was read."""
-    if reading.form is FileFormat.JSONL:
-        yield from ((number, line) for number, line in enumerate(text, 1) if line.strip())
-        return
-    reader = csv.reader(without_mark(text))
-    next(reader, None)
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            yield reader.line_num, None
-            continue
-        if cells:
-            yield reader.line_num, cells
+    first = 1 if reading.form is FileFormat.CSV else 0
+    yield from ((number, line) for number, line in enumerate(text, 1) if number > first and line.strip())
 
 
 def with_header(text: Iterable[str], reading: Reading) -> Reading:
     """The same, with the columns that the first line of a CSV file names. Raise BadRequest."""
     if reading.form is FileFormat.JSONL:
         return reading
-    header = tuple(name.strip() for name in next(csv.reader(without_mark(text)), []))
+    header = header_of(text)
     if len(set(header)) != len(header) or not header:
         raise BadRequest("the first line names the columns, each once", field="file")
     return replace(reading, header=header)
