@@ -62,6 +62,11 @@ def test_nobody_else_can_read_a_backup_and_the_keys_are_not_in_it(kept: Kept) ->
     for place in (backups, backups / "keys", link, link / "keys", backups / ".." / backups.name / "keys"):
         refused = kept.cli.run("backup", str(backups), "--keys-to", str(place), status=1)
         assert "apart" in refused.stderr, place
+    before = sorted(backups.iterdir())
+    for place in (kept.keys / "in", Path("/proc/keys")):  # found before anything is copied
+        refused = kept.cli.run("backup", str(backups), "--keys-to", str(place), status=1)
+        assert "backup_failed" in refused.stderr, place
+    assert sorted(backups.iterdir()) == before
 
 
 def test_what_was_backed_up_is_there_again_in_another_home(kept: Kept, tmp_path: Path) -> None:

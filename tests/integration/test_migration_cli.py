@@ -91,6 +91,39 @@ def test_it_is_executed_cut_over_and_rolled_back(cli: Cli, tmp_path: Path) -> No
     assert "cutover" in json.dumps(said) and "rollback" in json.dumps(said)
 
 
+def test_a_file_to_be_written_is_refused_before_any_work(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "old.jsonl"
+    written(file, old(1), old(2, b="+8613812"))
+    before = file.read_bytes()
+    link, twin, folder = tmp_path / "link.csv", tmp_path / "twin.csv", tmp_path / "folder"
+    link.symlink_to(file)
+    twin.hardlink_to(file)
+    folder.mkdir()
+    home = cli.config.home
+    needed = (file, folder / ".." / file.name, link, twin, home / "keys.json", home / "qibai.toml")
+    assert (home / "keys.json") == cli.config.key_file and (home / "qibai.toml") == cli.config.file
+    device = Path("/dev/null")
+    for place in (*needed, tmp_path / "none" / "x.csv", Path("/proc/x.csv"), file / "x.csv", device):
+        word = "which this command needs" if place in needed else "is not a file"
+        word = word if place in needed or place.exists() else "cannot be written"
+        for step, option in (("plan", "--rejects"), ("execute", "--rejects"), ("execute", "--result")):
+            argv = ("migrate-bindings", step, str(file), "--tenant", "acme", option, str(place))
+            refused = cli.run(*argv, status=1)
+            assert "request_invalid" in refused.stderr and word in refused.stderr, (place, refused.stderr)
+            assert option.strip("-") in refused.stderr
+    both = ("--rejects", str(tmp_path / "one.csv"), "--result", str(tmp_path / "one.csv"))
+    refused = cli.run("migrate-bindings", "execute", str(file), "--tenant", "acme", *both, status=1)
+    assert "needs" in refused.stderr
+    for command in ("code export", "audit export", "migrate-bindings result --tenant acme"):
+        for place in (cli.config.key_file, tmp_path / "none" / "x.csv"):
+            assert "file" in cli.run(*command.split(), str(place), status=1).stderr
+    assert "request_invalid" in cli.run("audit", "export", str(file), status=1).stderr  # never over a file
+    assert file.read_bytes() == before and count(dsn_of(cli), "SELECT count(*) FROM existing_binding") == 0
+    assert json.loads(cli.config.key_file.read_bytes())
+    assert not list(tmp_path.glob("*.rejects.csv")) and not list(tmp_path.rglob("*.new"))
+    assert device.is_char_device() and device.stat().st_mode & 0o777 == 0o666
+
+
 def test_killed_in_mid_run_it_goes_on_and_neither_loses_nor_doubles(cli: Cli, tmp_path: Path) -> None:
     total = 24_000
     file = written(tmp_path / "many.jsonl", *(old(n) for n in range(total)))

@@ -12,6 +12,7 @@ import typer
 
 from qibai.cli.database import with_store
 from qibai.cli.options import JsonOut, config_of
+from qibai.cli.outfile import OutFile
 from qibai.cli.output import as_json, done, table
 from qibai.cli.times import shown
 from qibai.config import Config
@@ -106,14 +107,16 @@ def export(
 
     Example: qibai audit export trail.jsonl
     """
-    with _connection(config_of(ctx)) as conn:
+    config = config_of(ctx)
+    place = None if file is None else OutFile(config, file, "file", mode=0o666, fresh=True)
+    with _connection(config) as conn:
         lines = (_LINE.encode(_line(entry)) + b"\n" for entry in audit_verify.entries(conn))
-        if file is None:
+        if place is None:
             sys.stdout.buffer.writelines(lines)
             sys.stdout.buffer.flush()
             return
-        with file.open("xb") as out:
-            out.writelines(lines)
+        with place.open() as out:
+            out.writelines(line.decode() for line in lines)
 
 
 def verify_store(config: Config, known: list[Point]) -> Point:

@@ -23,11 +23,11 @@ from qibai.cli.migration.source import (
     Shorten,
     TenantName,
     Ttl,
-    private,
     tenant_of,
     terms_of,
 )
 from qibai.cli.options import JsonOut, config_of
+from qibai.cli.outfile import OutFile
 from qibai.cli.output import as_json, done, fail, note
 from qibai.cli.resources.common import read
 from qibai.core.binding import Scene
@@ -79,6 +79,8 @@ def execute(  # noqa: PLR0917  # options
     config = config_of(ctx)
     if notify and not config.messaging.enabled:
         raise StepRefused("text messages are switched off (messaging.enabled): nobody can be told by message")
+    place = OutFile(config, bad_file or file.with_name(file.name + ".rejects.csv"), "rejects", file)
+    result_place = OutFile(config, result, "result", file, place.at) if result is not None else None
     source = OldFile(file, form, shape, orders)
     terms = terms_of(config, ttl=ttl, shorten=shorten, scene=scene, province=province, old_only=old_only)
     who = tenant_of(ctx, tenant)
@@ -97,15 +99,14 @@ def execute(  # noqa: PLR0917  # options
         "earlier_batches": outcome.before,
     }
     _record(ctx, tenant, **said, state="stopped" if outcome.wanting else "done", **numbers)
-    path = bad_file or file.with_name(file.name + ".rejects.csv")
-    bad = _write_rejects(ctx, outcome, path)
+    bad = _write_rejects(ctx, outcome, place)
     if not bad and bad_file is None:
-        path.unlink()
-    if result is not None:
-        write_results(ctx, who.tenant_id, result)
+        place.at.unlink()
+    if result_place is not None:
+        write_results(ctx, who.tenant_id, result_place)
     if notify and not old_only:
         numbers["messages"] = tell(ctx, who.tenant_id, tenant, TEXT, rate, quiet=json)
-    _say(outcome, numbers, path if bad else None, bad, json=json)
+    _say(outcome, numbers, place.path if bad else None, bad, json=json)
     if outcome.wanting is not None or counts.rejected:
         raise typer.Exit(1)
 
@@ -117,8 +118,8 @@ def _record(ctx: typer.Context, tenant: str, **details: Any) -> None:
     act(ctx, lambda _, record: record(Action.RESOURCE_CHANGE, f"tenant:{tenant}", **details))
 
 
-def _write_rejects(ctx: typer.Context, outcome: Outcome, path: Path) -> int:
-    with private(path) as out:
+def _write_rejects(ctx: typer.Context, outcome: Outcome, place: OutFile) -> int:
+    with place.open() as out:
         file = RejectFile(out)
 
         async def work(conn: Connection) -> None:

@@ -22,11 +22,11 @@ from qibai.cli.migration.source import (
     Shorten,
     TenantName,
     Ttl,
-    private,
     tenant_of,
     terms_of,
 )
 from qibai.cli.options import JsonOut, config_of
+from qibai.cli.outfile import OutFile
 from qibai.cli.output import as_json, err, note, say, table
 from qibai.cli.resources.common import instant, names_of, read
 from qibai.core.binding import Scene
@@ -81,12 +81,13 @@ def plan(  # noqa: PLR0917  # options
     Example: qibai migrate-bindings plan old.jsonl --tenant acme --from aliyun
     """
     config = config_of(ctx)
+    place = OutFile(config, rejects, "rejects", file) if rejects is not None else None
     source = OldFile(file, form, shape, orders)
     terms = terms_of(config, ttl=ttl, shorten=shorten, scene=scene, province=province)
     who = tenant_of(ctx, tenant)
     keyring = Keyring.load(config.key_file)
     with contextlib.ExitStack() as stack:
-        out = RejectFile(stack.enter_context(private(rejects))) if rejects is not None else None
+        out = RejectFile(stack.enter_context(place.open())) if place is not None else None
         step = stack.enter_context(progress(quiet=json))
         made = read(ctx, lambda conn: _make(conn, keyring, source, terms, who, out, step))
     if json:

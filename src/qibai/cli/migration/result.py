@@ -11,8 +11,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from qibai.cli.database import Connection
-from qibai.cli.migration.source import TenantName, private, tenant_of
+from qibai.cli.migration.source import TenantName, tenant_of
 from qibai.cli.options import JsonOut, config_of
+from qibai.cli.outfile import OutFile
 from qibai.cli.output import as_json, done
 from qibai.cli.resources.common import read
 from qibai.core.times import utc_text
@@ -33,8 +34,9 @@ def result(
     Its owner alone can read the file: old middle numbers look like real ones, and may be some again.
     Example: qibai migrate-bindings result moved.csv --tenant acme
     """
+    place = OutFile(config_of(ctx), file, "file")
     who = tenant_of(ctx, tenant)
-    count = write_results(ctx, who.tenant_id, file)
+    count = write_results(ctx, who.tenant_id, place)
     if json:
         as_json({"bindings": count, "file": file})
     else:
@@ -44,12 +46,11 @@ def result(
 COMMANDS: Final[dict[str, Callable[..., None]]] = {"result": result}
 
 
-def write_results(ctx: typer.Context, tenant_id: int, file: Path) -> int:
+def write_results(ctx: typer.Context, tenant_id: int, file: OutFile) -> int:
     """Write the file anew; returns how many bindings are in it."""
     keyring = Keyring.load(config_of(ctx).key_file)
-    new = file.with_name(file.name + ".new")
-    lines = file.suffix.lower() in (".jsonl", ".ndjson", ".json")
-    with private(new) as out:
+    lines = file.path.suffix.lower() in (".jsonl", ".ndjson", ".json")
+    with file.open() as out:
         table = csv.DictWriter(out, _COLUMNS, lineterminator="\n")
         if not lines:
             table.writeheader()
@@ -65,9 +66,7 @@ def write_results(ctx: typer.Context, tenant_id: int, file: Path) -> int:
                 count += 1
             return count
 
-        count = read(ctx, work)
-    new.replace(file)
-    return count
+        return read(ctx, work)
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import hashlib
-import os
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import islice
@@ -103,13 +102,6 @@ def terms_of(
 def tenant_of(ctx: typer.Context, name: str) -> BusinessStatus:
     """The tenant and where its move stands. Raise TenantNotFound."""
     return read(ctx, lambda conn: status(conn, name, now=instant(None)))
-
-
-def private(path: Path) -> TextIO:
-    """A new file that its owner alone can read, in the place of what is there."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.fchmod(descriptor, 0o600)
-    return open(descriptor, "w", encoding="utf-8", newline="")  # noqa: PTH123  # a descriptor
 
 
 class RejectFile:

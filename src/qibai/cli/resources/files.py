@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from qibai.cli.actor import actor_of
 from qibai.cli.database import Connection, with_store
 from qibai.cli.options import JsonOut, config_of
+from qibai.cli.outfile import OutFile
 from qibai.cli.output import as_json, done, err, note
 from qibai.cli.resources.common import instant, read
 from qibai.core.codefile import COLUMNS, IGNORED, BadLine, CodeLine, FileFormat, read_lines
@@ -104,9 +105,9 @@ def export(
     Example: qibai code export codes.csv
     """
     how = form or (FileFormat.CSV if file is None else _format_of(file))
+    place = None if file is None else OutFile(config_of(ctx), file, "file", mode=0o666)
     with contextlib.ExitStack() as stack:
-        new = None if file is None else file.with_name(file.name + ".new")
-        out = sys.stdout if new is None else stack.enter_context(new.open("w", encoding="utf-8", newline=""))
+        out = sys.stdout if place is None else stack.enter_context(place.open())
         write = _writer(out, how)
 
         async def work(conn: Connection) -> int:
@@ -117,8 +118,7 @@ def export(
             return count
 
         count = read(ctx, work)
-    if new is not None and file is not None:
-        new.replace(file)
+    if file is not None:
         done(f"{count} codes in {file}")
 
 

@@ -8,6 +8,7 @@ again. The audit trail's head is locked while the snapshot is taken and its anch
 import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -54,6 +55,10 @@ def make_backup(
     if keys_to is not None and keys_to.resolve().is_relative_to(target.resolve()):
         raise BadRequest("keep the keys apart from the backup: whoever has both can read every number")
     try:
+        if keys_to is not None:
+            keys_to.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.TemporaryFile(dir=keys_to):  # a bad place is found before anything is copied
+                pass
         target.mkdir(parents=True, exist_ok=True, mode=0o700)
         _clear_drafts(target)
         with own_errors(), ExitStack() as stack:
@@ -163,7 +168,6 @@ def _count(conn: psycopg.Connection[Any], table: str) -> int:
 
 
 def _copy_keys(config: Config, folder: Path, made_at: datetime) -> str:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder.absolute() / f"keys-{made_at:%Y%m%dT%H%M%S.%fZ}.json"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
