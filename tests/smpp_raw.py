@@ -54,3 +54,29 @@ async def raw(port: int, *, bound: bool = False) -> AsyncIterator[Raw]:
         made.writer.close()
         with contextlib.suppress(ConnectionError):
             await made.writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def raw_centre(answer: bytes, receipt_id: str = "B8BE19") -> AsyncIterator[int]:
+    """A message centre; the body of its answers is ``answer``, and a receipt follows each. Gives its port."""
+    text = f"id:{receipt_id} sub:001 dlvrd:001 stat:DELIVRD err:000".encode()
+    receipt = smpp34.DeliverSm(
+        source_addr="8613900139000", destination_addr=X, short_message=text, esm_class=4, sequence_number=1
+    ).encode()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                length, command, _status, sequence = HEADER.unpack(await reader.readexactly(HEADER.size))
+                await reader.readexactly(length - HEADER.size)
+                if command & 0x8000_0000:
+                    continue
+                submitted = command == Command.SUBMIT_SM
+                writer.write(pdu(command | 0x8000_0000, sequence, answer if submitted else b"\0"))
+                if submitted:
+                    writer.write(receipt)
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listener:
+        yield listener.sockets[0].getsockname()[1]

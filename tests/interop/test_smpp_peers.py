@@ -12,6 +12,7 @@ from qibai import logs
 from qibai.core.messages import MessageState
 from qibai.core.text import decode
 from qibai.messaging.link import Receipt
+from smpp_raw import raw_centre
 from smpp_tools import B, Inbox, X, client, esme, eventually, listening, outgoing, running, server, smsc
 
 DELIVERED, REJECTED, EXPIRED = MessageState.DELIVERED, MessageState.REJECTED, MessageState.EXPIRED
@@ -224,6 +225,28 @@ async def test_a_receipt_as_a_peer_wrote_it_finds_its_message(
             (told,) = inbox.kept
             assert not inbox.refs.isdisjoint({told.ref, *told.others})
             assert (told.state, told.error) == (state, error)
+
+
+#: Who answers a submit_sm so; the octets after the header, which name message b8be19.
+ANSWERS = [
+    ("as written in SMPP 3.4", b"b8be19\0"),
+    ("without the last NUL", b"b8be19"),
+    ("with octets after the NUL", b"b8be19\0\0\0"),
+    ("with a parameter", b"b8be19\0" + b"\0\x1d\0\x03ok\0"),
+    ("without the NUL, with a parameter", b"b8be19" + b"\0\x1d\0\x03ok\0"),
+]
+
+
+@pytest.mark.parametrize("body", [pytest.param(case[1], id=case[0]) for case in ANSWERS])
+async def test_an_answer_as_a_peer_wrote_it_names_the_message(tmp_path: Path, body: bytes) -> None:
+    async with raw_centre(body) as port:
+        link = client(tmp_path, port)
+        async with running(link, inbox=Carrier()) as inbox:
+            assert isinstance(inbox, Carrier)
+            await eventually(lambda: link.can_send)
+            inbox.refs.add(await link.submit(outgoing("hi")))
+            (told,) = await eventually(lambda: inbox.kept)
+            assert not inbox.refs.isdisjoint({told.ref, *told.others}) and told.state is DELIVERED
 
 
 @pytest.mark.parametrize("text", ["id:1000 stat:UNDELIV", "id:1000 sub:001 dlvrd:001 stat:DELIVRD err:000"])

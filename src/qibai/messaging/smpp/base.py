@@ -3,7 +3,6 @@
 import itertools
 import secrets
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from qibai.core.errors import StoreUnavailable
 from qibai.messaging.link import Outgoing, Receipt, Refused, Report
 from qibai.messaging.smpp.mapping import Sm, Writer, read_message
 from qibai.messaging.smpp.status import Status, answer_for, failure
-from qibai.messaging.smpp.wire import HEADER, Command, SmppWire, cstring, pdu, read_cstring
+from qibai.messaging.smpp.wire import HEADER, Command, SmppWire, cstring, pdu, read_last_cstring
 from qibai.messaging.stream.ids import MAX_ID, as_answered
 from qibai.messaging.stream.link import PeerLink
 from qibai.messaging.stream.session import RESPONSE, BadPdu, Session
@@ -55,10 +54,8 @@ class SmppLink(PeerLink):
             raise failure(status)
         if self.role == "server":  # the answer to a deliver_sm is the last that we hear of it
             return ""
-        with suppress(BadPdu):
-            named, _at = read_cstring(frame, HEADER.size)
-            if named:
-                return as_answered(named.decode("ascii", "replace"), self.config.receipt_ids)[:MAX_ID]
+        if named := read_last_cstring(frame, HEADER.size):
+            return as_answered(named.decode("ascii", "replace"), self.config.receipt_ids)[:MAX_ID]
         return f"-{next(self._refs)}"  # taken, and no receipt can name it: nobody will know what became of it
 
     async def take_sm(self, sm: Sm, command: int, sequence: int) -> bytes:

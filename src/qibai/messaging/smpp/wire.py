@@ -96,6 +96,11 @@ def read_cstring(body: bytes, at: int = 0) -> tuple[bytes, int]:
     return body[at:end], end + 1
 
 
+def read_last_cstring(body: bytes, at: int = 0) -> bytes:
+    """The octets up to the next NUL, or to the end: some peers leave out the NUL of a PDU's last string."""
+    return body[at:].split(b"\0", 1)[0]
+
+
 def read_bind(frame: bytes) -> Bind:
     command = int.from_bytes(frame[4:8], "big")
     system_id, at = read_cstring(frame, HEADER.size)
