@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,6 +18,7 @@ from qibai.core.errors import StoreUnavailable
 from qibai.core.numbering import Code, Number700
 from qibai.messaging.database import Database
 from qibai.store.bindings import bind_many, get
+from qibai.store.failures import own_errors
 from qibai.store.hosts import connect
 from qibai.store.keys import Keyring
 from qibai.store.routes import RouteReader
@@ -91,6 +93,56 @@ async def test_a_server_that_hangs_holds_nobody_past_the_deadline(dsn: str, keyr
                 assert await get(other, keyring, TENANT, binding.code, binding.id)
     finally:
         os.kill(stopped, signal.SIGCONT)
+    await connections.close()
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_connection_that_died_while_idle_is_replaced_before_the_work(
+    dsn: str, silent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ended it, or says nothing at all any more."""
+    monkeypatch.setattr("qibai.store.hosts.IDLE_S", 0.0 if silent else 3_600.0)
+    connections, database = Connections(dsn, 1, connect_timeout_s=1), Database(dsn, "test", 1)
+    async with connections.get() as conn:
+        old = [await value(conn, "SELECT pg_backend_pid()")]
+    old.append(await database.run(lambda conn: value(conn, "SELECT pg_backend_pid()")))
+    try:
+        if silent:
+            for pid in old:
+                os.kill(pid, signal.SIGSTOP)
+        else:
+            with psycopg.connect(dsn) as admin:
+                for pid in old:
+                    assert admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid]).fetchone() == (True,)
+        async with connections.get() as conn:
+            assert await value(conn, "SELECT pg_backend_pid()") not in old
+        assert await database.run(lambda conn: value(conn, "SELECT pg_backend_pid()")) not in old
+        assert database.up
+    finally:
+        if silent:
+            for pid in old:
+                os.kill(pid, signal.SIGCONT)
+    await database.close()
+    await connections.close()
+
+
+async def test_work_whose_connection_breaks_under_it_is_not_done_again(dsn: str) -> None:
+    """It may have been done: whoever asked is answered that it is not known."""
+    connections, database, runs = Connections(dsn, 1), Database(dsn, "test", 2), 0
+
+    async def work(conn: psycopg.AsyncConnection[Any]) -> None:
+        nonlocal runs
+        runs += 1
+        with own_errors():
+            await conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(StoreUnavailable):
+        async with connections.get() as conn:
+            await work(conn)
+    with pytest.raises(StoreUnavailable):
+        await database.run(work)
+    assert runs == 2
+    await database.close()
     await connections.close()
 
 

@@ -10,7 +10,7 @@ import psycopg
 
 from qibai.core.errors import KeyUnknown, StoreUnavailable
 from qibai.store.failures import UNAVAILABLE
-from qibai.store.hosts import connect_async, deadline
+from qibai.store.hosts import alive, connect_async, deadline
 
 BACK_OFF_S: Final = 0.25
 Connection = psycopg.AsyncConnection[Any]
@@ -44,7 +44,10 @@ class Connections:
         except TimeoutError:
             raise StoreUnavailable from None
         try:
-            if conn is None or conn.closed:
+            if conn is not None and not await alive(conn, self._dsn, self._connect_timeout_s):
+                await conn.close()
+                conn = None
+            if conn is None:
                 conn = await self._connect()
             async with deadline(conn, self._dsn, timeout_s):
                 yield conn

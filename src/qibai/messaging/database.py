@@ -10,7 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from qibai.core.errors import KeyUnknown, StoreUnavailable
-from qibai.store.hosts import connect_async, deadline, shut
+from qibai.store.hosts import alive, connect_async, deadline, shut
 
 #: All is looked up by keys: no plan may keep a scan that was cheap while its table was empty.
 _SETTINGS: Final = (
@@ -70,9 +70,11 @@ class Database:
     async def _connection(self) -> Connection:
         if self._over:
             raise StoreUnavailable
-        if self._conn is not None and not self._conn.closed:
-            return self._conn
-        if time.monotonic() < self._not_before:
+        if self._conn is not None:
+            if await alive(self._conn, self._dsn, self._connect_s):
+                return self._conn
+            await self._let_go()
+        if self._over or time.monotonic() < self._not_before:
             raise StoreUnavailable
         try:
             self._conn = await connect_async(self._dsn, connect_timeout_s=self._connect_s)

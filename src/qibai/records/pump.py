@@ -19,7 +19,7 @@ from qibai.core.errors import QibaiError
 from qibai.core.events import CallEvent
 from qibai.records.keeper import Keeper
 from qibai.store import calls, dsn
-from qibai.store.hosts import connect_async, deadline, shut
+from qibai.store.hosts import alive, connect_async, deadline, shut
 from qibai.store.loss_counts import LossCounts
 from qibai.store.spool_reader import OffsetFile, Positions, SpoolReader
 
@@ -172,10 +172,12 @@ class Pump:
         self.rows += len(rows)
 
     async def _connection(self) -> calls.Connection:
-        if self._conn is None or self._conn.closed:
-            timeout = self._config.store.connect_timeout_s
+        timeout_s = max(2, self._config.store.connect_timeout_s)
+        if self._conn is not None and not await alive(self._conn, dsn(self._config), timeout_s):
+            await self._disconnect()
+        if self._conn is None:
             self._conn = await connect_async(
-                dsn(self._config), connect_timeout_s=max(2, timeout), application_name="qibai recorder"
+                dsn(self._config), connect_timeout_s=timeout_s, application_name="qibai recorder"
             )
             self.store_up = True
         return self._conn

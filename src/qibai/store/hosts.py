@@ -6,6 +6,7 @@ connections and says nothing. Here each host has its own deadline, and processes
 
 import asyncio
 import os
+import select
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -20,10 +21,12 @@ from qibai.core.errors import StoreUnavailable
 from qibai.store.failures import UNAVAILABLE
 
 HOST_S: Final = 1.0  #: for one of several hosts to take a connection, where no look-up waits for it
+IDLE_S: Final = 1.0  #: a connection that was idle for longer is asked whether its server is there
 _LEAST_S: Final = 2  # psycopg counts a connection's time in whole seconds, and no fewer
 _OWN: Final = ("host", "hostaddr", "port", "load_balance_hosts")  #: not shared by all hosts
 _FIRST: Final[dict[tuple[str, ...], int]] = {}  # by hosts: the place of the one that answered last
 _SERVER: Final[WeakKeyDictionary[psycopg.AsyncConnection[Any], int]] = WeakKeyDictionary()
+_USED: Final[WeakKeyDictionary[psycopg.AsyncConnection[Any], float]] = WeakKeyDictionary()
 
 
 class Attempt(NamedTuple):
@@ -135,8 +138,36 @@ async def connect_async(
         else:
             hosts.worked(attempt.place)
             _SERVER[conn] = attempt.place
+            _USED[conn] = time.monotonic()
             return conn
     raise StoreUnavailable
+
+
+async def alive(conn: psycopg.AsyncConnection[Any], dsn: str, within_s: float) -> bool:
+    """Whether an idle connection in autocommit mode can be used; False: close it and make another.
+
+    It is asked before any work: work that failed on it may have been done, and could not be tried once more.
+    """
+    if conn.closed or _heard(conn):
+        return False
+    if time.monotonic() - _USED.get(conn, 0.0) < IDLE_S:
+        return True
+    try:  # a server that went without a word, or a path that forgot the connection
+        async with deadline(conn, dsn, within_s):
+            await conn.execute("SELECT 1", prepare=False)
+    except (StoreUnavailable, *UNAVAILABLE):
+        return False
+    return True
+
+
+def _heard(conn: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether the server said anything unasked: as a rule that it ends the connection."""
+    waiting = select.poll()
+    try:
+        waiting.register(conn.pgconn.socket, select.POLLIN)
+    except psycopg.Error:
+        return True
+    return bool(waiting.poll(0))
 
 
 @asynccontextmanager
@@ -163,6 +194,7 @@ async def deadline(conn: psycopg.AsyncConnection[Any], dsn: str, within_s: float
         raise
     finally:
         timer.cancel()
+        _USED[conn] = time.monotonic()
 
 
 def shut(conn: psycopg.AsyncConnection[Any]) -> None:
