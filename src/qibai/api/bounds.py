@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from qibai.api.errors import HeadersTooLarge, Invalid, Overloaded, RequestTimeout
 from qibai.api.metrics import connection_ended
+from qibai.api.path import AUTHORITY, authority_of
 from qibai.api.problems import headers_of, problem_of, status_of
 from qibai.core.errors import QibaiError
 
@@ -111,6 +112,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head > MAX_HEAD or self._count > MAX_HEADERS:
             self._end(HeadersTooLarge(), "head")
             return
+        if not self.url.startswith(b"/"):
+            self.scope[AUTHORITY] = authority_of(self.url)  # type: ignore[typeddict-unknown-key]
         now = self.loop.time()
         self._phase = "body"
         self._end_by = now + self._bounds.body_s

@@ -1,5 +1,6 @@
 """One address, one spelling: what a request's host, path and query may hold before a route is looked for."""
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -11,17 +12,30 @@ _ENCODED_SEPARATORS: Final = (b"%2f", b"%5c", b"\\")
 _MOST_PARAMETERS: Final = 100
 _WHOLE: Final = frozenset({"limit", "last"})
 
+AUTHORITY: Final = "qibai_authority"  #: in the scope: what a request line in absolute form names
+_AUTHORITY: Final = re.compile(rb"[^:/?#]+://([^/?#]*)")
+
+
+def authority_of(target: bytes) -> bytes | None:
+    """The authority of a request line in absolute form (``http://host/path``); None: it has another form."""
+    found = _AUTHORITY.match(target)
+    return found[1] if found else None
+
 
 def check_host(scope: Mapping[str, Any]) -> None:
     """Raise Invalid unless there is one Host, which only HTTP/1.0 may leave out (RFC 9112, 3.2).
 
+    A request line in absolute form has to name the same host: no two readers of a request may differ.
     A request line may name another version of HTTP, which is not spoken here.
     """
     if scope.get("http_version") not in ("1.0", "1.1"):
         raise Invalid([FieldError("request", "request_invalid", "this server speaks HTTP/1.1")])
-    hosts = sum(name == b"host" for name, _ in scope["headers"])
-    if hosts != 1 and not (hosts == 0 and scope.get("http_version") == "1.0"):
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if len(hosts) != 1 and (hosts or scope.get("http_version") != "1.0"):
         raise Invalid([FieldError("Host", "request_invalid", "give this header once")])
+    named: bytes | None = scope.get(AUTHORITY)
+    if named is not None and any(host.strip().lower() != named.lower() for host in hosts):
+        raise Invalid([FieldError("Host", "request_invalid", "the request line names another host")])
 
 
 def check_path(scope: Mapping[str, Any]) -> None:
