@@ -192,6 +192,24 @@ def test_what_is_no_text_or_no_parameter_is_refused(api: Api, tenant: Tenant, ta
     assert (status, problem["code"]) == (400, "request_invalid")
 
 
+def test_every_whole_number_of_a_query_is_written_as_one(api: Api) -> None:
+    """Also in routes to come: the document says which parameters are whole numbers."""
+    _, document = ask(api, head("/openapi.json"))
+    whole = [
+        (path, one["name"])
+        for path, item in document["paths"].items()
+        for one in item.get("get", {}).get("parameters", ())
+        if one.get("in") == "query" and one["schema"].get("type") == "integer"
+    ]
+    assert ("/v1/admin/audit", "cursor") in whole and ("/v1/stats", "last") in whole
+    operator = api.operator("zhou")
+    for path, name in whole:
+        for value in ("1e2", "1.0", "%2B100"):
+            status, problem = ask(api, head(f"{path}?{name}={value}", who=operator))
+            assert status == 400, (path, name, value)
+            assert (problem["code"], problem["errors"][0]["field"]) == ("request_invalid", name)
+
+
 @pytest.mark.parametrize(
     "name", ["13812345678", "138-1234-5678", "%EF%BC%91381234567%38", "call%2B8613812345678"]
 )

@@ -85,10 +85,12 @@ class Gate:
             for route in app.routes
             if isinstance(route, HTTPRoute)
         }
-        self._parameters = {
-            str(operation["operationId"]): frozenset(
-                one["name"] for one in operation.get("parameters", ()) if one.get("in") == "query"
-            )
+        self._parameters: dict[str, dict[str, bool]] = {  # whether each is a whole number
+            str(operation["operationId"]): {
+                one["name"]: one["schema"].get("type") == "integer"
+                for one in operation.get("parameters", ())
+                if one.get("in") == "query"
+            }
             for item in doc["paths"].values()
             for operation in item.values()
         }
@@ -159,7 +161,7 @@ class Gate:
             raise Invalid([FieldError("query", "request_invalid", "NUL is not text")])
         await self._app(cast(Scope, scope), receive, send)
 
-    def _route(self, scope: Any) -> tuple[dict[str, Any], frozenset[str] | None]:
+    def _route(self, scope: Any) -> tuple[dict[str, Any], dict[str, bool] | None]:
         """What the matched handler is marked with, and its query parameters; the latter None: refused later.
 
         Raise NotFound when there is no route, or one that neither is open nor names an action.
@@ -177,7 +179,7 @@ class Gate:
             return {}, None
         if not handler.opt.get(OPEN) and ACTION not in handler.opt:
             raise NotFound
-        return handler.opt, self._parameters.get(str(handler.operation_id), frozenset())
+        return handler.opt, self._parameters.get(str(handler.operation_id), {})
 
     def _needs_key(self, options: dict[str, Any], scope: Any) -> bool:
         """Whether a route that is open to some is not open to who asks."""

@@ -1,7 +1,7 @@
 """One address, one spelling: what a request's host, path and query may hold before a route is looked for."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -10,7 +10,6 @@ from qibai.core.masking import mask_name
 
 _ENCODED_SEPARATORS: Final = (b"%2f", b"%5c", b"\\")
 _MOST_PARAMETERS: Final = 100
-_WHOLE: Final = frozenset({"limit", "last"})
 
 AUTHORITY: Final = "qibai_authority"  #: in the scope: what a request line in absolute form names
 _AUTHORITY: Final = re.compile(rb"[^:/?#]+://([^/?#]*)")
@@ -63,8 +62,11 @@ def _is_other_spelling(part: str) -> bool:
         return False
 
 
-def check_query(query: bytes, known: Collection[str]) -> None:
-    """Raise Invalid unless each parameter is text, is known, and is there once."""
+def check_query(query: bytes, known: Mapping[str, bool]) -> None:
+    """Raise Invalid unless each parameter is text, is known, and is there once.
+
+    ``known``: by name, whether it is a whole number, which then has to be written as one.
+    """
     if not query:
         return
     _text(query, "query")
@@ -80,7 +82,7 @@ def check_query(query: bytes, known: Collection[str]) -> None:
             )
         if names.count(name) > 1:
             raise Invalid([FieldError(name, "request_invalid", "give this parameter once")])
-        if name in _WHOLE and not (value.isascii() and value.isdigit()):  # 1e2 would be read as 100
+        if known[name] and not (value.isascii() and value.isdigit()):  # 1e2 would be read as 100
             raise Invalid([FieldError(name, "request_invalid", "give a whole number")])
 
 
