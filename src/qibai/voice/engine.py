@@ -26,6 +26,8 @@ from qibai.voice.peers import uri_of
 _VERSION = re.compile(r"version: kamailio ([0-9]+)\.([0-9]+)\.")
 SCRIPT: Final = "route.py"  #: in the run directory
 _ANSWER_TIMEOUT_MS: Final = 5_000  # no reply at all: the peer is not there
+#: By then nobody answers an offer any more, whichever peer the call was handed on to.
+_UNANSWERED_GRACE_S: Final = 40
 #: Kamailio's allocators without debugging aids: less CPU a call than Debian's default.
 ALLOCATORS: Final = ("-x", "fm", "-X", "fm")
 _TRYING: Final = 2  #: of the dispatcher: it gets calls, and is not yet known to be there
@@ -59,7 +61,7 @@ def render(config: Config) -> None:
             tcp=bool(voice.tcp_port or voice.tls_port),
             tls=bool(voice.tls_port),
             media=voice.media,
-            redetect_media=kamailio_version() >= (6, 0),
+            timed_media_pings=kamailio_version() >= (6, 0),
             sockets=_sockets(config),
             module_path=_module_path(),
             run_dir=run,
@@ -115,6 +117,7 @@ def rtpengine_command(config: Config) -> list[str]:
         f"--port-max={voice.media_port_max}",
         f"--timeout={voice.media_timeout_s}",
         f"--silent-timeout={max(voice.media_timeout_s, 3600)}",
+        f"--offer-timeout={voice.ring_timeout_s + _UNANSWERED_GRACE_S}",
         f"--final-timeout={24 * 3600}",
         "--num-threads=2",
         f"--pidfile={config.run_dir / 'rtpengine.pid'}",

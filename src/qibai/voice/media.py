@@ -9,6 +9,7 @@ from qibai.core.errors import BadMessage
 from qibai.core.sip import CleanSdp, clean_sdp
 from qibai.core.sip.sdp import has_open_media
 from qibai.voice.mediacheck import refuses
+from qibai.voice.relay import Relay
 from qibai.voice.shared import CallMemory
 from qibai.voice.token import DialogState
 
@@ -53,6 +54,7 @@ class Media:
         self._rtp_only = rtp_only
         self._ksr = ksr
         self._memory = memory
+        self._relay = Relay(ksr, memory, control_port)
         self._host = host
         self.anchored = anchored
         #: Names of the peers whose media address is that of their first packet, not the described address.
@@ -102,18 +104,18 @@ class Media:
         self._offer_again(agreed, state, side, other)
         if self._memory.look(state.call_id, f"{other}?") is None:  # the other side does not change just now
             self._ksr.pv.sets("$avp(sdp_in)", answer)
-            self._ksr.rtpengine.rtpengine_answer(self._flags(state, side, other, answer=True))
+            self._relay.ask("answer", self._flags(state, side, other, answer=True))
 
     def end(self, state: DialogState) -> None:
-        """Let rtpengine forget the call; it forgets a silent one by itself."""
+        """Let rtpengine forget the call. If it is away, it is not asked, and forgets a silent call later."""
         self._memory.ended(state.call_id, *_NOTES)
         if self.anchored and state.media_id:
-            self._ksr.rtpengine.rtpengine_delete(f"call-id={state.media_id} from-tag=a")
+            self._relay.ask("delete", f"call-id={state.media_id} from-tag=a")
 
     def _offer_again(self, text: str, state: DialogState, side: str, other: str) -> None:
         """Show rtpengine what ``side`` has offered before, as it was cleaned then."""
         self._ksr.pv.sets("$avp(sdp_in)", text)
-        self._ksr.rtpengine.rtpengine_offer(self._flags(state, side, other))
+        self._relay.ask("offer", self._flags(state, side, other))
 
     def _pass(self, command: str, text: str, flags: str, salt: str) -> tuple[CleanSdp, str]:
         """The description for the other side, and what rtpengine was shown of it, "" without rtpengine."""
@@ -129,9 +131,9 @@ class Media:
         before = passed
         ksr = self._ksr
         ksr.pv.sets("$avp(sdp_in)", before)
-        run = ksr.rtpengine.rtpengine_offer if command == "offer" else ksr.rtpengine.rtpengine_answer
-        if run(flags) < 0:
-            raise MediaRefused if refuses(before, self._control_port) else MediaUnavailable
+        if not self._relay.ask(command, flags):
+            away = self._relay.is_away()
+            raise MediaRefused if not away and refuses(before, self._control_port) else MediaUnavailable
         after = ksr.pv.get("$avp(sdp_out)")
         if not after:
             raise MediaUnavailable

@@ -1,4 +1,4 @@
-"""Whether rtpengine itself refuses a session description, asked in its ``ng`` protocol over UDP.
+"""Whether rtpengine answers, and whether it refuses a session description, asked in its ``ng`` protocol.
 
 Kamailio's module says the same of a refusal, of silence, and of an rtpengine that it has given up for a
 moment. The first is the sender's fault and the others are ours, so their answers differ.
@@ -13,22 +13,36 @@ from qibai.core.bencode import encode
 _ANSWER_S: Final = 0.2
 
 
+def answers(port: int) -> bool:
+    """Returns True if rtpengine on ``port`` of this machine answers within 0.2 s."""
+    try:
+        with _control(port) as control:
+            return b"pong" in _ask(control, {"command": "ping"})
+    except OSError:
+        return False
+
+
 def refuses(description: str, port: int) -> bool:
     """Returns True if rtpengine on ``port`` of this machine answers that it cannot use ``description``."""
     call_id = f"check-{secrets.token_hex(8)}"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        control.settimeout(_ANSWER_S)
-        try:
-            control.connect(("127.0.0.1", port))
+    try:
+        with _control(port) as control:
             answer = _ask(
                 control, {"call-id": call_id, "command": "offer", "from-tag": "a", "sdp": description}
             )
             if b"6:result5:error" in answer:
                 return b"SDP" in answer  # it may as well have no port left
             _ask(control, {"call-id": call_id, "command": "delete"})
-        except OSError:
-            pass
+    except OSError:
+        pass
     return False
+
+
+def _control(port: int) -> socket.socket:
+    control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    control.settimeout(_ANSWER_S)
+    control.connect(("127.0.0.1", port))
+    return control
 
 
 def _ask(control: socket.socket, request: dict[str, str]) -> bytes:

@@ -247,10 +247,10 @@ def _bye_done(worker: Worker, known: Asked, status: int) -> None:
     device = state.leg.remote_tag if state.from_caller else known.from_tag
     if state.early if answered_by is None else device != answered_by:
         return
-    if not state.early:  # an answer crossed an early BYE: its dialog lives until its own BYE (RFC 3261 §15)
-        worker.media.end(state)
     by = "caller" if state.from_caller else "callee"
     worker.ledger.ended(state, by=by, reason="answered", status=None, q850=16)
+    if not state.early:  # an answer crossed an early BYE: its dialog lives until its own BYE (RFC 3261 §15)
+        worker.media.end(state)
 
 
 def put_bare(worker: Worker, why: Exception | None = None) -> None:

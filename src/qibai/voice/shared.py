@@ -6,6 +6,7 @@ It only ever makes things more exact: another node, or this one after a restart,
 from typing import Any, Final
 
 _TABLE: Final = "calls"
+_MEDIA_AWAY: Final = "media"  #: every key of a call begins with its number
 _ENDED_S: Final = 600  #: so long it is known that a call has ended; by then its record says so
 
 
@@ -55,3 +56,16 @@ class CallMemory:
     def is_over(self, call_id: int) -> bool:
         """Returns True if the call ended here a short while ago."""
         return self.look(call_id, "x") is not None
+
+    def media_is_away(self, until: float) -> None:
+        """rtpengine does not answer: ask it nothing before ``until``, in seconds of the monotonic clock."""
+        self._table.sht_sets(_TABLE, _MEDIA_AWAY, str(until))
+
+    def media_away_until(self) -> float | None:
+        """When rtpengine may be asked again; None when it answers."""
+        found = self._table.sht_get(_TABLE, _MEDIA_AWAY)
+        return None if found is None else float(found)
+
+    def media_is_back(self) -> None:
+        """rtpengine answers again."""
+        self._table.sht_rm(_TABLE, _MEDIA_AWAY)

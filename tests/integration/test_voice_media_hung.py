@@ -1,0 +1,173 @@
+"""rtpengine hangs while calls come: each INVITE and each BYE is answered, and calls go on once it does."""
+
+import itertools
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from qibai.core.bencode import decode, encode
+from qibai.core.numbering import Number700
+from qibai.supervise import probes
+from qibai.testing.platform import free_port, wait_for
+from raw_sip import RawAgent, contact, header, raw_agent
+from voice_tools import CALLER_AT, A, B, Bench, bench
+
+pytestmark = pytest.mark.voice
+_CALLS = 60
+#: Waiting for rtpengine in each call, two workers would need half a minute; SIP gives up after 32 s.
+_PATIENCE_S = 12
+_SILENT_S = 15  #: so long rtpengine keeps a call without media
+
+
+@pytest.fixture(scope="module")
+def voice(tmp_path_factory: pytest.TempPathFactory, database: Callable[[], str]) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("hung")
+    with bench(folder, database, workers=2, media_timeout_s=_SILENT_S) as made:
+        yield made
+
+
+@pytest.fixture
+def near(voice: Bench) -> Iterator[RawAgent]:
+    with raw_agent((CALLER_AT, free_port(CALLER_AT)), voice.here) as agent:
+        yield agent
+
+
+@pytest.fixture
+def far(voice: Bench) -> Iterator[RawAgent]:
+    with raw_agent(voice.callee, voice.here) as agent:
+        yield agent
+
+
+@pytest.fixture
+def x(voice: Bench) -> Number700:
+    made = voice.number()
+    voice.bind(made, A, B)
+    return made
+
+
+class _Calls:
+    """Calls from ``near`` to ``far``, told apart by a name."""
+
+    def __init__(self, voice: Bench, near: RawAgent, far: RawAgent, x: Number700) -> None:
+        self.near, self.far = near, far
+        self.uri = f"sip:{x}@{voice.here[0]}".encode()
+
+    def _from(self, name: bytes) -> bytes:
+        return b"<sip:%b@test>;tag=%b" % (A.national.encode(), name)
+
+    def invite(self, name: bytes) -> None:
+        self.near.request(
+            b"INVITE",
+            self.uri,
+            call_id=name,
+            from_=self._from(name),
+            headers=(
+                b"P-Asserted-Identity: <sip:%b@test>" % A.national.encode(),
+                b"Content-Type: application/sdp",
+            ),
+            body=self.near.sdp,
+        )
+
+    def set_up(self, name: bytes) -> bytes:
+        """Returns the 200 that the caller got."""
+        self.invite(name)
+        self.far.reply(self.far.take(b"INVITE "), b"200 OK", body=self.far.sdp)
+        answer = self.near.take(b"SIP/2.0 200")
+        self.ask(b"ACK", 1, name, answer)
+        self.far.take(b"ACK ")
+        return answer
+
+    def ask(self, method: bytes, cseq: int, name: bytes, answer: bytes, body: bytes = b"") -> None:
+        self.near.request(
+            method,
+            contact(answer),
+            call_id=name,
+            from_=self._from(name),
+            to=header(answer, b"To"),
+            cseq=cseq,
+            headers=(b"Content-Type: application/sdp",) if body else (),
+            body=body,
+        )
+
+    def hold(self, cseq: int, name: bytes, answer: bytes) -> bool:
+        """Offer a hold within the call, which needs rtpengine; returns False if it was refused with 503."""
+        self.ask(b"INVITE", cseq, name, answer, self.near.sdp + b"a=sendonly\r\n")
+        while True:
+            for request in self.far.waiting():
+                if request.startswith(b"INVITE "):
+                    self.far.reply(request, b"200 OK", body=self.far.sdp + b"a=recvonly\r\n")
+                    self.near.take(b"SIP/2.0 200")
+                    self.ask(b"ACK", cseq, name, answer)
+                    self.far.take(b"ACK ")
+                    return True
+            for reply in self.near.waiting():
+                if header(reply, b"CSeq") == b"%d INVITE" % cseq and reply.startswith(b"SIP/2.0 503"):
+                    return False
+            time.sleep(0.01)
+
+    def hang_up(self, name: bytes, answer: bytes) -> None:
+        self.ask(b"BYE", 99, name, answer)
+        self.far.reply(self.far.take(b"BYE "), b"200 OK")
+        self.near.take(b"SIP/2.0 200")
+
+
+@pytest.fixture
+def calls(voice: Bench, near: RawAgent, far: RawAgent, x: Number700) -> _Calls:
+    return _Calls(voice, near, far, x)
+
+
+def test_nobody_waits_for_an_rtpengine_that_hangs(voice: Bench, calls: _Calls) -> None:
+    """Calls end and are refused at once meanwhile; the very calls that stood go on afterwards."""
+    near, far = calls.near, calls.far
+    standing = {name: calls.set_up(name) for name in (b"ends", b"ends-too", b"stays")}
+    voice.platform.signal_rtpengine(signal.SIGSTOP)
+    try:
+        wait_for(lambda: not probes.media_answers(voice.platform.config), "the halt")
+        begun = time.monotonic()
+        names = [b"refused-%d" % number for number in range(_CALLS)]
+        for name in names:
+            calls.invite(name)
+        for name in (b"ends", b"ends-too"):
+            calls.ask(b"BYE", 5, name, standing[name])
+        waiting = {*names, b"ends", b"ends-too"}
+        while waiting:
+            assert time.monotonic() < begun + _PATIENCE_S, f"{len(waiting)} have heard nothing"
+            for request in far.waiting():
+                assert request.startswith(b"BYE "), "no call is set up"
+                far.reply(request, b"200 OK")
+            for answer in near.waiting():
+                name = header(answer, b"Call-ID")
+                if name.startswith(b"refused") and not answer.startswith(b"SIP/2.0 100"):
+                    assert answer.startswith(b"SIP/2.0 503")
+                    assert b"\r\nRetry-After: " in answer
+                    waiting.discard(name)
+                elif answer.startswith(b"SIP/2.0 200"):
+                    waiting.discard(name)
+            time.sleep(0.01)
+    finally:
+        voice.platform.signal_rtpengine(signal.SIGCONT)
+    begun = time.monotonic()
+    for cseq in itertools.count(10):
+        assert time.monotonic() < begun + _PATIENCE_S, "rtpengine is not asked again"
+        if calls.hold(cseq, b"stays", standing[b"stays"]):
+            break
+    assert media_calls(voice) != []
+    calls.hang_up(b"stays", standing[b"stays"])
+    calls.hang_up(b"new", calls.set_up(b"new"))
+    # What rtpengine was not asked to forget, it forgets by itself.
+    wait_for(lambda: media_calls(voice) == [], "the end of all media", 60)
+
+
+def media_calls(voice: Bench) -> object:
+    """The calls that rtpengine has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        control.settimeout(5)
+        control.connect(("127.0.0.1", voice.platform.config.voice.media_ng_port))
+        control.send(secrets.token_hex(4).encode() + b" " + encode({b"command": b"list"}))
+        answer = decode(control.recv(65_535).partition(b" ")[2])
+    assert isinstance(answer, dict)
+    return answer[b"calls"]
