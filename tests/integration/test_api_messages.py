@@ -9,8 +9,15 @@ import pytest
 
 from api_tools import A, Api, B, C, Tenant
 from qibai.client import BindRequest, Client, SendRequest
+from qibai.core.ids import format_id, new_id, parse_id
 
 TEXT = "您的包裹已到门口"
+_DAMAGE = {
+    "binding": "UPDATE binding SET b = overlay(b PLACING '\\x00' FROM 9) WHERE id = %s",
+    "message": "UPDATE message SET sender = overlay(sender PLACING '\\x00' FROM 9) WHERE id = %s",
+    "call": "UPDATE call SET caller = overlay(caller PLACING '\\x00' FROM 9) WHERE id = %s",
+}
+_CODES = {"binding": "70099990011", "message": "70099990022", "call": "70099990033"}
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +169,37 @@ def test_a_party_that_may_not_write_is_not_written_for(api: Api, shop: Tenant) -
     binding = api.bind(shop, messages="b_to_a")
     assert refused(api, shop, body(binding)) == (403, "direction_forbidden")
     assert api.call(shop, "POST", "/v1/messages", body(binding, sender=B)).status_code == 202
+
+
+@pytest.mark.parametrize("what", ["binding", "message", "call"])
+def test_a_row_that_no_key_opens_is_named_and_the_others_are_listed(
+    api: Api, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    who = api.tenant(f"damaged-{what}", _CODES[what])
+    rows = {"binding": [], "message": [], "call": []}
+    for _ in range(3):
+        binding = api.bind(who)
+        rows["binding"].append(binding["id"])
+        rows["message"].append(api.call(who, "POST", "/v1/messages", body(binding)).json()["id"])
+        (code, row_id), id = parse_id("b", binding["id"]) or (0, 0), new_id()
+        api.sql(
+            """INSERT INTO call (code, id, tenant_id, binding_id, called, node, started_at, ended_at, caller)
+               SELECT code, %s, tenant_id, id, x, 'n1', now(), now(), b
+               FROM binding WHERE (code, id) = (%s, %s)""",
+            id, code, row_id,
+        )  # fmt: skip
+        rows["call"].append(format_id("c", code, id))
+    ids = rows[what]
+    code, id = parse_id(what[0], ids[1]) or (0, 0)
+    api.sql(_DAMAGE[what], id)
+    listed, damaged = [], []
+    cursor = ""
+    while cursor is not None:  # page by page: the damaged row alone on its page
+        page = api.call(who, "GET", f"/v1/{what}s?limit=1{cursor and '&cursor='}{cursor}").json()
+        listed += [item["id"] for item in page["items"]]
+        damaged += page["unreadable"]
+        cursor = page["next_cursor"]
+    assert (listed, damaged) == ([ids[2], ids[0]], [ids[1]])
+    with Client(api.url, who.key.bearer) as client:
+        assert len(list(getattr(client, f"{what}s")())) == 2
+    assert ids[1] in caplog.text

@@ -9,6 +9,7 @@ from qibai.api import models
 from qibai.api.decode import instant, no_nulls
 from qibai.api.gate import asked
 from qibai.api.handlers import Asking, Limit, OfBinding, Since, Until, reached, seen, services_of
+from qibai.api.legible import legible
 from qibai.api.reach import All, Survey, Whose, survey
 from qibai.core.calls import PLATFORM
 from qibai.core.errors import BadRequest, CallNotFound
@@ -93,9 +94,9 @@ async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
             platform_id=whose.platform_id,
             limit=limit + 1,
         )
-    page = [_call(row, services.keyring, whose) for row in rows[:limit]]
+    page, unreadable = legible(rows[:limit], lambda row: _call(row, services.keyring, whose), _id)
     _seen(request, *page)
-    return models.CallPage(page, page[-1].id if len(rows) > limit else None)
+    return models.CallPage(page, _id(rows[limit - 1]) if len(rows) > limit else None, unreadable)
 
 
 @get(
@@ -154,6 +155,10 @@ def _seen(request: Asking, *shown: models.Call) -> None:
     seen(request, *(number for one in shown for number in (one.caller, one.callee)))
 
 
+def _id(row: calls.CallRecord) -> str:
+    return format_id("c", row.code, row.id)
+
+
 def _parse(text: str) -> tuple[int, int]:
     found = parse_id("c", text)
     if found is None:
@@ -169,7 +174,7 @@ def _call(row: calls.CallRecord, keyring: Keyring, whose: Survey) -> models.Call
     elif row.reason == EarlyRefusal.SOURCE_UNKNOWN:
         sender = None
     return models.Call(
-        id=format_id("c", row.code, row.id),
+        id=_id(row),
         tenant=row.tenant,
         binding_id=None if row.binding_id is None else format_id("b", row.code, row.binding_id),
         called=row.dialled_number(keyring),

@@ -22,6 +22,7 @@ from qibai.api.handlers import (
     seen,
     services_of,
 )
+from qibai.api.legible import legible
 from qibai.api.reach import Reach, Whose
 from qibai.core.errors import BadRequest, MessageNotFound
 from qibai.core.ids import format_id, parse_id
@@ -81,6 +82,7 @@ class MessagePage(msgspec.Struct, frozen=True):
 
     items: list[Message]
     next_cursor: str | None
+    unreadable: models.Unreadable
 
 
 _SEND: Final = msgspec.json.Decoder(SendRequest)
@@ -166,9 +168,9 @@ async def list_messages(  # noqa: PLR0917  # Litestar calls it by name
             until=None if until is None else instant(until, "until"),
             limit=limit + 1,
         )
-    page = [_message(row, services.keyring, whose) for row in rows[:limit]]
+    page, unreadable = legible(rows[:limit], lambda row: _message(row, services.keyring, whose), _id)
     _seen(request, *page)
-    return MessagePage(page, page[-1].id if len(rows) > limit else None)
+    return MessagePage(page, _id(rows[limit - 1]) if len(rows) > limit else None, unreadable)
 
 
 @get(
@@ -200,11 +202,15 @@ def _seen(request: Asking, *shown: Message) -> None:
     seen(request, *(number for one in shown for number in (one.sender, one.receiver)))
 
 
+def _id(row: messages.MessageRecord) -> str:
+    return format_id("m", max(row.code, 0), row.id)
+
+
 def _message(row: messages.MessageRecord, keyring: Keyring, whose: Reach) -> Message:
     # a stranger's number is not the tenant's to know
     sender, receiver = (None, None) if row.binding_id is None else row.opened(keyring)
     return Message(
-        id=format_id("m", max(row.code, 0), row.id),
+        id=_id(row),
         kind=row.kind,
         binding_id=None if row.binding_id is None else format_id("b", row.code, row.binding_id),
         order_id=row.order_id,

@@ -33,6 +33,9 @@ Shown = Annotated[
         "+8613800138000",
     ),
 ]
+Unreadable = Annotated[
+    list[str], Meta(description="Ids of rows that are left out: their stored numbers are damaged.")
+]
 Number = Annotated[str, _text("A 700 number, 15 digits.", 15, NUMBER_PATTERN, "700123456781234")]
 MiddleNumber = Annotated[
     str,
@@ -110,6 +113,7 @@ class BindingPage(msgspec.Struct, frozen=True):
 
     items: list[Binding]
     next_cursor: str | None
+    unreadable: Unreadable
 
 
 class ChangeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -248,3 +252,4 @@ class CallPage(msgspec.Struct, frozen=True):
 
     items: list[Call]
     next_cursor: str | None
+    unreadable: Unreadable

@@ -17,6 +17,7 @@ from qibai.api.decode import decode
 from qibai.api.errors import Overloaded
 from qibai.api.groupcommit import GroupCommit
 from qibai.api.key_reads import KeyReads
+from qibai.api.legible import legible
 from qibai.api.outbox import Outbox
 from qibai.api.problems import problem_of, status_of
 from qibai.api.reach import Reach
@@ -25,6 +26,7 @@ from qibai.api.watched import Watcher
 from qibai.config import Config
 from qibai.core.binding import Mode, Status
 from qibai.core.errors import BadRequest, QibaiError, SchemaError, StoreUnavailable
+from qibai.core.ids import format_id
 from qibai.core.numbering import Msisdn, Number700
 from qibai.settings.live import LiveConfig
 from qibai.store import audit, bindings, dsn
@@ -240,9 +242,12 @@ class Services:
                 cursor=cursor,
                 limit=limit,
             )
-        return models.BindingPage(
-            [convert.binding(row, now, reach.shown) for row in page.bindings], page.cursor
+        items, unreadable = legible(
+            page.bindings,
+            lambda row: convert.binding(row, now, reach.shown),
+            lambda row: format_id("b", row.code, row.id),
         )
+        return models.BindingPage(items, page.cursor, unreadable)
 
     @asynccontextmanager
     async def _bulk_turn(self) -> AsyncIterator[None]:

@@ -217,7 +217,7 @@ class AsyncClient:
             answer: Page[Any] = await self._ask(page(cursor))
             for item in answer.items:
                 yield item
-            cursor = answer.next_cursor
+            cursor = requests.next_page(answer)
             if cursor is None:
                 return
 

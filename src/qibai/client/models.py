@@ -59,6 +59,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
 class BindingPage(msgspec.Struct, frozen=True):
     items: list[Binding]
     next_cursor: str | None
+    unreadable: list[str] = []
 
 
 class Released(msgspec.Struct, frozen=True):
@@ -175,6 +176,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 class CallPage(msgspec.Struct, frozen=True):
     items: list[Call]
     next_cursor: str | None
+    unreadable: list[str] = []
 
 
 class SendRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -221,6 +223,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 class MessagePage(msgspec.Struct, frozen=True):
     items: list[Message]
     next_cursor: str | None
+    unreadable: list[str] = []
 
 
 def to_json(value: Any) -> bytes:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import logging
 import random
 import secrets
 import time
@@ -29,6 +30,19 @@ class Page(Protocol[T_co]):
 
     @property
     def next_cursor(self) -> str | None: ...
+
+    @property
+    def unreadable(self) -> Sequence[str]: ...
+
+
+_log: Final = logging.getLogger("qibai.client")
+
+
+def next_page(page: Page[Any]) -> str | None:
+    """The cursor of the page after ``page``; a warning names rows that the platform could not read."""
+    if page.unreadable:
+        _log.warning("the platform cannot read %s: stored numbers are damaged", ", ".join(page.unreadable))
+    return page.next_cursor
 
 
 RETRY_STATUS: Final = frozenset({429, 502, 503, 504})

@@ -206,7 +206,7 @@ class Client:
         while True:
             answer: Page[Any] = self._ask(page(cursor))
             yield from answer.items
-            cursor = answer.next_cursor
+            cursor = requests.next_page(answer)
             if cursor is None:
                 return
 
