@@ -128,6 +128,16 @@ def test_lists_say_what_was_done_and_the_trail_who_did_it(api: Api, operator: Te
     assert ("wang", "resource.change", "certificate:C-1") in done
 
 
+def test_the_steps_of_an_application_are_in_the_order_of_time(api: Api, operator: Tenant) -> None:
+    post(api, operator, "platforms", 201, name="late")
+    drafted, earlier = "2026-11-20T00:00:00Z", "2026-11-19T23:59:59Z"
+    application = post(api, operator, "applications", 201, platform="late", at=drafted)
+    path = f"applications/{application['id']}/steps"
+    refused = post(api, operator, path, 409, to="submitted", at=earlier)
+    assert (refused["code"], drafted in refused["detail"]) == ("step_refused", True)
+    post(api, operator, path, to="submitted", at=drafted)  # on the same day, as papers have it
+
+
 def test_only_operators_change_and_a_platform_sees_its_own(api: Api, operator: Tenant) -> None:
     acme = set_up(api, operator)
     post(api, operator, "platforms", 201, name="west")

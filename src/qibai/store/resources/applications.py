@@ -1,7 +1,7 @@
 """Applications for an approval, for codes, their supplement or return, an early exit, a renewal."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Literal, get_args
 
 from qibai.core.errors import BadRequest, NotHere, StepRefused
@@ -63,6 +63,9 @@ async def move(
         state = ApplicationState(found[2])
         if after_application(state, to) is None:
             raise StepRefused(f"an application that is {state} cannot become {to}")
+        before = await row(conn, "last_step", id=id)
+        if before is not None and before[0] is not None and at < before[0]:
+            raise StepRefused(f"this application became {state} later, at {before[0].astimezone(UTC):%FT%TZ}")
         await run(conn, "move_application", id=id, state=to.value, at=at)
         await run(
             conn,

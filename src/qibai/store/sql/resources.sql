@@ -62,6 +62,9 @@ SELECT s.state, s.at, s.reason FROM application_step s
 JOIN application a ON a.id = s.application_id JOIN platform p ON p.id = a.platform_id
 WHERE s.application_id = %(id)s AND (%(platform)s::text IS NULL OR p.name = %(platform)s) ORDER BY s.step;
 
+-- name: last_step
+SELECT max(at) FROM application_step WHERE application_id = %(id)s;
+
 -- name: application_of
 SELECT a.platform_id, p.name, a.kind FROM application a JOIN platform p ON p.id = a.platform_id WHERE a.id = %(id)s;
 
