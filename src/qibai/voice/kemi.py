@@ -6,6 +6,7 @@ exception behind that surfaces elsewhere.
 """
 
 import gc
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
@@ -17,6 +18,7 @@ from qibai.core.badge import BADGE_HEADER, is_hangup
 from qibai.core.errors import BadMessage, KeyFileError, TokenBroken
 from qibai.core.refusals import EarlyRefusal
 from qibai.core.sip import Message
+from qibai.core.sip.bare import bare_request
 from qibai.voice import dialog, messages, replies
 from qibai.voice.invite import HANDED_ON, RETRY_HEADER, on_invite
 from qibai.voice.media import MediaUnavailable
@@ -67,14 +69,15 @@ class Router:
                 worker.lose("requests_of_strangers", f"a request within a call was refused from {address}")
             if get("$rm") != "ACK":
                 note_early(worker, EarlyRefusal.SOURCE_UNKNOWN, address, stranger=True)
-                worker.refuse(403, "Forbidden", q850=21)
+                self._answer(worker, lambda: worker.refuse(403, "Forbidden", q850=21))
             return _OK
         try:
             request = parse_request(text_of(KSR))
         except BadMessage as exc:
+            fault = exc
             if get("$rm") != "ACK":
-                note_early(worker, EarlyRefusal.SIP_MALFORMED, peer.name, status=exc.status)
-                worker.refuse_unread(exc)
+                note_early(worker, EarlyRefusal.SIP_MALFORMED, peer.name, status=fault.status)
+                self._answer(worker, lambda: worker.refuse_unread(fault))
             return _OK
         try:
             self._route(worker, request, peer)
@@ -84,6 +87,29 @@ class Router:
                 note_early(worker, EarlyRefusal.INTERNAL_ERROR, peer.name, request=request)
                 worker.refuse(500, "Server Internal Error", q850=41)
         return _OK
+
+    def _answer(self, worker: Worker, refuse: Callable[[], bool]) -> None:
+        """Refuse a request that was not read, in no transaction.
+
+        Kamailio makes no reply to one that has From or the like twice, or a line that is no header: then only
+        what a reply needs is shown to it. If that cannot be read either, nobody can answer.
+        """
+        if refuse():
+            return
+        worker.take_back(bare_request(text_of(KSR)))
+        if not refuse():
+            worker.lose("requests_unanswerable", "a request had no answer: its headers cannot be read")
+
+    def _with_bare(self, worker: Worker, request: Message, ask: Callable[[], int]) -> int:
+        """What tm says of the request at hand; if it cannot read it, of what a reply needs of it.
+
+        A BYE and a CANCEL are taken whatever their other lines look like, and tm reads them all.
+        """
+        said = ask()
+        if said < 0:
+            worker.take_back(bare_request(request.text))
+            said = ask()
+        return said
 
     def _from_us(self, address: str) -> Peer | None:
         """The recorder, which ends calls from a loopback socket, and the gateway: each shows a badge."""
@@ -100,8 +126,8 @@ class Router:
         method = request.method
         tm = KSR.tm
         if method == "CANCEL":
-            if tm.t_check_trans() > 0:
-                tm.t_relay()
+            if self._with_bare(worker, request, tm.t_check_trans) > 0:
+                self._with_bare(worker, request, tm.t_relay)
             else:
                 worker.refuse(481, "Call/Transaction Does Not Exist")
             return
@@ -127,7 +153,7 @@ class Router:
             worker.refuse(483, "Too Many Hops", q850=25)
             return
         if state is not None:
-            if tm.t_newtran() > 0:
+            if self._with_bare(worker, request, tm.t_newtran) > 0:
                 dialog.on_request(worker, request, state, ours=ours)
             return
         if method == "OPTIONS":

@@ -162,9 +162,9 @@ class Worker:
         the sender's own."""
         self.ksr.textopsx.msg_set_buffer(writable(original))
 
-    def refuse_unread(self, fault: BadMessage, header: str = "") -> None:
-        """Answer a request with a fault of its sender's; the phrase names it."""
-        self.refuse(fault.status, f"{phrase(fault.status)} ({fault.message})", q850=95, header=header)
+    def refuse_unread(self, fault: BadMessage, header: str = "") -> bool:
+        """Answer a request with a fault of its sender's; the phrase names it. Returns as ``refuse`` does."""
+        return self.refuse(fault.status, f"{phrase(fault.status)} ({fault.message})", q850=95, header=header)
 
     def drop_reply(self, loss: str, why: str) -> None:
         """Let Kamailio forget the reply at hand; ``loss``: what it is counted as."""
@@ -189,15 +189,15 @@ class Worker:
         """The transaction ends without a call: the same request may be tried again another way."""
         self.ksr.htable.sht_rm(_MERGED, _identity(request))
 
-    def refuse(self, status: int, phrase: str, *, q850: int | None = None, header: str = "") -> None:
-        """Answer the request at hand, in its transaction if there is one."""
+    def refuse(self, status: int, phrase: str, *, q850: int | None = None, header: str = "") -> bool:
+        """Answer the request at hand, in its transaction if there is one. Returns whether one went out."""
         ksr = self.ksr
         extra = header
         if q850 is not None:
             extra += f"Reason: Q.850;cause={q850}\r\n"
         if extra:
             ksr.hdr.append_to_reply(extra)
-        ksr.sl.send_reply(status, phrase)
+        return bool(ksr.sl.send_reply(status, phrase) > 0)
 
 
 def _identity(request: Message) -> str:
