@@ -191,8 +191,8 @@ def test_of_two_operators_none_lowers_the_rule_alone(cli: Cli) -> None:
     (request,) = cli.json("dual", "list")
     assert (request["action"], request["params"]) == ("dual.rule", '{"persons":1}')
     cli.run("dual", "approve", request["id"], QIBAI_API_KEY=bob)
-    cli.run("access", "revoke", bobs)
     assert cli.json(*lower, QIBAI_API_KEY=alice) == {"persons": 1}
+    cli.run("access", "revoke", bobs)
     cli.run("dual", "rule", "2")
     # whose key was revoked counts: else one would revoke the other's key first
     assert "second_person_required" in cli.run(*lower, status=1, QIBAI_API_KEY=alice).stderr

@@ -1,19 +1,22 @@
 """One person asks, another approves, then it is done once and just so."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import LiteralString
 
 import psycopg
 import pytest
+from psycopg.rows import class_row
 
 from audit_tools import ALICE, BOB, witness
 from database_tools import as_platform
 from qibai.config import DualConfig
 from qibai.core.errors import Forbidden, RequestNotFound, RequestOver, SamePerson
 from qibai.core.roles import Action, Role
-from qibai.store import audit, dual, dual_rule
+from qibai.store import audit, dual, dual_rule, tenants
 from qibai.store.actors import Actor, operator_here
 from qibai.store.dual import Permit, Request, Wanted
 from qibai.store.keys import Keyring
@@ -21,13 +24,33 @@ from qibai.store.keys import Keyring
 TWO = DualConfig()
 HASH = Wanted(Action.KEYS_ROTATE, {"key": "hash"}, "yearly")
 CAROL = replace(ALICE, name="carol", role=Role.AUDITOR, via="key:ccc")
+SEALED: LiteralString = """
+    SELECT id, action, params, reason, state, asked_by, asked_via, asked_at, expires_at,
+    decided_by, decided_via, decided_at, used_at, digest, verdict_key_id, verdict_seal FROM dual_request"""
 Connection = psycopg.AsyncConnection
 
 
 @pytest.fixture
-async def conn(dsn: str) -> AsyncIterator[Connection]:
+async def conn(dsn: str, keyring: Keyring) -> AsyncIterator[Connection]:
     async with await psycopg.AsyncConnection.connect(as_platform(dsn), autocommit=True) as made:
+        for one in (ALICE, BOB):
+            await key_of(made, keyring, one)
         yield made
+
+
+async def key_of(conn: Connection, keyring: Keyring, who: Actor) -> None:
+    """Add the key that ``who`` is known by, as ``tenants.add_key`` would."""
+    id = who.via.removeprefix("key:")
+    await conn.execute(
+        "INSERT INTO api_key (id, person, kind, digest, secret) VALUES (%s, %s, %s, %s, %s)",
+        [
+            id,
+            who.name,
+            who.role.value,
+            hashlib.sha256(b"secret").digest(),
+            keyring.seal("secret", tenants.api_key_aad(id, who.role.value, None, None, who.name)),
+        ],
+    )
 
 
 async def permit(
@@ -97,6 +120,68 @@ async def test_an_act_that_fails_leaves_the_approval(conn: Connection, keyring: 
             assert isinstance(await dual.permit(conn, keyring, TWO, ALICE, HASH), Permit)
             raise ZeroDivisionError
     assert isinstance(await permit(conn, keyring, TWO, ALICE, HASH), Permit)
+
+
+async def test_an_approval_ends_with_the_key_that_gave_it(conn: Connection, keyring: Keyring) -> None:
+    asked = await ask(conn, keyring)
+    await decide(conn, keyring, BOB, asked.id, approve=True)
+    await tenants.revoke_key(conn, "bbb")
+    again = await ask(conn, keyring)
+    assert (again.state, again.id != asked.id) == ("pending", True)
+    assert (await ask(conn, keyring)).id == again.id
+    other = replace(BOB, via="key:bb2")
+    await key_of(conn, keyring, other)
+    await decide(conn, keyring, other, again.id, approve=True)
+    found = await permit(conn, keyring, TWO, ALICE, HASH)
+    assert isinstance(found, Permit) and found.request is not None
+    assert found.request.id == again.id
+
+
+@pytest.mark.parametrize("first", ["revoked", "used"])
+async def test_a_revocation_and_the_use_of_an_approval_wait_for_each_other(
+    dsn: str, conn: Connection, keyring: Keyring, first: str
+) -> None:
+    asked = await ask(conn, keyring)
+    await decide(conn, keyring, BOB, asked.id, approve=True)
+    async with await psycopg.AsyncConnection.connect(as_platform(dsn), autocommit=True) as own:
+
+        async def until_it_waits(pid: int) -> None:
+            waits = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
+            async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as look:
+                async with asyncio.timeout(30):
+                    while (await (await look.execute(waits, [pid])).fetchone()) != (True,):  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+
+        if first == "revoked":
+            async with own.transaction():
+                await tenants.revoke_key(own, "bbb")
+                using = asyncio.create_task(permit(conn, keyring, TWO, ALICE, HASH))
+                await until_it_waits(conn.info.backend_pid)
+            assert isinstance(await using, Request)
+        else:
+            async with audit.acts(conn, witness(keyring)):
+                assert isinstance(await dual.permit(conn, keyring, TWO, ALICE, HASH), Permit)
+                revoking = asyncio.create_task(tenants.revoke_key(own, "bbb"))
+                await until_it_waits(own.info.backend_pid)
+            assert await revoking
+
+
+async def test_an_approval_that_ends_while_its_row_is_waited_for_is_over(
+    dsn: str, conn: Connection, keyring: Keyring
+) -> None:
+    asked = await ask(conn, keyring)
+    await decide(conn, keyring, BOB, asked.id, approve=True)
+    with psycopg.connect(dsn, autocommit=True, row_factory=class_row(dual.Sealed)) as owner:
+        owner.execute("SET session_replication_role = replica")
+        async with audit.acts(conn, witness(keyring)):
+            await conn.execute("SELECT 1")  # the transaction has its time, which is before the end
+            owner.execute("UPDATE dual_request SET expires_at = clock_timestamp()")
+            ended = owner.execute(SEALED).fetchone()
+            assert ended is not None and ended.decided_by and ended.decided_via
+            seal = keyring.mac(ended.verdict_key_id, ended.verdict(ended.decided_by, ended.decided_via))
+            owner.execute("UPDATE dual_request SET verdict_seal = %s", [seal])
+            found = await dual.permit(conn, keyring, TWO, ALICE, HASH)
+    assert isinstance(found, Request) and found.id != asked.id
 
 
 async def test_who_cannot_approve(conn: Connection, keyring: Keyring) -> None:

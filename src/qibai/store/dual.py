@@ -1,7 +1,7 @@
 """Acts that two persons answer for: one asks, another approves, then the first does it once, just as asked.
 
 Persons are known by their API keys. An approver's key has to be older than the request, so that nobody makes
-a second person up for it.
+a second person up for it, and to be in force when the approval is used.
 """
 
 import hmac as compare
@@ -25,6 +25,7 @@ from qibai.store.dual_rule import needed
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
+from qibai.store.tenants import find_key
 
 _log: Final = structlog.get_logger("qibai.dual")
 Connection = psycopg.AsyncConnection[Any]
@@ -111,7 +112,8 @@ async def permit(
     """Whether ``actor`` may do what is ``wanted`` now; if not, it is asked for.
 
     How many persons it takes is ``dual_rule``'s to say. An approved request is used up, in the transaction of
-    ``conn``. A Request says who is waited for: commit then, and do nothing. Raise Forbidden when the actor is
+    ``conn``; it has no effect once the approver's key is revoked. A Request says who is waited for: commit
+    then, and do nothing. Raise Forbidden when the actor is
     not known by a key or may not do this at all.
     """
     action = wanted.action
@@ -134,10 +136,12 @@ async def permit(
             for found in await _many(conn, "open", {"digests": digests}):
                 if found.state == "pending":
                     return found.plain
-                if found.approved(keyring):
-                    await conn.execute(_SQL["use"], {"id": found.id})
+                if not found.approved(keyring):
+                    _log.error("an approval has no seal of ours", request=found.id)
+                elif not await _approver_stays(conn, keyring, found):
+                    _log.warning("the key of an approval was revoked", request=found.id)
+                elif (await conn.execute(_SQL["use"], {"id": found.id})).rowcount:
                     return Permit(found.plain)
-                _log.error("an approval has no seal of ours", request=found.id)
             id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(10))
             new = {
                 "id": id,
@@ -214,6 +218,12 @@ def forged(conn: psycopg.Connection[Any], keyring: Keyring) -> list[str]:
     """Ids of requests that somebody approved by SQL, without our keys: this has no effect."""
     with own_errors(), conn.cursor(row_factory=class_row(Sealed)) as cur:
         return [one.id for one in cur.execute(_SQL["approved"]) if not one.approved(keyring)]
+
+
+async def _approver_stays(conn: Connection, keyring: Keyring, request: Sealed) -> bool:
+    """Whether the key that approved is in force, and stays so until the end of the transaction."""
+    key = await find_key(conn, keyring, (request.decided_via or "").removeprefix("key:"), hold=True)
+    return key is not None and key.revoked_at is None and key.person == request.decided_by
 
 
 async def _one(conn: Connection, name: str, params: dict[str, Any]) -> Sealed | None:

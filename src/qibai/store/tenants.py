@@ -187,15 +187,15 @@ async def add_key(
     return new
 
 
-async def find_key(conn: Connection, keyring: Keyring, id: str) -> ApiKey | None:
+async def find_key(conn: Connection, keyring: Keyring, id: str, *, hold: bool = False) -> ApiKey | None:
     """The key of that public id, revoked ones too; the caller looks at ``revoked_at``.
 
-    None also for a row that the platform did not write: that is logged, and ``doctor`` names it. Raise
-    KeyUnknown, StoreUnavailable.
+    ``hold``: nobody revokes it before the end of the transaction of ``conn``. None also for a row that the
+    platform did not write: that is logged, and ``doctor`` names it. Raise KeyUnknown, StoreUnavailable.
     """
     with own_errors():
         async with conn.cursor(row_factory=class_row(ApiKey)) as cur:
-            key = await (await cur.execute(_SQL["find_key"], {"id": id})).fetchone()
+            key = await (await cur.execute(_SQL["hold_key" if hold else "find_key"], {"id": id})).fetchone()
     if key is not None and not key.is_genuine(keyring):
         _log.error("api key not genuine", key_id=key.id, role=key.kind)
         return None

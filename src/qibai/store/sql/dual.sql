@@ -5,7 +5,7 @@ SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0));
 SELECT id, action, params, reason, state, asked_by, asked_via, asked_at, expires_at, decided_by, decided_via, decided_at,
        used_at, digest, verdict_key_id, verdict_seal
 FROM dual_request
-WHERE digest = ANY(%(digests)s) AND state IN ('pending', 'approved') AND expires_at > now()
+WHERE digest = ANY(%(digests)s) AND state IN ('pending', 'approved') AND expires_at > clock_timestamp()
 ORDER BY state, asked_at
 FOR UPDATE;
 
@@ -25,12 +25,13 @@ FOR UPDATE;
 -- name: decide
 UPDATE dual_request SET state = %(state)s, decided_by = %(by)s, decided_via = %(via)s, decided_at = now(),
                         verdict_key_id = %(key_id)s, verdict_seal = %(seal)s
-WHERE id = %(id)s AND expires_at > now()
+WHERE id = %(id)s AND expires_at > clock_timestamp()
 RETURNING id, action, params, reason, state, asked_by, asked_via, asked_at, expires_at, decided_by, decided_via,
           decided_at, used_at, digest, verdict_key_id, verdict_seal;
 
 -- name: use
-UPDATE dual_request SET state = 'used', used_at = now() WHERE id = %(id)s AND expires_at > now();
+-- The row is held, perhaps after a wait: the time is read now.
+UPDATE dual_request SET state = 'used', used_at = now() WHERE id = %(id)s AND expires_at > clock_timestamp();
 
 -- name: list
 SELECT id, action, params, reason, state, asked_by, asked_via, asked_at, expires_at, decided_by, decided_via, decided_at,

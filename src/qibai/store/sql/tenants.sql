@@ -26,6 +26,13 @@ SELECT k.id, k.kind, k.tenant_id, t.name AS tenant, k.platform_id, p.name AS pla
 FROM api_key k LEFT JOIN tenant t ON t.id = k.tenant_id LEFT JOIN platform p ON p.id = k.platform_id
 WHERE k.id = %(id)s;
 
+-- name: hold_key
+SELECT k.id, k.kind, k.tenant_id, t.name AS tenant, k.platform_id, p.name AS platform, k.person, k.digest, k.secret,
+       k.created_at, k.revoked_at, t.disabled_at IS NOT NULL AS tenant_disabled
+FROM api_key k LEFT JOIN tenant t ON t.id = k.tenant_id LEFT JOIN platform p ON p.id = k.platform_id
+WHERE k.id = %(id)s
+FOR SHARE OF k;
+
 -- name: list_keys
 SELECT k.id, k.kind, k.tenant_id, t.name AS tenant, k.platform_id, p.name AS platform, k.person, k.digest, k.secret,
        k.created_at, k.revoked_at, t.disabled_at IS NOT NULL AS tenant_disabled
