@@ -257,47 +257,6 @@ def test_signing_headers_beside_a_bearer_key_have_their_form(api: Api, tenant: T
     assert ask(api, head("/v1/codes", f"Content-Digest: sha-256=:{good}:", who=tenant))[0] == 200
 
 
-@pytest.mark.parametrize(
-    ("version", "lines", "expected"),
-    [("1.1", "", 400), ("1.1", "Host: a\nHost: b\n", 400), ("1.1", "Host: a\n", 200), ("1.0", "", 200)],
-)
-def test_a_request_has_one_host(api: Api, tenant: Tenant, version: str, lines: str, expected: int) -> None:
-    key = f"Authorization: Bearer {tenant.key.bearer}"
-    status, problem = ask(api, f"GET /v1/codes HTTP/{version}\n{lines}{key}")
-    assert status == expected
-    assert expected == 200 or problem["errors"][0]["field"] == "Host"
-
-
-@pytest.mark.parametrize(
-    ("target", "host", "wrong"),
-    [
-        ("http://qibai/v1/codes", "qibai", None),
-        ("HTTP://QIBAI:80/v1/codes", "qibai:80", None),
-        ("http://[::1]:8080/v1/codes", "[::1]:8080", None),
-        ("http://other.host/v1/codes", "qibai", "Host"),
-        ("http://other.host/v1/codes?x=1", "qibai", "Host"),
-        ("http://qibai:81/v1/codes", "qibai:80", "Host"),
-        ("http://qibai:80/v1/codes", "qibai", "Host"),
-        ("http://user@qibai/v1/codes", "qibai", "Host"),
-        ("/v1/codes?at=http://other.host/", "qibai", "at"),  # not in absolute form: only an unknown parameter
-    ],
-)
-def test_a_request_line_in_absolute_form_names_the_same_host(
-    api: Api, tenant: Tenant, target: str, host: str, wrong: str | None
-) -> None:
-    key = f"Authorization: Bearer {tenant.key.bearer}"
-    status, problem = ask(api, f"GET {target} HTTP/1.1\nHost: {host}\n{key}")
-    assert status == (200 if wrong is None else 400)
-    if wrong is not None:
-        assert (problem["code"], problem["errors"][0]["field"]) == ("request_invalid", wrong)
-
-
-def test_http_1_0_may_name_its_host_in_the_request_line_alone(api: Api, tenant: Tenant) -> None:
-    key = f"Authorization: Bearer {tenant.key.bearer}"
-    assert ask(api, f"GET http://qibai/v1/codes HTTP/1.0\n{key}")[0] == 200
-    assert ask(api, f"GET http://qibai/v1/codes HTTP/1.0\nHost: other\n{key}")[0] == 400
-
-
 def test_what_a_role_may_not_do_is_refused_before_its_query_and_body(api: Api) -> None:
     operator = api.operator("zhao")
     lines = ("Content-Length: 100",)  # which never come
