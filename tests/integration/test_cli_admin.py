@@ -112,6 +112,7 @@ def test_the_saved_key_is_private_and_used(cli: Cli, key: str) -> None:
 
 def test_keys_are_rotated_while_everything_runs(cli: Cli, key: str) -> None:
     bound = cli.json("bind", "--a", A, "--b", B, "--order", "o-2", QIBAI_API_KEY=key)
+    assert cli.json("keys", "prepare") == {"value": 2, "hash": 2, "token": 2}
     for option in ("--hash", "--token"):
         assert cli.json("keys", "rotate", option)["id"] == 2
     assert cli.json("route", bound["x"], A)["decision"] == "connect"
@@ -127,6 +128,9 @@ def test_keys_are_rotated_while_everything_runs(cli: Cli, key: str) -> None:
         (["route", "700100000010001", "123"], 1, "number_malformed"),
         (["release", "b00000000-0000000000000", "--api-key", "qb_a_b"], 1, "unauthenticated"),
         (["keys", "rotate", "--hash", "--token"], 1, "request_invalid"),
+        (["release", "700100000019477", "--api-key", "qb_a_b"], 1, "request_invalid"),
+        (["login", "--api-key", "qb_nonsense"], 1, "request_invalid"),
+        (["--home", "/nowhere", "tenant", "list"], 1, "store_unavailable"),
     ],
 )
 def test_failures_are_one_sentence_with_a_code(cli: Cli, args: list[str], status: int, says: str) -> None:
@@ -134,6 +138,14 @@ def test_failures_are_one_sentence_with_a_code(cli: Cli, args: list[str], status
     assert failed.stdout == ""
     assert failed.stderr.startswith(f"error {says}: ")
     assert len(failed.stderr.strip().splitlines()) == 1
+
+
+def test_a_folder_without_a_home_is_named(cli: Cli, tmp_path: Path) -> None:
+    """Whoever forgot QIBAI_HOME is not sent to start another platform there."""
+    said = cli.run("--home", str(tmp_path), "tenant", "list", status=1).stderr
+    assert f"{tmp_path} is no home of a platform: give --home or QIBAI_HOME" in said
+    said = cli.run("--home", str(tmp_path), "restore", str(tmp_path), "--check", status=1).stderr
+    assert "give the backup's key file, --keys FILE" in said
 
 
 def test_a_wrong_configuration_names_the_key(cli: Cli) -> None:

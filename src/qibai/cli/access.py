@@ -9,6 +9,7 @@ import typer
 
 from qibai.cli.options import ApiUrl, JsonOut, asked_secret, config_of
 from qibai.cli.output import as_json, done
+from qibai.client.requests import Credentials, KeyMalformed
 from qibai.config import Config
 from qibai.core.errors import BadRequest, KeyFileError
 
@@ -37,6 +38,10 @@ def login(
     key = api_key or asked_secret("API key")
     if not key:
         raise BadRequest("give the API key: QIBAI_API_KEY, a line of standard input, or --api-key")
+    try:
+        Credentials.of(key, signed=True)
+    except KeyMalformed as exc:
+        raise BadRequest(str(exc), field="api_key") from None
     save(config, Saved(key, api_url or ""))
     if json:
         as_json({"saved": config.home / "cli.json"})

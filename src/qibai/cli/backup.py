@@ -12,7 +12,7 @@ from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, err, note, say
 from qibai.cli.times import shown
 from qibai.config import Config
-from qibai.core.errors import BadRequest, Conflict
+from qibai.core.errors import BadRequest, Conflict, KeyFileError
 from qibai.core.roles import Action
 from qibai.store.backup import Restored, check_backup, drill, make_backup, prune, restore_backup
 from qibai.supervise import state
@@ -85,6 +85,8 @@ def restore(  # noqa: PLR0917  # options
     if check and drill_:
         raise BadRequest("choose --check or --drill; a drill checks the backup first")
     config = config_of(ctx)
+    if keys is None and not config.key_file.exists():
+        raise KeyFileError(f"{config.key_file} is not there: give the backup's key file, --keys FILE")
     if check:
         manifest = check_backup(folder, keys or config.key_file)
         if json:

@@ -59,7 +59,7 @@ def bind(  # noqa: PLR0917  # Typer calls it by name
     Other users of the machine see what is on a command line: give a real number as - to be asked for it,
     or to have it read from standard input, a line each, or set QIBAI_A and QIBAI_B.
 
-    Example: qibai bind --mode AXYB --a 13800138000 --b 13900139000 --order order-1 --ttl 3600
+    Example: qibai bind --mode AXYB --a - --b - --order order-1 --ttl 3600
     """
     body: dict[str, Any] = {"mode": mode.value, "b": b, "order_id": order_id, "scene": scene.value}
     body |= {"a": a} if a else {}

@@ -70,6 +70,10 @@ async def _run(config: Config, work: Callable[[Connection], Awaitable[T]]) -> T:
             dsn(config), connect_timeout=config.store.connect_timeout_s, application_name="qibai-cli"
         )
     except psycopg.OperationalError as exc:
+        if not config.store.dsn and not config.pg_dir.exists():
+            raise StoreUnavailable(
+                f"{config.home} is no home of a platform: give --home or QIBAI_HOME, or run `qibai init`"
+            ) from None
         raise StoreUnavailable(
             f"{why_not_connected(exc)}; start the platform with `qibai up`, or mend store.dsn"
         ) from None

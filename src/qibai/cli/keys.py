@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from qibai.cli.database import Connection, Record, act
 from qibai.cli.identity import PersonKey, Why, twofold
@@ -71,13 +71,17 @@ def rotate(  # noqa: PLR0917  # options
     started = partial(_started, ctx, kind, why, api_key)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rows]} rows"))
     with Progress(*columns, console=err, disable=json or token_key) as bar:
-        tasks = {}
+        tasks: dict[str, TaskID] = {}
+        rows: dict[str, dict[str, int]] = {}
 
         def progress(step: RotationStep) -> None:
-            name = step.job.partition(":")[0]
+            name, *rest = step.job.split(":")
             if step.job not in tasks:
-                tasks[step.job] = bar.add_task(name, total=step.parts, rows=0)
-            bar.update(tasks[step.job], completed=step.parts_done, rows=step.rows)
+                text = f"{name}, written meanwhile" if "late" in rest else name
+                tasks[step.job] = bar.add_task(text, total=step.parts, rows=0)
+            moved = rows.setdefault(step.job, {})
+            moved[step.part] = step.rows
+            bar.update(tasks[step.job], completed=step.parts_done, rows=sum(moved.values()))
 
         result: dict[str, Any] = {"key": kind}
         if token_key:
@@ -96,6 +100,7 @@ def rotate(  # noqa: PLR0917  # options
         if config.store.dsn:
             note(f"copy {config.key_file} to the other machines that use this database")
     if result.get("broken"):
+        note(f"{result['broken']} rows stay as they are: they hold a value that no key opens")
         raise typer.Exit(1)
 
 

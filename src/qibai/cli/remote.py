@@ -4,17 +4,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from qibai.cli import access
 from qibai.cli.address import api_url as local_url
+from qibai.cli.output import note
 from qibai.client import ApiError, BindRequest, Client, NoAnswer, SendRequest
 from qibai.client.requests import KeyMalformed
 from qibai.config import Config
 from qibai.core.errors import BadRequest, QibaiError, Unauthenticated, Unavailable
+from qibai.core.ids import parse_id
+
+_IDS: Final = {
+    "b": ("binding", "`qibai show 700…`"),
+    "c": ("call", "`qibai calls`"),
+    "m": ("message", "`qibai messages`"),
+}
 
 
 class Refused(QibaiError):
@@ -35,7 +43,7 @@ class Remote:
         return _plain(self._client.bind(msgspec.convert(wanted, BindRequest)))
 
     def binding(self, id: str) -> dict[str, Any]:
-        return _plain(self._client.get(id))
+        return _plain(self._client.get(_id("b", id)))
 
     def bindings_of(self, number: str) -> list[dict[str, Any]]:
         return [_plain(one) for one in self._client.bindings(number=number)]
@@ -43,11 +51,14 @@ class Remote:
     def of_tenant(self, tenant: str, kind: str, **query: Any) -> list[dict[str, Any]]:
         """A tenant's latest bindings, calls or messages (``kind``), for others: numbers are masked."""
         target = f"/v1/{kind}?" + urlencode({"tenant": tenant, **query})
-        items: list[dict[str, Any]] = self._client.request("GET", target)["items"]
+        page = self._client.request("GET", target)
+        if page["unreadable"]:
+            note(f"left out, since stored numbers are damaged: {', '.join(page['unreadable'])}")
+        items: list[dict[str, Any]] = page["items"]
         return items
 
     def release(self, id: str) -> dict[str, Any]:
-        return _plain(self._client.release(id))
+        return _plain(self._client.release(_id("b", id)))
 
     def calls(self, limit: int, **query: Any) -> list[dict[str, Any]]:
         """The newest that fit."""
@@ -61,13 +72,13 @@ class Remote:
         return [_plain(one) for one in self._client.calls(since=since, live=live, page=1000, **query)]
 
     def call(self, id: str) -> dict[str, Any]:
-        return _plain(self._client.call(id))
+        return _plain(self._client.call(_id("c", id)))
 
     def send(self, wanted: dict[str, Any], key: str | None) -> dict[str, Any]:
         return _plain(self._client.send(msgspec.convert(wanted, SendRequest), idempotency_key=key))
 
     def message(self, id: str) -> dict[str, Any]:
-        return _plain(self._client.message(id))
+        return _plain(self._client.message(_id("m", id)))
 
     def messages(self, limit: int, **query: Any) -> list[dict[str, Any]]:
         return [_plain(one) for one in islice(self._client.messages(page=limit, **query), limit)]
@@ -76,6 +87,7 @@ class Remote:
         return self._client.request(method, target, body)
 
     def terminate(self, id: str, tenant: str | None = None) -> dict[str, Any]:
+        id = _id("c", id)
         if tenant is not None:
             query = urlencode({"tenant": tenant})
             ended: dict[str, Any] = self._client.request("POST", f"/v1/calls/{quote(id)}/terminate?{query}")
@@ -109,6 +121,16 @@ def remote(config: Config, api_url: str | None, api_key: str | None) -> Iterator
         raise Unavailable(f"the API at {url} does not answer; is the platform up?") from None
     except ApiError as exc:
         raise _refused(exc) from None
+
+
+def _id(kind: str, text: str) -> str:
+    """An id of that kind. Raise BadRequest."""
+    if parse_id(kind, text) is None:
+        what, where = _IDS[kind]
+        raise BadRequest(
+            f"give the id of a {what}, as {kind}10000001-0abcdefghjkmn; {where} names it", field="id"
+        )
+    return text
 
 
 def _refused(exc: ApiError) -> Refused:

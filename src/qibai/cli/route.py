@@ -26,7 +26,7 @@ def route(
 ) -> None:
     """Explain what a call would do, step by step; nothing is called. The exit status is 4 if it were refused.
 
-    Example: qibai route 700100000011234 13800138000
+    Example: qibai route 700100000011234 -
     """
     config = config_of(ctx)
     steps: list[str] = []

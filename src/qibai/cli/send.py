@@ -44,7 +44,7 @@ def send(  # noqa: PLR0917  # Typer calls it by name
 
     Give the real number as - to be asked for it, or set QIBAI_FROM: others see what is on a command line.
 
-    Example: qibai send b10000001-0abcdefghjkmn "At the door" --from 13800138000 --order order-1
+    Example: qibai send b10000001-0abcdefghjkmn "At the door" --from - --order order-1
     """
     body: dict[str, Any] = {
         "binding_id": binding,

@@ -75,7 +75,7 @@ def _silent(config: Config, name: str) -> str:
         said = json.loads(path.read_bytes())
         silent = time.time() - said["at"]
         if silent > _SILENT_S:
-            return f"it has not written {path} for {silent:.0f} s; is the disk full?"
+            return f"it has not written {path} for {silent:.0f} s; it hangs, or the disk is full"
         waits = name == "gateway" or said["backlog_bytes"]  # a recorder with nothing to store does not ask it
         return "" if said["store_up"] or not waits else "the store does not answer it"
     except (OSError, ValueError, KeyError, TypeError):
