@@ -130,7 +130,7 @@ _PLAIN = {
     b"Content-Length: 0\r\n\r\n",
     "answer 200": b"SIP/2.0 200 OK\r\nTo: <sip:b@192.0.2.9>;tag=plain\r\nContact: <sip:192.0.2.9>\r\n"
     b"Content-Type: application/sdp\r\nContent-Length: 0\r\n\r\nv=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\n"
-    b"c=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n",
+    b"c=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8 18\r\n",
 }
 
 

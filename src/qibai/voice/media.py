@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from qibai.core.errors import BadMessage
 from qibai.core.sip import CleanSdp, clean_sdp
+from qibai.core.sip.agreed import has_common_codec
 from qibai.core.sip.sdp import has_open_media
 from qibai.voice.mediacheck import refuses
 from qibai.voice.relay import Relay
@@ -82,6 +83,8 @@ class Media:
             self._offer_again(agreed, state, side, other)
             offered = agreed
         clean, seen = self._pass("answer", text, self._flags(state, side, other, answer=True), salt)
+        if not has_common_codec(seen, clean):  # rtpengine has put the offer's codecs there
+            raise BadMessage("an answer without a codec of the offer", status=488)
         if seen and offered is not None:
             self._memory.note(state.call_id, side, offered)
             self._memory.note(state.call_id, other, seen)

@@ -184,8 +184,10 @@ def put_unusable_in_dialog(worker: Worker, why: Exception) -> None:
         _bye_done(worker, known, status_of(text))
     if known.method == "INVITE" and 200 <= status_of(text) < 300:
         _dismiss(worker, text, known, _MEDIA_AWAY if isinstance(why, MediaUnavailable) else _UNUSABLE)
-    else:
-        put_bare(worker)
+        return
+    if known.method != "BYE" and status_of(text) >= 200:  # whoever asked hears that nothing has changed
+        worker.media.take_back(known.state, from_caller=known.state.from_caller)
+    put_bare(worker)
 
 
 def on_dialog_reply(worker: Worker, text: str) -> None:
