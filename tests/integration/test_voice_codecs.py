@@ -86,10 +86,14 @@ class _Call:
         """Returns the 200 that the caller got."""
         self.far.reply(self.invite(), b"200 OK", body=body)
         answer = self.near.take(b"SIP/2.0 200")
-        self._to, self._uri = header(answer, b"To"), contact(answer)
+        self.reached(answer)
         self.ask(b"ACK", 1)
         self.far.take(b"ACK ")
         return answer
+
+    def reached(self, answer: bytes) -> None:
+        """Take the callee's place from its 200."""
+        self._to, self._uri = header(answer, b"To"), contact(answer)
 
     def hang_up(self) -> None:
         self.ask(b"BYE", 9)
@@ -149,7 +153,26 @@ def test_a_change_of_a_call_ends_it(voice: Bench, x: Number700, call: _Call) -> 
     far.reply(far.take(b"INVITE "), b"200 OK", body=with_codecs(far, b"18"))
     near.take(b"SIP/2.0 502")
     far.take(b"ACK ")
-    for side in (far, near):
+    is_ended(voice, x, call)
+
+
+@pytest.mark.parametrize("changes", [False, True], ids=["of a call", "within a call"])
+def test_an_answer_in_an_ack_ends_the_call(voice: Bench, x: Number700, call: _Call, changes: bool) -> None:
+    """The INVITE made no offer, so the 200 does, and the ACK answers."""
+    near, far = call.near, call.far
+    if changes:
+        call.set_up(far.sdp)
+    call.ask(b"INVITE", 2)
+    far.reply(far.take(b"INVITE "), b"200 OK", body=far.sdp)
+    call.reached(near.take(b"SIP/2.0 200"))
+    call.ask(b"ACK", 2, with_codecs(near, b"18"))
+    assert b"m=audio" not in far.take(b"ACK ")
+    is_ended(voice, x, call)
+
+
+def is_ended(voice: Bench, x: Number700, call: _Call) -> None:
+    """The recorder hangs up on both sides, and its word for it stands."""
+    for side in (call.far, call.near):
         side.reply(side.take(b"BYE "), b"200 OK")
 
     def record() -> list[tuple[object, ...]]:

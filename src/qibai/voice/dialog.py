@@ -22,6 +22,7 @@ from qibai.core.sip import (
 )
 from qibai.core.sip.address import Uri, read_uri
 from qibai.core.sip.allow import IN_DIALOG
+from qibai.voice.legs import leg_of_asker
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.memory import source_of
 from qibai.voice.peers import uri_of
@@ -83,6 +84,8 @@ def on_request(worker: Worker, request: Message, state: DialogState, *, ours: bo
     except BadMessage as exc:
         if method != "ACK":
             worker.refuse_unread(exc, header=ACCEPT if exc.status == 415 else "")
+        elif state.offer_in_reply:
+            _end_unagreed(worker, request, state)
         return
     except MediaUnavailable:
         if method != "ACK":
@@ -103,6 +106,19 @@ def on_request(worker: Worker, request: Message, state: DialogState, *, ours: bo
         worker.media.take_back(state, from_caller=state.from_caller)
         worker.take_back(request.text)
         ksr.tm.t_reply(503, "Service Unavailable")
+
+
+def _end_unagreed(worker: Worker, request: Message, state: DialogState) -> None:
+    """End a call whose ACK answers the other side's offer in a way that cannot be used.
+
+    The other side repeats its 2xx until it gets an ACK: the recorder sends one, and then hangs up on both.
+    """
+    if not worker.memory.is_first(f"{state.call_id}u", _ASK_AGAIN_S):  # each 2xx brings the same ACK
+        return
+    near = state.caller_peer if state.from_caller else state.callee_peer
+    token = seal_state(msgspec.structs.replace(state, stray=True), worker.keys)
+    leg = leg_of_asker(worker, request, request.to_tag, near, token)
+    worker.ledger.late(state, leg, "answer_unusable")
 
 
 def _relayed(worker: Worker, state: DialogState, hop: str, transport: str) -> bool:
