@@ -15,10 +15,13 @@ from store_rows import add_route
 from gateway_tools import states, until
 from kannel_tools import kannel
 from qibai.config import Config, MessageLink, MessagingConfig, StoreConfig
+from qibai.core.messages import MessageState
 from qibai.core.numbering import Code, Msisdn
+from qibai.messaging.ends import pair_of
 from qibai.messaging.gateway import Gateway
 from qibai.messaging.smpp.status import Status
 from qibai.store.keys import Keyring
+from qibai.store.messages import keep_receipt
 from qibai.testing.capture import Capture, Packet
 from qibai.testing.leaks import LeakChecker
 from qibai.testing.ports import free_port, own_network
@@ -28,6 +31,16 @@ from tls_tools import make_certificate
 A, B, STRANGER = Msisdn("+8615273940618"), Msisdn("+8618640927351"), Msisdn("+8617391058264")
 X = Code(12345678).number(42)
 NORTH_AT, SOUTH_AT = f"{own_network()}.43.2", f"{own_network()}.43.3"
+_COPY_MESSAGE = """
+    INSERT INTO message (code, id, kind, tenant_id, binding_id, called, shown, sender, receiver, node, state,
+                         created_at, valid_until, sent_at, flags, attempts)
+    SELECT code, id + 1, kind, tenant_id, binding_id, called, shown, sender, receiver, 'n2', state,
+           created_at, valid_until, sent_at, flags, attempts FROM message
+"""
+_COPY_SENT = """
+    INSERT INTO message_sent (code, id, part, link, ref, state, error, sent_at)
+    SELECT code, id + 1, part, link, ref, state, error, sent_at FROM message_sent
+"""
 LONG = "订单已送达，请到门口取件。" * 25
 
 
@@ -457,6 +470,54 @@ async def test_of_two_messages_with_one_id_a_receipt_ends_the_one_with_its_numbe
             receipt(north, "same", stat, shown=str(number))
         told = [await south.expect("deliver_sm", esm_class=4, source_addr=str(number)) for number in shown]
         assert [said["message_state"] for said in told] == [8, 2]
+
+
+async def test_a_receipt_that_overtakes_its_answer_ends_no_older_message_of_that_id(
+    home: Path, dsn: str, keyring: Keyring
+) -> None:
+    made, shown = world(home, dsn, keyring), [X, Code(12345678).number(43)]
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        add_route(conn, keyring, dialled=shown[1], shown=shown[1], caller=A, callee=B)
+    async with made.north() as (north, _), made.gateway() as gateway, made.south() as south:
+        await bound(gateway, "north", "south")
+        await north.hold("submit_sm")
+        for count, number in enumerate(shown, 1):
+            write(south, "hello", destination_addr=str(number))
+            out = await north.expect("submit_sm", count=count)
+            if count == 2:
+                receipt(north, "same", shown=str(number))
+                await asyncio.sleep(0.3)
+            north.order(answer=out["sequence_number"], fields={"message_id": "same"})
+            await north.expect("submit_sm", count=count)
+            await until(lambda: list(states(dsn).values()).count("sent") == 1)
+        told = await south.expect("deliver_sm", esm_class=4)
+        assert (told["source_addr"], told["message_state"]) == (str(shown[1]), 2)
+        await until(lambda: sorted(states(dsn).values()) == ["delivered", "sent"])
+
+
+async def test_a_kept_receipt_ends_the_message_with_its_numbers_though_another_node_has_one_of_that_id(
+    home: Path, dsn: str, keyring: Keyring
+) -> None:
+    """It came to a node that has neither; both nodes look at it."""
+    made = world(home, dsn, keyring)
+    async with made.north() as (north, _), made.gateway() as gateway, made.south() as south:
+        await bound(gateway, "north", "south")
+        write(south, "hello")
+        await north.expect("submit_sm")
+        await until(lambda: list(states(dsn).values()) == ["sent"])
+        (ref,) = ids(north)
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            conn.execute(_COPY_MESSAGE)
+            conn.execute(_COPY_SENT)
+        mine, theirs = (pair_of(keyring, str(X), one.e164) for one in (B, STRANGER))
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
+            for pair, state in ((theirs, MessageState.REJECTED), (mine, MessageState.DELIVERED)):
+                await keep_receipt(conn, "north", [ref], state, error="", stated_at=None, pair=pair)
+        told = await south.expect("deliver_sm", esm_class=4)
+        assert told["message_state"] == 2
+        with psycopg.connect(dsn) as conn:
+            left = conn.execute("SELECT state, pair FROM message_receipt").fetchall()
+        assert left == [("rejected", theirs)]
 
 
 async def test_a_text_whose_validity_is_over_is_refused(home: Path, dsn: str, keyring: Keyring) -> None:

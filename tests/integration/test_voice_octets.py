@@ -124,6 +124,34 @@ def test_binary_bodies_pass_nowhere_and_stop_nothing(
 
 
 @pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ((b"Content-Type: application/sdp",), b"garbage"),
+        ((b"Content-Type: application/sdp",), b"v=0\r\no=- 1 1 IN IP4 h.example\r\nc=IN IP4 h.example\r\n"),
+        ((b"Content-Type: application/sdp", b"Content-Type: text/plain"), b"v=0"),
+        ((b"Content-Type: application/sdp", b"Content-Encoding: gzip"), b"\x1f\x8b"),
+        ((b"Content-Type: multipart/mixed",), b"--b"),
+        ((b"Content-Length: 9999", b"Content-Type: application/sdp"), b"v=0"),
+        ((b"Max-Forwards: many",), b""),
+    ],
+    ids=["no description", "a name", "two types", "zipped", "no boundary", "two lengths", "hops"],
+)
+def test_an_ack_is_taken_with_any_body(  # noqa: PLR0917  # fixtures
+    voice: Bench, far: RawAgent, x: Number700, call: _Call, headers: tuple[bytes, ...], body: bytes
+) -> None:
+    """All is agreed by then; without the ACK the callee would repeat its answer, and then give up."""
+    call.invite()
+    invite = far.take(b"INVITE ")
+    far.reply(invite, b"200 OK", body=far.sdp)
+    answer = call.near.take(b"SIP/2.0 200")
+    call.to, call.target = header(answer, b"To"), contact(answer)
+    call.ask(b"ACK", 1, *headers, body=body)
+    assert far.take(b"ACK ").endswith(b"Content-Length: 0\r\n\r\n")
+    hang_up(call, far)
+    assert [end.reason for end in voice.ends(x)] == ["answered"]
+
+
+@pytest.mark.parametrize(
     "phrase",
     ["占线".encode("gbk"), b"\xff\xfe\x80", b"", "Занято".encode("koi8-r")],
     ids=["gbk", "octets", "none", "koi8"],

@@ -131,7 +131,8 @@ class Clock:
             if held is None or one.receipt_id in done:
                 continue
             try:
-                if one.place > 1 and one.pair not in (None, pair_of_row(self._keyring, held.row)):
+                numbers_decide = one.place > 1 or one.shared
+                if numbers_decide and one.pair not in (None, pair_of_row(self._keyring, held.row)):
                     continue
             except KeyUnknown:  # it is kept until the key is here
                 continue

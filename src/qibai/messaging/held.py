@@ -67,9 +67,10 @@ class Held:
         """How often a part went out without an answer."""
         return self.row.out_tries if self.row.out_part == part else 0
 
-    def sent_at(self, part: int) -> float:
-        """When a peer took a part; 0 where none has."""
-        return self.sent[part].sent_at if part in self.sent else 0.0
+    def waits_since(self, part: int) -> tuple[bool, float]:
+        """Whether a part waits for its receipt, and when a peer took it; 0 where none has."""
+        sent = self.sent.get(part)
+        return (False, 0.0) if sent is None else (not sent.state.is_final, sent.sent_at)
 
     def _tried(self, fact: Fact) -> bool:
         if fact.part in self.sent:

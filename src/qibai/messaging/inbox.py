@@ -170,23 +170,25 @@ class Gate:
         while True:
             overtaken = self._in_flight(link) > 0  # asked before looking: the answer may come meanwhile
             found = await self._whose(link, receipt, pair)
-            if found is not None or not overtaken or time.monotonic() > deadline:
+            meant = found is ELSEWHERE or (found is not None and self._fits(pair, found[0]))
+            if meant or not overtaken or time.monotonic() > deadline:
                 return found
             await asyncio.sleep(0.02)
 
     async def _whose(self, link: str, receipt: Receipt, pair: bytes | None) -> Found:
-        """Its message. An id that only may be meant counts when the numbers are the message's, too."""
+        """Its message: that which has the id and the numbers, else that which has the id, if it is sure.
+
+        It is not sure if anybody may have written it, or if it repeats what was said of an earlier message.
+        """
         fits = partial(self._fits, pair)
-        found = await self._table.find(link, receipt.ref, fits)
-        wrong = found is not None and found is not ELSEWHERE and not fits(found[0])
-        if wrong and (not receipt.sure or self._table.has_ended(link, receipt.ref)):
-            found = None  # anybody may have written it; or it repeats what was said of an earlier message
-        for ref in receipt.others if found is None else ():
+        odd: Found = None
+        for ref in (receipt.ref, *receipt.others):
             found = await self._table.find(link, ref, fits)
             if found is ELSEWHERE or (found is not None and fits(found[0])):
                 return found
-            found = None
-        return found
+            if ref == receipt.ref and receipt.sure and not self._table.has_ended(link, ref):
+                odd = found
+        return odd
 
     def _fits(self, pair: bytes | None, held: Held) -> bool:
         return pair is None or pair == pair_of_row(self._keyring, held.row)

@@ -162,11 +162,11 @@ class Table:
         return ELSEWHERE if elsewhere else named[0] if named else None
 
     def _named(self, ref: Ref) -> list[tuple[Held, int]]:
-        """The parts in memory that bear ``ref``, the newest first."""
+        """The parts in memory that bear ``ref``: those that wait for a receipt first, the newest first."""
         places = [(self._held.get(key), part) for key, part in self._refs.get(ref, ())]
         found = [(held, part) for held, part in places if held is not None]
         if len(found) > 1:
-            found.sort(key=lambda one: one[0].sent_at(one[1]), reverse=True)
+            found.sort(key=lambda one: one[0].waits_since(one[1]), reverse=True)
         return found
 
     def _name(self, ref: Ref, place: Place) -> None:

@@ -153,6 +153,8 @@ def _turned(request: Message, state: DialogState) -> DialogState:
 
 
 def _description(worker: Worker, request: Message, state: DialogState) -> CleanSdp | None:
+    if request.method == "ACK" and not state.offer_in_reply:  # nothing is left to agree on
+        return None
     text = sdp_of(request)
     if text is None:
         return None

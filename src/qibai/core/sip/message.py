@@ -65,6 +65,8 @@ _SINGLE: Final = frozenset(
 _ONCE_AT_START: Final = frozenset({"session-expires", "min-se"})
 #: Requests that are read whatever their unused headers look like.
 _ENDING: Final = frozenset({"ACK", "BYE", "CANCEL"})
+#: Of those requests these are not used.
+_UNUSED_AT_END: Final = frozenset({"max-forwards", "content-length"})
 #: These end a call or an attempt: whatever body they carry is not read, so that it cannot keep them from it.
 _WITHOUT_BODY: Final = frozenset({"BYE", "CANCEL"})
 
@@ -186,10 +188,11 @@ def parse(text: str | bytes) -> Message:
     message = Message()
     message.text = whole
     _read_start_line(message, lines[0])
-    strict = not message.status and message.method not in _ENDING
+    ending = not message.status and message.method in _ENDING
+    strict = not message.status and not ending
     if strict:
         _refuse_controls(text, lines)
-    message.fields = fields = _read_headers(lines, strict=strict)
+    message.fields = fields = _read_headers(lines, strict=strict, ending=ending)
     message.body = body
     try:
         cseq, via = fields["cseq"][0], fields["via"]
@@ -203,13 +206,18 @@ def parse(text: str | bytes) -> Message:
     _read_cseq(message, cseq)
     _read_vias(message, via)
     hops = fields.get("max-forwards")
-    if hops and not (_DIGITS.fullmatch(hops[0]) and int(hops[0]) <= 255):
+    if hops and not ending and not (_DIGITS.fullmatch(hops[0]) and int(hops[0]) <= 255):
         raise BadMessage("Max-Forwards is malformed")
     length = fields.get("content-length")
     if message.method in _WITHOUT_BODY and not message.status:
         message.body = ""
     elif length is not None:
-        _cut_body(message, length[0])
+        try:
+            _cut_body(message, length[0])
+        except BadMessage:
+            if not ending:
+                raise
+            message.body = ""  # an ACK: without it the other side would repeat its answer, and then give up
     return message
 
 
@@ -245,7 +253,7 @@ def _refuse_controls(text: str, lines: list[str]) -> None:
         raise BadMessage("a control character in a header")
 
 
-def _read_headers(lines: list[str], *, strict: bool) -> dict[str, list[str]]:
+def _read_headers(lines: list[str], *, strict: bool, ending: bool) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     usual = _NAMES.get
     for line in lines[1:]:
@@ -268,6 +276,8 @@ def _read_headers(lines: list[str], *, strict: bool) -> dict[str, list[str]]:
         if values is None:
             fields[name] = [value]
         elif name in _SINGLE or (strict and name in _ONCE_AT_START):
+            if ending and name in _UNUSED_AT_END:
+                continue
             raise BadMessage("a header that may stand once stands twice")
         else:
             values.append(value)

@@ -21,6 +21,7 @@ class KeptReceipt(NamedTuple):
     stated_at: datetime | None
     pair: bytes | None
     place: int  #: of the matching id among those that may be meant, from 1
+    shared: bool  #: another message, of whichever node, has that id as well
     code: int
     id: int
     part: int

@@ -126,14 +126,17 @@ INSERT INTO message_receipt (link, refs, state, error, stated_at, pair)
 VALUES (%(link)s, %(refs)s, %(state)s, %(error)s, %(stated_at)s, %(pair)s) ON CONFLICT DO NOTHING;
 
 -- name: kept_receipts
-SELECT r.id, r.state, r.error, r.stated_at, r.pair, n.place, s.code, s.id, s.part
+SELECT r.id, r.state, r.error, r.stated_at, r.pair, n.place,
+       EXISTS (SELECT FROM message_sent o
+               WHERE o.link = s.link AND o.ref = s.ref AND (o.code, o.id) <> (s.code, s.id)) AS shared,
+       s.code, s.id, s.part
 FROM message_receipt r
 CROSS JOIN LATERAL unnest(r.refs) WITH ORDINALITY n (ref, place)
 JOIN message_sent s ON s.ref = n.ref AND s.link = r.link
 JOIN message m ON m.code = s.code AND m.id = s.id
 WHERE r.at > now() - make_interval(secs => %(since_s)s) AND m.node = %(node)s
   AND m.created_at < r.at + interval '5 seconds'  -- peers use ids again, and clocks differ
-ORDER BY r.id, n.place LIMIT %(limit)s;
+ORDER BY r.id, n.place, s.sent_at DESC LIMIT %(limit)s;
 
 -- name: forget_receipts
 DELETE FROM message_receipt WHERE id = ANY (%(ids)s);
