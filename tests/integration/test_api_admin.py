@@ -136,6 +136,10 @@ def test_the_steps_of_an_application_are_in_the_order_of_time(api: Api, operator
     refused = post(api, operator, path, 409, to="submitted", at=earlier)
     assert (refused["code"], drafted in refused["detail"]) == ("step_refused", True)
     post(api, operator, path, to="submitted", at=drafted)  # on the same day, as papers have it
+    to_come = f"{datetime.now(UTC) + timedelta(minutes=5):%Y-%m-%dT%H:%M:%SZ}"
+    for where, said in ((path, {"to": "accepted"}), ("applications", {"platform": "late"})):
+        problem = post(api, operator, where, 400, at=to_come, **said)
+        assert problem["errors"][0]["field"] == "at"
 
 
 def test_only_operators_change_and_a_platform_sees_its_own(api: Api, operator: Tenant) -> None:

@@ -13,11 +13,11 @@ from qibai.core.ids import format_id, new_id, parse_id
 
 TEXT = "您的包裹已到门口"
 _DAMAGE = {
-    "binding": "UPDATE binding SET b = overlay(b PLACING '\\x00' FROM 9) WHERE id = %s",
-    "message": "UPDATE message SET sender = overlay(sender PLACING '\\x00' FROM 9) WHERE id = %s",
-    "call": "UPDATE call SET caller = overlay(caller PLACING '\\x00' FROM 9) WHERE id = %s",
+    "binding": "UPDATE binding SET b = overlay(b PLACING '\\xfe' FROM %s::int) WHERE id = %s",
+    "message": "UPDATE message SET sender = overlay(sender PLACING '\\xfe' FROM %s::int) WHERE id = %s",
+    "call": "UPDATE call SET caller = overlay(caller PLACING '\\xfe' FROM %s::int) WHERE id = %s",
 }
-_CODES = {"binding": "70099990011", "message": "70099990022", "call": "70099990033"}
+_CODES = {"binding": "7009999001", "message": "7009999002", "call": "7009999003"}
 
 
 @pytest.fixture(scope="module")
@@ -171,11 +171,12 @@ def test_a_party_that_may_not_write_is_not_written_for(api: Api, shop: Tenant) -
     assert api.call(shop, "POST", "/v1/messages", body(binding, sender=B)).status_code == 202
 
 
+@pytest.mark.parametrize("place", [1, 9], ids=["the key's id", "the nonce"])
 @pytest.mark.parametrize("what", ["binding", "message", "call"])
 def test_a_row_that_no_key_opens_is_named_and_the_others_are_listed(
-    api: Api, caplog: pytest.LogCaptureFixture, what: str
+    api: Api, caplog: pytest.LogCaptureFixture, what: str, place: int
 ) -> None:
-    who = api.tenant(f"damaged-{what}", _CODES[what])
+    who = api.tenant(f"damaged-{what}-{place}", f"{_CODES[what]}{place}")
     rows = {"binding": [], "message": [], "call": []}
     for _ in range(3):
         binding = api.bind(who)
@@ -191,7 +192,7 @@ def test_a_row_that_no_key_opens_is_named_and_the_others_are_listed(
         rows["call"].append(format_id("c", code, id))
     ids = rows[what]
     code, id = parse_id(what[0], ids[1]) or (0, 0)
-    api.sql(_DAMAGE[what], id)
+    api.sql(_DAMAGE[what], place, id)
     listed, damaged = [], []
     cursor = ""
     while cursor is not None:  # page by page: the damaged row alone on its page

@@ -1,6 +1,7 @@
 """The audit trail in PostgreSQL: one chain for all writers, nothing but additions, tampering noticed."""
 
 import asyncio
+import shutil
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 
 from audit_tools import ALICE, act, fill, witness
 from database_tools import as_platform
-from qibai.core.errors import AuditBroken, AuditUnanchored, Forbidden
+from qibai.core.errors import AuditBroken, AuditUnanchored, Forbidden, KeyUnknown
 from qibai.core.roles import Action, Role
 from qibai.core.trail import Point, digest
 from qibai.store import audit, audit_verify
 from qibai.store.audit import Actor, Witness
 from qibai.store.keys import Keyring
+from qibai.store.rotation import rotate_hash
 
 
 def verify(dsn: str, keyring: Keyring, anchors: list[Point] | None = None) -> int:
@@ -371,3 +373,29 @@ def by_hash(dsn: str, seq: int) -> bytes:
         row = conn.execute("SELECT hash FROM audit WHERE seq = %s", [seq]).fetchone()
     assert row is not None
     return bytes(row[0])
+
+
+def test_a_node_that_has_not_got_the_newest_keys_adds_nothing_and_calls_nothing_forged(
+    dsn: str, keyring: Keyring, tmp_path: Path
+) -> None:
+    """Keys were rotated on another node: its entries are no forgeries, and ours would stand beside them."""
+    fill(dsn, keyring, 2)
+    path = tmp_path / "old.json"
+    shutil.copy(keyring.path, path)
+    old = Keyring.load(path)
+    rotate_hash(dsn, keyring)
+    fill(dsn, keyring, 1, first=10)
+    with pytest.raises(KeyUnknown):
+        fill(dsn, old, 1, first=20)
+    with pytest.raises(KeyUnknown):
+        verify(dsn, old)
+    shutil.copy(keyring.path, path)
+    fill(dsn, old, 1, first=20)
+    assert verify(dsn, old) == verify(dsn, keyring) == 4
+
+
+def test_a_head_that_names_a_key_of_nobodys_keeps_no_act_from_being_done(dsn: str, keyring: Keyring) -> None:
+    fill(dsn, keyring, 2)
+    tamper(dsn, "UPDATE audit_head SET key_id = 999")
+    fill(dsn, keyring, 1, first=10)
+    assert verify(dsn, keyring) == 3

@@ -4,8 +4,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from cli_tools import Cli, cli_in
+
+from qibai.store import dsn
 
 A, B = "13800138000", "13900139000"
 pytestmark = pytest.mark.voice
@@ -112,9 +115,15 @@ def test_the_saved_key_is_private_and_used(cli: Cli, key: str) -> None:
 
 def test_keys_are_rotated_while_everything_runs(cli: Cli, key: str) -> None:
     bound = cli.json("bind", "--a", A, "--b", B, "--order", "o-2", QIBAI_API_KEY=key)
-    assert cli.json("keys", "prepare") == {"value": 2, "hash": 2, "token": 2}
-    for option in ("--hash", "--token"):
-        assert cli.json("keys", "rotate", option)["id"] == 2
+    with psycopg.connect(dsn(cli.config), autocommit=True) as conn:
+        conn.execute("INSERT INTO message_node VALUES ('other', 1, now(), NULL, '{\"hash\": 1}')")
+        refused = cli.run("keys", "rotate", "--hash", status=1).stderr
+        assert "error conflict: other would not have the new key: give `qibai keys prepare`" in refused
+        assert cli.json("keys", "prepare") == {"value": 2, "hash": 2, "token": 2}
+        conn.execute("UPDATE message_node SET seen_at = now(), keys = '{\"hash\": 2}' WHERE node = 'other'")
+        assert cli.json("keys", "rotate", "--hash")["id"] == 2
+        conn.execute("DELETE FROM message_node WHERE node = 'other'")
+    assert cli.json("keys", "rotate", "--token")["id"] == 2
     assert cli.json("route", bound["x"], A)["decision"] == "connect"
     assert cli.json("doctor")["ok"]
 

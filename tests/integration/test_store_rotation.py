@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from store_rows import A, B, X, add_route
 from qibai.core.errors import Conflict, Forbidden, KeyFileError, SealBroken
 from qibai.core.ids import new_id
 from qibai.core.numbering import Code, Msisdn
-from qibai.store import keyfile
+from qibai.store import keyfile, made_keys
 from qibai.store.keycheck import check_key_file
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.message_policy import policy_aad
@@ -255,9 +256,9 @@ def test_one_rotation_at_a_time(dsn: str, conn: psycopg.Connection, keyring: Key
     assert keyring.value_id == 1
 
 
-def test_a_token_key_is_added_and_the_old_one_stays(keyring: Keyring) -> None:
+def test_a_token_key_is_added_and_the_old_one_stays(dsn: str, keyring: Keyring) -> None:
     old = keyring.current_token_key
-    assert rotate_token(keyring) == 2
+    assert rotate_token(dsn, keyring) == 2
     assert keyring.current_token_key[0] == 2
     assert keyring.token_key(old[0]) == old[1]
 
@@ -400,3 +401,41 @@ def test_a_node_whose_key_file_is_old_rotates_nothing_and_hears_why(
     assert path.read_bytes() != keyring.path.read_bytes()
     shutil.copy(keyring.path, path)
     check_key_file(conn, path)
+
+
+def test_keys_are_prepared_on_one_machine_alone(
+    dsn: str, keyring: Keyring, conn: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Two machines would give one number to two keys, and neither could read what the other wrote."""
+    path = tmp_path / "other.json"
+    shutil.copy(keyring.path, path)
+    assert made_keys.prepare(conn, keyring.path) == {"value": 2, "hash": 2, "token": 2}
+    for make in (lambda: made_keys.prepare(conn, path), lambda: rotate_token(dsn, Keyring.load(path))):
+        with pytest.raises(KeyFileError, match="has no hash key 2; copy the key file"):
+            make()
+    assert keyfile.prints(path).keys() == {("value", 1), ("hash", 1), ("token", 1)}
+    keyfile.prepare(path)  # as if the database had not been asked
+    with pytest.raises(KeyFileError, match="has another hash key 2"):
+        made_keys.prepare(conn, path)
+    add_route(conn, keyring)
+    with pytest.raises(KeyFileError, match="has another hash key 2"):
+        check_key_file(conn, path)
+
+
+def test_of_keys_that_are_prepared_at_once_one_machine_makes_them(
+    dsn: str, keyring: Keyring, tmp_path: Path
+) -> None:
+    files = [keyring.path] + [tmp_path / f"{number}.json" for number in range(5)]
+    for path in files[1:]:
+        shutil.copy(keyring.path, path)
+
+    def prepare(path: Path) -> bool:
+        with psycopg.connect(dsn) as conn:
+            try:
+                made_keys.prepare(conn, path)
+            except (Conflict, KeyFileError):
+                return False
+        return True
+
+    with ThreadPoolExecutor(len(files)) as pool:
+        assert sum(pool.map(prepare, files)) == 1

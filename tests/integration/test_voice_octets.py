@@ -1,13 +1,19 @@
 """Messages as strange stacks write them: what is never used decides nothing; limits have their own answer."""
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from qibai.core.events import CallEventKind
 from qibai.core.numbering import Number700
+from qibai.core.sip import token_in
+from qibai.core.token import seal, unseal
+from qibai.store.keys import Keyring
 from qibai.store.loss_counts import read_losses
+from qibai.store.rotation import use_next_token_key
 from qibai.testing.platform import free_port, wait_for
 from raw_sip import RawAgent, contact, header, raw_agent
 from voice_tools import CALLER_AT, STRANGER_AT, A, B, Bench, bench
@@ -265,6 +271,30 @@ def test_a_token_opens_only_requests_of_its_own_dialog(
     call.call_id, call.from_, call.to = own
     if not over:
         hang_up(call, far)
+
+
+def test_a_token_of_a_key_that_another_node_has_made_is_not_refused_for_good(
+    voice: Bench, far: RawAgent, call: _Call, tmp_path: Path
+) -> None:
+    """After a 481 one side would take the call for over, and the other would stay off-hook."""
+    call.invite()
+    set_up(call, far, far.take(b"INVITE "))
+    token = token_in(call.target.decode())
+    assert token is not None
+    newer = tmp_path / "keys.json"
+    shutil.copy(voice.keyring.path, newer)
+    rotated = Keyring.load(newer)
+    use_next_token_key(rotated)
+    own = call.target
+    call.target = own.replace(token.encode(), seal(unseal(token, voice.keyring), rotated).encode())
+    for number, method in enumerate((b"INFO", b"BYE"), 11):
+        call.ask(method, number)
+        refused = call.near.take(b"SIP/2.0 5")
+        assert refused.startswith(b"SIP/2.0 503 ")
+        assert header(refused, b"Retry-After")
+    assert far.waiting() == []
+    call.target = own
+    hang_up(call, far)
 
 
 def test_a_merged_request_rings_once(far: RawAgent, call: _Call) -> None:

@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from qibai.core.errors import SealBroken
+from qibai.core.errors import KeyUnknown, SealBroken
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -15,13 +15,13 @@ _log: Final = structlog.get_logger("qibai.api")
 def legible(
     rows: Iterable[R], show: Callable[[R], T], id_of: Callable[[R], str]
 ) -> tuple[list[T], list[str]]:
-    """The answers of ``rows``, and the ids of rows whose numbers no key opens: those rows are damaged."""
+    """The answers of ``rows``, and the ids of rows whose numbers no key of this machine opens."""
     items: list[T] = []
     unreadable: list[str] = []
     for row in rows:
         try:
             items.append(show(row))
-        except SealBroken:
+        except (KeyUnknown, SealBroken):
             unreadable.append(id_of(row))
     if unreadable:
         _log.error("stored numbers cannot be decrypted", ids=unreadable)

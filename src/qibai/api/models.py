@@ -34,7 +34,7 @@ Shown = Annotated[
     ),
 ]
 Unreadable = Annotated[
-    list[str], Meta(description="Ids of rows that are left out: their stored numbers are damaged.")
+    list[str], Meta(description="Ids of rows that are left out: no key opens their numbers.")
 ]
 Number = Annotated[str, _text("A 700 number, 15 digits.", 15, NUMBER_PATTERN, "700123456781234")]
 MiddleNumber = Annotated[

@@ -88,6 +88,7 @@ STATUS: Final[dict[str, int]] = {
     "unavailable": 503,
     "store_unavailable": 503,
     "key_unknown": 503,
+    "token_unread": 503,
     "overloaded": 503,
     "audit_unanchored": 503,
     "schema": 503,

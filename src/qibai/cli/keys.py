@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Annotated, Any
 
+import psycopg
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
@@ -10,11 +11,14 @@ from qibai.cli.database import Connection, Record, act
 from qibai.cli.identity import PersonKey, Why, twofold
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, err, note
-from qibai.core.errors import BadRequest
+from qibai.config import Config
+from qibai.core.errors import BadRequest, Conflict
 from qibai.core.roles import Action
-from qibai.store import dsn, keyfile
+from qibai.store import dsn, keyfile, made_keys
 from qibai.store.dual import Permit, Wanted
+from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
+from qibai.store.messages import nodes_without_key
 from qibai.store.rotate_hash import rotate_hash
 from qibai.store.rotate_values import rotate_values
 from qibai.store.rotating import RotationStep
@@ -35,14 +39,11 @@ def prepare(ctx: typer.Context, json: JsonOut = False) -> None:
     Copy the key file to all machines, then rotate. Run again, it makes no more keys.
     Example: qibai keys prepare
     """
-    path = config_of(ctx).key_file
-
-    async def work(_: Connection, record: Record) -> dict[str, int]:
-        ids = keyfile.prepare(path)
-        await record(Action.KEYS_ROTATE, "keys", state="prepared", **ids)
-        return ids
-
-    ids = act(ctx, work)
+    config = config_of(ctx)
+    path = config.key_file
+    with own_errors(), psycopg.connect(dsn(config)) as conn:
+        ids = made_keys.prepare(conn, path)
+    act(ctx, lambda _, record: record(Action.KEYS_ROTATE, "keys", state="prepared", **ids))
     if json:
         as_json(ids)
     else:
@@ -68,6 +69,7 @@ def rotate(  # noqa: PLR0917  # options
     config = config_of(ctx)
     keyring = Keyring.load(config.key_file)
     kind = "token" if token_key else "hash" if hash_key else "value"
+    _require_everywhere(config, kind)
     started = partial(_started, ctx, kind, why, api_key)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rows]} rows"))
     with Progress(*columns, console=err, disable=json or token_key) as bar:
@@ -86,7 +88,7 @@ def rotate(  # noqa: PLR0917  # options
         result: dict[str, Any] = {"key": kind}
         if token_key:
             started(True)
-            result["id"] = rotate_token(keyring)
+            result["id"] = rotate_token(dsn(config), keyring)
         elif hash_key:
             result["id"] = rotate_hash(dsn(config), keyring, progress, started=started)
         else:
@@ -102,6 +104,18 @@ def rotate(  # noqa: PLR0917  # options
     if result.get("broken"):
         note(f"{result['broken']} rows stay as they are: they hold a value that no key opens")
         raise typer.Exit(1)
+
+
+def _require_everywhere(config: Config, section: str) -> None:
+    """Raise Conflict while another node's gateway has not got the key that the rotation would use."""
+    with own_errors(), psycopg.connect(dsn(config)) as conn:
+        id = keyfile.next_id(config.key_file, section)
+        nodes = nodes_without_key(conn, section, id, but=config.node)
+    if nodes:
+        raise Conflict(
+            f"{', '.join(nodes)} would not have the new key: give `qibai keys prepare`,"
+            f" copy {config.key_file} there, then rotate"
+        )
 
 
 def _started(ctx: typer.Context, kind: str, why: str, api_key: str | None, new: bool) -> None:

@@ -41,7 +41,7 @@ _log: Final = logging.getLogger("qibai.client")
 def next_page(page: Page[Any]) -> str | None:
     """The cursor of the page after ``page``; a warning names rows that the platform could not read."""
     if page.unreadable:
-        _log.warning("the platform cannot read %s: stored numbers are damaged", ", ".join(page.unreadable))
+        _log.warning("the platform cannot read the stored numbers of %s", ", ".join(page.unreadable))
     return page.next_cursor
 
 

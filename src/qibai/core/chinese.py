@@ -74,11 +74,12 @@ SENTENCES: Final[dict[str, str]] = {
     # messages
     "sip_malformed": "这条 SIP 消息无法读取。",
     "text_malformed": "短信文本不能按其编码读写。",
+    "token_unread": "这个对话令牌需要本机还没有的密钥；请稍后再试。",
     "token_invalid": "这个对话令牌不是本平台签发的、被改动过，或其密钥已不在。",
     # parts of the platform
     "unavailable": "平台的某个部分没有应答；请稍后再试。",
     "store_unavailable": "数据库没有应答；请稍后再试。",
-    "key_unknown": "有内容用本节点的密钥文件还没有的密钥加密；请稍后再试。",
+    "key_unknown": "这项内容需要本机还没有的密钥；请稍后再试。",
     "config_invalid": "配置有错误。",
     "backup_broken": "备份不完整，或被改动过。",
     "backup_failed": "备份或恢复没有成功。",

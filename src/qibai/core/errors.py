@@ -378,6 +378,12 @@ class TokenBroken(QibaiError):
     code = "token_invalid"
 
 
+class TokenUnread(TokenBroken):
+    """This token needs a key that this machine has not got yet; try again shortly."""
+
+    code = "token_unread"
+
+
 # -- parts of the platform --------------------------------------------------------------------
 
 
@@ -394,12 +400,10 @@ class StoreUnavailable(Unavailable):
 
 
 class KeyUnknown(StoreUnavailable):
-    """A value was sealed under a key that this node's key file has not got yet; try again shortly.
+    """This value needs a key that this machine has not got yet; try again shortly."""
 
-    It is no broken seal: keys are rotated on another node, and the new key file has to be copied here.
-    Whoever meets it waits, as for a database that does not answer.
-    """
-
+    # It is no broken seal: keys were rotated on another machine, and the key file has to be copied here.
+    # Whoever meets it waits, as for a database that does not answer.
     code = "key_unknown"
 
 

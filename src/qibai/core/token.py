@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from qibai.core.errors import SealBroken, TokenBroken
+from qibai.core.errors import KeyUnknown, SealBroken, TokenBroken, TokenUnread
 
 MAX_TOKEN: Final = 8_192  #: characters; two route sets of the greatest length fit
 _MAX_CONTENT: Final = 8_192
@@ -55,7 +55,10 @@ def seal(content: bytes, keys: TokenKeys, purpose: bytes = b"") -> str:
 
 
 def unseal(token: str, keys: TokenKeys, purpose: bytes = b"") -> bytes:
-    """What was sealed. Raise TokenBroken when it was not by us, was changed, or its key is gone."""
+    """What was sealed. Raise TokenBroken when it was not by us, was changed, or its key is gone.
+
+    It is TokenUnread where another node may have made its key just now.
+    """
     try:
         if len(token) > MAX_TOKEN:
             raise TokenBroken
@@ -67,5 +70,7 @@ def unseal(token: str, keys: TokenKeys, purpose: bytes = b"") -> bytes:
         if plain[:1] == _DEFLATED:
             content = zlib.decompressobj(-15).decompress(content, _MAX_CONTENT)
         return content
+    except KeyUnknown:
+        raise TokenUnread from None
     except (ValueError, IndexError, InvalidTag, SealBroken, zlib.error):
         raise TokenBroken from None

@@ -7,12 +7,14 @@ must have stopped sending before, by a clock of its own: so it sends nothing onc
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
 
 from qibai.core.errors import QibaiError, StoreUnavailable
-from qibai.messaging.database import Database
+from qibai.messaging.database import Connection, Database
+from qibai.store.keys import Keyring
 from qibai.store.messages import beat, begin_node
 
 BEAT_S: Final = 1.0
@@ -29,8 +31,8 @@ def _now() -> float:
 class Fence:
     """One per gateway."""
 
-    def __init__(self, database: Database, node: str) -> None:
-        self._database, self._node = database, node
+    def __init__(self, database: Database, keyring: Keyring, node: str) -> None:
+        self._database, self._keyring, self._node = database, keyring, node
         self._epoch = 0
         self._until = 0.0
         self._lost = False
@@ -52,13 +54,17 @@ class Fence:
         self._epoch = await self._database.run(lambda conn: begin_node(conn, self._node))
         self._until = asked + HOLDS_S
 
+    async def _beat(self, keys: dict[str, int], conn: Connection) -> bool:
+        return await beat(conn, self._node, self._epoch, keys)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Say each second that the gateway lives, until ``stop``."""
         halt = asyncio.create_task(stop.wait())
         while not stop.is_set():
             asked = _now()
             try:
-                if not await self._database.run(lambda conn: beat(conn, self._node, self._epoch)):
+                keys = self._keyring.newest_ids
+                if not await self._database.run(partial(self._beat, keys)):
                     self._lost = True
                     _log.error("another node has taken this gateway's messages, or runs in its name")
                     self.on_lost()

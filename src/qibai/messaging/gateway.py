@@ -78,7 +78,7 @@ class Gateway:
         )
         self._content = ContentRules(self._looking, self._keyring, messaging)
         self._living = Database(dsn(config), "qibai gateway life", wait_s)
-        self._fence = Fence(self._living, config.node)
+        self._fence = Fence(self._living, self._keyring, config.node)
         self._dispatcher = Dispatcher(self._table, self._outlets, self._keyring, self._fence)
         self._reporter = Reporter(
             self._table, self._outlets, self._keyring, self._fence, messaging.receipt_wait_s

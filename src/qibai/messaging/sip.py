@@ -5,7 +5,6 @@ that comes twice is one.
 """
 
 import asyncio
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -313,8 +312,7 @@ class SipLink:
 
     def _word(self, use: str, name: str) -> str:
         """An id that nobody can guess, the same each time: what is sent again looks alike to its receiver."""
-        key = self._keys.current_token_key[1]
-        return hashlib.blake2b(f"{use} {name}".encode(), key=key, digest_size=10).hexdigest()
+        return self._keys.lasting_mac(f"{use} {name}".encode())[:10].hex()
 
 
 async def _notice(inbox: Inbox, badge: Badge) -> int:

@@ -174,9 +174,17 @@ class _Tip:
         if row is None:
             raise AuditBroken(0, "the trail's head is gone")
         *fields, self._at_us = row
-        seq, hash, key_id, seal, sealed_from = fields
+        seq, hash, key_id, seal, sealed_from, newest_key = fields
         self._keyring = keyring
-        self._head = Head(seq=seq, hash=bytes(hash), key_id=key_id, seal=bytes(seal), sealed_from=sealed_from)
+        self._head = Head(
+            seq=seq,
+            hash=bytes(hash),
+            key_id=key_id,
+            seal=bytes(seal),
+            sealed_from=sealed_from,
+            newest_key=newest_key,
+        )
+        self._head.require_key(keyring)
         self._point = self._head.point
         self._sound = self._head.new or self._head.sealed(keyring)
         self.params = {"seq": self._head.seq, "limit": _BEHIND if self._sound else _LAST}

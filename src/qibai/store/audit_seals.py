@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from qibai.core.errors import KeyUnknown
 from qibai.core.trail import START, Entry, Point
 from qibai.store.keys import Keyring
 
@@ -20,6 +21,15 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     key_id: int
     seal: bytes
     sealed_from: int
+    newest_key: int | None = None  #: the hash key that was rotated to last
+
+    def require_key(self, keyring: Keyring) -> None:
+        """Raise KeyUnknown when it was sealed on a node whose keys were rotated since: it is not forged.
+
+        A head with any other key's number was: that must keep no act from being done.
+        """
+        if self.key_id == self.newest_key and not keyring.has_hash_key(self.key_id):
+            raise KeyUnknown
 
     @property
     def point(self) -> Point:

@@ -44,7 +44,7 @@ def read_head(conn: SyncConnection) -> Head:
 
 
 def sealed_head(conn: SyncConnection, keyring: Keyring) -> Point:
-    """Where the chain has to end. Raise AuditBroken when the head was not written with our keys."""
+    """Where the chain has to end. Raise KeyUnknown; AuditBroken when it was not written with our keys."""
     return _believed(read_head(conn), keyring)
 
 
@@ -67,7 +67,7 @@ def verify(
     """Read the whole trail and check it against its seals, its head and ``anchors``.
 
     ``witness``: this node's file of anchors, which has to fit as well and to have all that this node did.
-    Returns where the trail ends. Raise AuditBroken, naming the first bad entry, StoreUnavailable.
+    Returns where the trail ends. Raise AuditBroken, naming the first bad entry, KeyUnknown, StoreUnavailable.
     """
     known = list(anchors)
     if witness is not None:
@@ -76,6 +76,7 @@ def verify(
     with own_errors(), conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         head = read_head(conn)
+        head.require_key(keyring)
         unsealed: AuditBroken | None = None
         try:
             known.append(_believed(head, keyring))
@@ -143,6 +144,7 @@ class _Look:
 
 
 def _believed(head: Head, keyring: Keyring) -> Point:
+    head.require_key(keyring)
     if not head.new and not head.sealed(keyring):
         raise AuditBroken(head.seq, f"the trail's head (entry {head.seq}) was not sealed with this key file")
     return head.point

@@ -19,6 +19,7 @@ RESTRICTED: Final[dict[str, tuple[str, ...]]] = {
     "audit_head": ("SELECT", "UPDATE"),
     "dual_request": ("SELECT", "INSERT", "UPDATE"),
     "dual_rule": ("SELECT", "INSERT", "UPDATE"),
+    "key_made": ("SELECT", "INSERT"),
     "schema_version": ("SELECT",),
 }
 GUARDED: Final = ("api_key", "api_key_untied", "audit", "audit_head", "dual_request")

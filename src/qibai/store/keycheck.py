@@ -5,8 +5,8 @@ from typing import Any
 
 import psycopg
 
-from qibai.core.errors import AuditBroken, KeyFileError, SealBroken
-from qibai.store import audit_verify
+from qibai.core.errors import AuditBroken, KeyFileError, KeyUnknown, SealBroken
+from qibai.store import audit_verify, made_keys
 from qibai.store.crypto import binding_aad, sealed_key_id
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
@@ -25,6 +25,7 @@ def check_key_file(conn: psycopg.Connection[Any], path: Path) -> None:
         rotating = [int(part) for (part,) in conn.execute(_ROTATING).fetchall()]
     if sample is None and audit_verify.read_head(conn).new:
         return
+    made_keys.require_same(conn, path)
     keyring = Keyring.load(path)
     sealed_by = rotating if sample is None else [*rotating, sealed_key_id(bytes(sample[2]))]
     for key_id in sealed_by:
@@ -37,6 +38,8 @@ def check_key_file(conn: psycopg.Connection[Any], path: Path) -> None:
             keyring.open(bytes(sample[2]), binding_aad(sample[0], sample[1]))
             if not keyring.has_hash_key(sample[3]):
                 raise _old(path, f"hash key {sample[3]}")
+    except KeyUnknown:  # the head's: there is no value yet
+        raise _old(path, "newer hash key") from None
     except (SealBroken, AuditBroken):
         raise KeyFileError(
             f"{path} is not the key file that this database was written with; restore that one"

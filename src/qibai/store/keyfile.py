@@ -2,6 +2,8 @@
 
 import contextlib
 import fcntl
+import hashlib
+import hmac
 import os
 import secrets
 import stat
@@ -27,6 +29,16 @@ class Section(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     keys: dict[str, bytes]
     next: int | None = None
 
+    @property
+    def newest_used(self) -> int:
+        """The id of the last key that is more than prepared."""
+        return max(self.current, self.next or 0)
+
+    @property
+    def used(self) -> dict[str, bytes]:
+        """All keys but those that were only prepared."""
+        return {id: key for id, key in self.keys.items() if int(id) <= self.newest_used}
+
 
 class KeyFile(msgspec.Struct, forbid_unknown_fields=True):
     """All that the file holds."""
@@ -36,12 +48,16 @@ class KeyFile(msgspec.Struct, forbid_unknown_fields=True):
     token: Section
 
     def is_in(self, other: "KeyFile") -> bool:
-        """Whether ``other`` has each key of this file, under the same id."""
+        """Whether ``other`` has each key of this file that may be in use, under the same id.
+
+        Nothing was sealed yet with a key that was only prepared.
+        """
         pairs = ((self.value, other.value), (self.hash, other.hash), (self.token, other.token))
-        return all(own.keys.items() <= others.keys.items() for own, others in pairs)
+        return all(own.used.items() <= others.keys.items() for own, others in pairs)
 
 
 _SIZES: Final = {"value": VALUE_KEY_BYTES, "hash": HASH_KEY_BYTES, "token": TOKEN_KEY_BYTES}
+_FINGERPRINT: Final = b"qibai: which key is this?"
 _DECODER: Final = msgspec.json.Decoder(KeyFile)
 
 
@@ -86,6 +102,16 @@ def read(path: Path) -> tuple[KeyFile, Stamp]:
     return content, (info.st_ino, info.st_mtime_ns, info.st_size)
 
 
+def prints(path: Path) -> dict[tuple[str, int], str]:
+    """A fingerprint of each key, by section and id; it says nothing of the key. Raise KeyFileError."""
+    content, _ = read(path)
+    return {
+        (name, int(id)): hmac.new(key, _FINGERPRINT, hashlib.sha256).hexdigest()[:16]
+        for name in _SIZES
+        for id, key in getattr(content, name).keys.items()
+    }
+
+
 def create(path: Path) -> None:
     """Make a key file with new random keys; one that is there already, or appears meanwhile, stays."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -119,13 +145,21 @@ def next_key(section: Section, size: int) -> int:
     Which key is current does not change.
     """
     newest = max(map(int, section.keys))
-    if newest > max(section.current, section.next or 0):
+    if newest > section.newest_used:
         return newest
     id = newest + 1
     if id > MAX_KEY_ID:
         raise KeyFileError(f"there are no key ids left above {MAX_KEY_ID}")
     section.keys[str(id)] = secrets.token_bytes(size)
     return id
+
+
+def next_id(path: Path, section: str) -> int:
+    """The number of the key that the next rotation of that section uses. Raise KeyFileError."""
+    content, _ = read(path)
+    known: Section = getattr(content, section)
+    newest = max(map(int, known.keys))
+    return newest if newest > known.newest_used else newest + 1
 
 
 def prepare(path: Path) -> dict[str, int]:

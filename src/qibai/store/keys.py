@@ -22,6 +22,7 @@ from qibai.store.keyfile import KeyFile
 __all__ = ["Keyring", "RememberingKeyring", "binding_aad"]
 
 RELOAD_INTERVAL_S: Final = 1.0
+_NEXT_FEW: Final = 8  #: rotations that a node may miss
 
 _log: Final = structlog.get_logger("qibai.keys")
 
@@ -32,7 +33,7 @@ class Keyring:
     def __init__(self, path: Path, content: KeyFile, stamp: tuple[int, int, int]) -> None:
         self.path = path
         self._stamp = stamp
-        self._logged: set[int] = set()  #: ids of missing keys that the log has named
+        self._logged: set[tuple[str, int]] = set()  #: ids of missing keys that the log has named
         self._foreign: tuple[int, int, int] | None = None  #: of the file that was last refused
         self._looked_at = time.monotonic()
         self._use(content)
@@ -83,16 +84,16 @@ class Keyring:
         return None if self._blind_next is None else self._blind_next(msisdn.e164.encode())
 
     def blind_by(self, key_id: int, msisdn: Msisdn) -> bytes:
-        """The blind index under the hash key ``key_id``. Raise KeyFileError when the file has no such key."""
+        """The blind index under the hash key ``key_id``. Raise KeyUnknown when the file has no such key."""
         return self.blind_text(key_id, msisdn.e164)
 
     def blind_text(self, key_id: int, text: str) -> bytes:
-        """The blind index of any text. Raise KeyFileError when the file has no such key."""
+        """The blind index of any text. Raise KeyUnknown when the file has no such key."""
         blind = self._blinders.get(key_id)
         if blind is None and self.reload_if_changed():
             blind = self._blinders.get(key_id)
         if blind is None:
-            raise KeyFileError(f"the key file has no hash key {key_id}; is it this database's key file?")
+            raise self._missing("hash", key_id)
         return blind(text.encode())
 
     def has_hash_key(self, key_id: int) -> bool:
@@ -138,31 +139,45 @@ class Keyring:
         if key is None and self.reload_if_changed():
             key = self._values.get(key_id)
         if key is None:
-            raise self._missing(key_id)
+            raise self._missing("value", key_id)
         try:
             return crypto.unseal(key, blob, aad).decode()
         except UnicodeDecodeError:
             raise SealBroken from None
 
     def token_key(self, id: int) -> bytes:
-        """The dialog tokens' AES-256 key of that id. Raise SealBroken when there is none."""
-        key = self._tokens.get(id)
+        """The dialog tokens' newest AES-256 key of that id, or its last octet.
+
+        Raise KeyUnknown for a number that a rotation on another node may have given just now, SealBroken for
+        any other that the file has not got.
+        """
+        octet = id & 0xFF
+        key = self._tokens.get(octet)
         if key is None and self.reload_if_changed():
-            key = self._tokens.get(id)
+            key = self._tokens.get(octet)
+        if key is None and 0 < (octet - self._newest_token) & 0xFF <= _NEXT_FEW:
+            raise self._missing("token", octet)
         if key is None:
             raise SealBroken
         return key
+
+    @property
+    def newest_ids(self) -> dict[str, int]:
+        """The id of the newest key of each section, prepared keys too."""
+        self.reload_if_changed()
+        sections = (("value", self._values), ("hash", self._hash_keys))
+        return {name: max(keys) for name, keys in sections} | {"token": self._newest_token}
 
     @property
     def current_token_key(self) -> tuple[int, bytes]:
         """The id and key that new dialog tokens use."""
         return self._token
 
-    def _missing(self, key_id: int) -> KeyUnknown:
-        if key_id not in self._logged:  # not for each of a million values
-            self._logged.add(key_id)
+    def _missing(self, section: str, key_id: int) -> KeyUnknown:
+        if (section, key_id) not in self._logged:  # not for each of a million values
+            self._logged.add((section, key_id))
             _log.error(
-                "the key file lacks a value key; copy the file of the node where keys were rotated",
+                f"the key file lacks a {section} key; copy the file of the node where keys were rotated",
                 file=str(self.path),
                 key=key_id,
             )
@@ -180,8 +195,14 @@ class Keyring:
         }
         self._blind = self._blinders[self.hash_id]
         self._blind_next = None if self.next_hash_id is None else self._blinders[self.next_hash_id]
-        self._tokens = {int(i): key for i, key in content.token.keys.items()}
-        self._token = (content.token.current, self._tokens[content.token.current])
+        # A token names its key by an octet: 256 rotations later an id is used again, and its calls are over.
+        self._tokens = {int(i) & 0xFF: key for i, key in sorted(content.token.keys.items(), key=_by_id)}
+        self._newest_token = max(map(int, content.token.keys))
+        self._token = (content.token.current, content.token.keys[str(content.token.current)])
+
+
+def _by_id(item: tuple[str, bytes]) -> int:
+    return int(item[0])
 
 
 class RememberingKeyring(Keyring):

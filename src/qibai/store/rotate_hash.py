@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from qibai.core.errors import SealBroken
-from qibai.store import keyfile
+from qibai.store import keyfile, made_keys
 from qibai.store.crypto import HASH_KEY_BYTES
 from qibai.store.hashed import TABLES, HashedTable, table_of
 from qibai.store.keycheck import check_key_file
@@ -45,6 +45,7 @@ def rotate_hash(
     with rotating(dsn, progress) as rotation:
         keyring.reload_if_changed()  # another process may have rotated until now
         check_key_file(rotation.conn, keyring.path)
+        made_keys.require_newest(rotation.conn, keyring.path)
         work = _Rehashing(rotation, keyring)
         phase, current, following = work.state()
         started(phase == 0 and keyring.next_hash_id is None)
@@ -92,6 +93,7 @@ class _Rehashing:
                 content.hash.next = keyfile.next_key(content.hash, HASH_KEY_BYTES)
 
         content = keyfile.update(self._keyring.path, change)
+        made_keys.enter(self._conn, self._keyring.path)
         self._keyring.reload_if_changed()
         return content.hash.next or 0
 

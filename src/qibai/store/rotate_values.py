@@ -8,7 +8,7 @@ from typing import Any, Final
 from psycopg import sql
 
 from qibai.core.errors import KeyUnknown, SealBroken
-from qibai.store import keyfile
+from qibai.store import keyfile, made_keys
 from qibai.store.crypto import VALUE_KEY_BYTES, binding_aad, sealed_key_id
 from qibai.store.keycheck import check_key_file
 from qibai.store.keyfile import KeyFile
@@ -157,6 +157,7 @@ def rotate_values(
     with rotating(dsn, progress) as rotation:
         keyring.reload_if_changed()  # another process may have rotated until now
         check_key_file(rotation.conn, keyring.path)
+        made_keys.require_newest(rotation.conn, keyring.path)
         new = not _unfinished(rotation, keyring.value_id)
         started(new)
         if new:
@@ -193,6 +194,7 @@ def _new_key(rotation: Rotation, keyring: Keyring) -> None:
         content.value.current = keyfile.next_key(content.value, VALUE_KEY_BYTES)
 
     keyfile.update(keyring.path, change)
+    made_keys.enter(rotation.conn, keyring.path)
     keyring.reload_if_changed()
     rotation.forget(VALUES_JOB)
     rotation.conn.execute(

@@ -5,7 +5,6 @@ import time
 from typing import Final, NamedTuple
 
 from qibai.core.binding import Messages
-from qibai.core.errors import KeyFileError, StoreUnavailable
 from qibai.core.existing import Dialled, ExistingNumber
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.pairs import Group, Pair
@@ -214,10 +213,7 @@ class RouteReader:
         return [current] if phase <= 1 else [current, following] if phase == 2 else [following]
 
     def _blind(self, key_ids: list[int], msisdn: Msisdn) -> list[bytes]:
-        try:
-            return [self._keyring.blind_by(id, msisdn) for id in key_ids]
-        except KeyFileError as exc:  # "not bound" would be a lie
-            raise StoreUnavailable(exc.message) from exc
+        return [self._keyring.blind_by(id, msisdn) for id in key_ids]
 
     def _part(self, code: int) -> _Partition:
         part = self._parts.get(code)

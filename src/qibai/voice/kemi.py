@@ -15,12 +15,12 @@ import phonenumbers  # noqa: F401  # now, not while the first call that needs it
 
 from qibai.config import Config, Peer, load
 from qibai.core.badge import BADGE_HEADER, is_hangup
-from qibai.core.errors import BadMessage, KeyFileError, TokenBroken
+from qibai.core.errors import BadMessage, KeyFileError, TokenBroken, TokenUnread
 from qibai.core.refusals import EarlyRefusal
 from qibai.core.sip import Message
 from qibai.core.sip.bare import bare_request
 from qibai.voice import dialog, messages, replies
-from qibai.voice.invite import HANDED_ON, RETRY_HEADER, on_invite
+from qibai.voice.invite import HANDED_ON, RETRY_AFTER, RETRY_HEADER, on_invite
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.octets import text_of
 from qibai.voice.peers import LOOPBACK
@@ -133,6 +133,10 @@ class Router:
             return
         try:
             state = dialog.state_of(worker, request)
+        except TokenUnread:  # it may well be of a call that stands: a 481 would end one side of it
+            if method != "ACK":
+                worker.refuse(503, "Service Unavailable", q850=41, header=RETRY_AFTER)
+            return
         except TokenBroken:
             state = None
             if method != "ACK":

@@ -32,7 +32,7 @@ from qibai.cli.doctor.watched import check_watched
 from qibai.config import Config
 from qibai.core.errors import ConfigError, KeyFileError, QibaiError
 from qibai.settings.needed import needed_ports
-from qibai.store import dsn, read_dsn
+from qibai.store import dsn, made_keys, read_dsn
 from qibai.store.failures import why_not_connected
 from qibai.store.hosts import connect
 from qibai.store.keycheck import check_key_file
@@ -193,6 +193,10 @@ def _keys(config: Config) -> Finding:
     try:
         with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
             check_key_file(conn, config.key_file)
+            try:
+                made_keys.require_newest(conn, config.key_file)
+            except KeyFileError as exc:
+                return warn("keys", exc.message, "copy it before those keys are used; parts that run take it")
     except KeyFileError as exc:
         return fail(
             "keys", exc.message, "put that key file in its place; parts that run take it by themselves"

@@ -19,7 +19,6 @@ from qibai.store.keys import Keyring
 
 FORMAT: Final = 1
 FILE: Final = "manifest.json"
-_FINGERPRINT: Final = b"qibai: which key is this?"
 
 
 class BackedUpFile(msgspec.Struct, frozen=True):
@@ -75,12 +74,7 @@ def files_of(folder: Path) -> dict[str, BackedUpFile]:
 
 def fingerprints(key_file: Path) -> dict[str, str]:
     """A fingerprint of each key in the file; it says nothing of the key. Raise KeyFileError."""
-    content, _ = keyfile.read(key_file)
-    return {
-        f"{name}:{id}": hmac.new(key, _FINGERPRINT, hashlib.sha256).hexdigest()[:16]
-        for name in ("value", "hash", "token")
-        for id, key in getattr(content, name).keys.items()
-    }
+    return {f"{name}:{id}": print_ for (name, id), print_ in keyfile.prints(key_file).items()}
 
 
 def read(folder: Path) -> BackupManifest:

@@ -33,7 +33,7 @@ class Epoch(NamedTuple):
     extra: int | None
 
     def keys(self, keyring: Keyring, party: Msisdn) -> tuple[bytes, bytes | None]:
-        """Both keys of a party. Raise KeyFileError when the key file is not this database's."""
+        """Both keys of a party. Raise KeyUnknown."""
         first = keyring.blind_by(self.write, party)
         if self.extra is None:
             return first, None

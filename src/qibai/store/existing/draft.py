@@ -49,7 +49,7 @@ class OldDraft:
         return self.line.parties.b is not None
 
     def blind(self, keyring: Keyring, epoch: Epoch) -> None:
-        """Make the keys of its pairs under the keys of ``epoch``. Raise KeyFileError."""
+        """Make the keys of its pairs under the keys of ``epoch``. Raise KeyUnknown."""
         self.keys = [pair_key(keyring, epoch.write, pair.dialled, pair.caller) for pair in self.pairs]
         if epoch.extra is None:
             self.next_keys = [None] * len(self.keys)

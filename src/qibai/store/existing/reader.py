@@ -1,10 +1,8 @@
 """Calls to old numbers: one read finds the pair, and the 700 binding that it has become."""
 
 import struct
-from collections.abc import Callable
-from typing import Concatenate, Final, ParamSpec
+from typing import Final, ParamSpec
 
-from qibai.core.errors import KeyFileError, StoreUnavailable
 from qibai.core.existing import ExistingNumber, OldParties
 from qibai.core.numbering import Msisdn
 from qibai.core.routing import RouteRecord
@@ -48,7 +46,7 @@ class ExistingReader:
         """Whether anybody has a live binding on it at Unix time ``now``; None: by the store's clock."""
         instant = None if now is None else _ID.pack(round((now - _EPOCH_S) * 1_000_000))
         for id in self._rotation_keys():
-            prefix = self._blind(number_key, id, called)
+            prefix = number_key(self._keyring, id, called)
             params = [_CODE.pack(called.code.value), prefix, after(prefix), instant]
             if self._session.query(b"existing_in_use", _SQL["in_use"], params).ntuples:
                 return True
@@ -57,8 +55,8 @@ class ExistingReader:
     def _find(self, called: ExistingNumber, caller: Msisdn, key_ids: list[int]) -> RouteRecord | None:
         keyring = self._keyring
         first, last = key_ids[0], key_ids[-1]
-        keys = [self._blind(pair_key, id, called, who) for id in (first, last) for who in (caller, None)]
-        party = [self._blind(Keyring.blind_by, id, caller) for id in (first, last)]
+        keys = [pair_key(self._keyring, id, called, who) for id in (first, last) for who in (caller, None)]
+        party = [self._keyring.blind_by(id, caller) for id in (first, last)]
         params = [_CODE.pack(called.code.value), *keys, *party]
         found = self._session.query(b"find_existing", _SQL["find"], params)
         if not found.ntuples:
@@ -101,12 +99,6 @@ class ExistingReader:
         found = self._session.query(b"rotation", _ROTATION, [])
         phase, current, following = (_int(found.get_value(0, i)) for i in range(3))
         return [current] if phase <= 1 else [current, following] if phase == 2 else [following]
-
-    def _blind(self, how: Callable[Concatenate[Keyring, P], bytes], *args: P.args, **more: P.kwargs) -> bytes:
-        try:
-            return how(self._keyring, *args, **more)
-        except KeyFileError as exc:  # "not bound" would be a lie
-            raise StoreUnavailable(exc.message) from exc
 
 
 def _int(value: bytes | None) -> int:

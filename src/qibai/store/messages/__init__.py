@@ -26,7 +26,14 @@ from qibai.store.messages.model import (
     open_party,
     party_aad,
 )
-from qibai.store.messages.nodes import SilentNode, beat, begin_node, silent_nodes, take_over
+from qibai.store.messages.nodes import (
+    SilentNode,
+    beat,
+    begin_node,
+    nodes_without_key,
+    silent_nodes,
+    take_over,
+)
 from qibai.store.messages.pairs import Pair, find_pairs
 from qibai.store.messages.progress import (
     Change,
@@ -77,6 +84,7 @@ __all__ = [
     "kept_receipts",
     "list_messages",
     "load_rows",
+    "nodes_without_key",
     "old_receipts",
     "open_body",
     "open_party",

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from qibai.core.errors import BadRequest, Conflict
 from qibai.store.failures import own_errors
@@ -38,13 +39,21 @@ async def begin_node(conn: Connection, node: str) -> int:
     return int(row[0])
 
 
-async def beat(conn: Connection, node: str, epoch: int) -> bool:
-    """The gateway lives; False: its messages were taken from it, or another runs in its name.
+async def beat(conn: Connection, node: str, epoch: int, keys: dict[str, int]) -> bool:
+    """The gateway lives, and ``keys`` are the newest that it has, by section.
 
-    Raise StoreUnavailable.
+    False: its messages were taken from it, or another runs in its name. Raise StoreUnavailable.
     """
+    params = {"node": node, "epoch": epoch, "keys": Jsonb(keys)}
     with own_errors():
-        return (await conn.execute(_SQL["beat"], {"node": node, "epoch": epoch})).rowcount == 1
+        return (await conn.execute(_SQL["beat"], params)).rowcount == 1
+
+
+def nodes_without_key(conn: psycopg.Connection[Any], section: str, key: int, *, but: str) -> list[str]:
+    """The other nodes whose gateways live and have not got that key, nor a newer. Raise StoreUnavailable."""
+    params = {"section": section, "key": key, "but": but, "alive_s": ALIVE_S}
+    with own_errors():
+        return [node for (node,) in conn.execute(_SQL["without_key"], params).fetchall()]
 
 
 def silent_nodes(conn: psycopg.Connection[Any]) -> list[SilentNode]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from qibai.core.errors import KeyFileError, StoreUnavailable
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.routing import RouteRecord
 from qibai.store.bindings.arrays import Blobs, Int2s, Int4s
@@ -33,7 +32,7 @@ class Pair(NamedTuple):
 async def find_pairs(
     conn: Connection, keyring: Keyring, pairs: Sequence[tuple[Number700, Msisdn]], now: datetime | None = None
 ) -> list[Pair]:
-    """What is held of each pair, in order. Raise StoreUnavailable or KeyFileError.
+    """What is held of each pair, in order. Raise StoreUnavailable.
 
     ``now`` stands in for the database's clock in tests.
     """
@@ -60,10 +59,7 @@ async def _find(
     now: datetime | None,
 ) -> tuple[list[Pair], list[int]]:
     """What is held under these hash keys, and the ids of those under which rows stand just now."""
-    try:
-        keys = [[keyring.blind_by(id, caller) for _, caller in pairs] for id in key_ids[:_MAX_KEYS]]
-    except KeyFileError as exc:
-        raise StoreUnavailable(exc.message) from exc
+    keys = [[keyring.blind_by(id, caller) for _, caller in pairs] for id in key_ids[:_MAX_KEYS]]
     others: list[bytes | None] = [*keys[1]] if len(keys) > 1 else [None] * len(pairs)
     params = [
         now,

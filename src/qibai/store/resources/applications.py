@@ -1,16 +1,18 @@
 """Applications for an approval, for codes, their supplement or return, an early exit, a renewal."""
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, get_args
 
 from qibai.core.errors import BadRequest, NotHere, StepRefused
 from qibai.core.masking import mask_text
-from qibai.core.pilot import ApplicationState, after_application
+from qibai.core.pilot import ApplicationState, after_application, pilot_time
 from qibai.store.resources.platforms import platform_id
 from qibai.store.resources.session import Connection, changing, plausible, row, rows, run
 
 ApplicationKind = Literal["initial", "supplement", "return", "early_exit", "renewal"]
+CLOCKS_DIFFER_S: Final = 60.0
 KINDS: Final[tuple[str, ...]] = get_args(ApplicationKind)
 
 
@@ -38,7 +40,7 @@ class Step:
 
 async def draft(conn: Connection, platform: str, kind: str, *, at: datetime, note: str = "") -> int:
     """Draft an application and return its id. Raise NotHere, BadRequest."""
-    plausible(at, "at")
+    _happened(at)
     if kind not in KINDS:
         raise BadRequest(f"an application is one of {', '.join(KINDS)}", field="kind")
     async with changing(conn):
@@ -53,7 +55,7 @@ async def move(
     conn: Connection, id: int, to: ApplicationState, *, at: datetime, reason: str | None = None
 ) -> None:
     """Take the next step. Raise NotHere, StepRefused, BadRequest (a refusal without its reason)."""
-    plausible(at, "at")
+    _happened(at)
     if (to is ApplicationState.REFUSED) != (reason is not None):
         raise BadRequest("a refusal has a reason, and nothing else has", field="reason")
     async with changing(conn):
@@ -75,6 +77,14 @@ async def move(
             at=at,
             reason=None if reason is None else mask_text(reason),
         )
+
+
+def _happened(at: datetime) -> None:
+    """Raise BadRequest for a time that no paper bears, or that is to come."""
+    plausible(at, "at")
+    now = time.time()
+    if at.timestamp() > max(now, pilot_time(now)) + CLOCKS_DIFFER_S:
+        raise BadRequest("give a time that is over: that of what has happened", field="at")
 
 
 async def list_applications(

@@ -1,5 +1,6 @@
 -- name: lock_head
-SELECT seq, hash, key_id, seal, sealed_from, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS at_us
+SELECT seq, hash, key_id, seal, sealed_from, (SELECT current_id FROM hash_rotation) AS newest_key,
+       (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS at_us
 FROM audit_head FOR UPDATE;
 
 -- name: behind
@@ -16,7 +17,7 @@ WITH added AS (
 UPDATE audit_head SET seq = %(seq)s, hash = %(hash)s, key_id = %(key_id)s, seal = %(head_seal)s;
 
 -- name: head
-SELECT seq, hash, key_id, seal, sealed_from FROM audit_head;
+SELECT seq, hash, key_id, seal, sealed_from, (SELECT current_id FROM hash_rotation) AS newest_key FROM audit_head;
 
 -- name: entries
 SELECT seq, (extract(epoch FROM at) * 1000000)::bigint AS at_us, actor, role, via, action, subject, details, prev, hash,

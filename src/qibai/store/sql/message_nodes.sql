@@ -4,7 +4,13 @@ ON CONFLICT (node) DO UPDATE SET epoch = n.epoch + 1, seen_at = now(), taken_by 
 RETURNING epoch;
 
 -- name: beat
-UPDATE message_node SET seen_at = clock_timestamp() WHERE node = %(node)s AND epoch = %(epoch)s;
+UPDATE message_node SET seen_at = clock_timestamp(), keys = %(keys)s WHERE node = %(node)s AND epoch = %(epoch)s;
+
+-- name: without_key
+SELECT node FROM message_node
+WHERE node <> %(but)s AND seen_at > now() - make_interval(secs => %(alive_s)s)
+  AND coalesce((keys ->> %(section)s)::integer, 0) < %(key)s
+ORDER BY node;
 
 -- name: is_alive
 SELECT 1 FROM message_node WHERE node = %(to)s AND seen_at > now() - make_interval(secs => %(alive_s)s);
