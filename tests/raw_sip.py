@@ -20,6 +20,10 @@ class RawAgent:
     def __init__(self, at: tuple[str, int], platform: tuple[str, int]) -> None:
         self.at, self.platform = at, platform
         self.seen: list[bytes] = []
+        self.line, self.above = (
+            b"",
+            b"",
+        )  #: a line that every message gets, and the header that it stands above
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(at)
         self._socket.settimeout(8)
@@ -43,6 +47,8 @@ class RawAgent:
         return found
 
     def send(self, data: bytes) -> None:
+        if self.line:
+            data = re.sub(rb"(\r\n%b:)" % self.above, rb"\r\n%b\1" % self.line, data, count=1)
         self._socket.sendto(data, self.platform)
 
     def take(self, start: bytes) -> bytes:

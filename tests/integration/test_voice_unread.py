@@ -22,6 +22,8 @@ TWICE = [
     b"Content-Length: 0",
 ]
 NO_HEADER = [b"this is no header", b": nor is this"]
+ABOVE = [b"Via", b"From", b"Call-ID", b"CSeq"]
+EVERYWHERE = [(line, above) for line in (*NO_HEADER, b"this is none\r\n\tfolded", b"Via") for above in ABOVE]
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +120,69 @@ def test_a_cancel_is_taken(voice: Bench, near: RawAgent, far: RawAgent, x: Numbe
     near.take(b"SIP/2.0 487")
     (end,) = voice.ends(x)
     assert end.ended_by == "caller"
+
+
+@pytest.mark.parametrize("bad", EVERYWHERE)
+def test_whole_calls_pass_wherever_the_line_stands(
+    voice: Bench, near: RawAgent, far: RawAgent, x: Number700, bad: tuple[bytes, bytes]
+) -> None:
+    """Kamailio's core reads as far as a line that is no header; what it needs may stand below."""
+    sent = invite(voice, near, x)
+    far.line, far.above = bad
+    rings = far.take(b"INVITE ")
+    far.reply(rings, b"180 Ringing")
+    near.take(b"SIP/2.0 180")
+    far.reply(rings, b"200 OK", body=far.sdp)
+    answer = near.take(b"SIP/2.0 200")
+    assert b"m=audio" in answer
+    call_id, to = header(sent, b"Call-ID"), header(answer, b"To")
+    near.line, near.above = bad
+    for method, cseq in ((b"ACK", 1), (b"BYE", 2)):
+        near.request(method, contact(answer), call_id=call_id, from_=FROM, to=to, cseq=cseq)
+        request = far.take(method)
+    far.reply(request, b"200 OK")
+    assert near.take(b"SIP/2.0 ").startswith(b"SIP/2.0 200")
+    (end,) = voice.ends(x)
+    assert (end.reason, end.ended_by) == ("answered", "caller")
+
+
+@pytest.mark.parametrize(
+    ("line", "above"),
+    [
+        *((line, above) for line in (*NO_HEADER, TWICE[0], TWICE[2], b"Via: foo") for above in ABOVE),
+        (b" this goes on with nothing", b"Via"),
+    ],
+)
+def test_requests_are_refused_wherever_the_line_stands(
+    voice: Bench, near: RawAgent, x: Number700, line: bytes, above: bytes
+) -> None:
+    near.line, near.above = line, above
+    sent = invite(voice, near, x)
+    answer = near.take(b"SIP/2.0 ")
+    assert answer.startswith(b"SIP/2.0 400 ")
+    assert header(answer, b"CSeq") == header(sent, b"CSeq")
+    near.request(b"OPTIONS", b"sip:%b:%d" % (voice.here[0].encode(), voice.here[1]), from_=FROM)
+    assert near.take(b"SIP/2.0 ").startswith(b"SIP/2.0 400 ")
+
+
+@pytest.mark.parametrize("above", [b"Via", b"From", b"CSeq"])
+def test_a_callee_whose_answer_is_of_no_use_gets_its_bye(
+    voice: Bench, near: RawAgent, far: RawAgent, x: Number700, above: bytes
+) -> None:
+    """The recorder sends it, by the event."""
+    invite(voice, near, x)
+    far.line, far.above = b"Via: foo", above
+    far.reply(far.take(b"INVITE "), b"200 OK", body=far.sdp)
+    near.take(b"SIP/2.0 502")
+    wait_for(lambda: voice.events(CallEventKind.LATE, x), "the late answer")
+    (end,) = voice.ends(x)
+    assert (end.reason, end.sip_status) == ("answer_unusable", 502)
+
+
+def test_a_body_that_is_no_text_stays_as_long(
+    voice: Bench, near: RawAgent, far: RawAgent, x: Number700
+) -> None:
+    invite(voice, near, x)
+    far.line, far.above = NO_HEADER[0], b"Via"
+    far.reply(far.take(b"INVITE "), b"200 OK", body=far.sdp.replace(b"s=-", b"s=\xd6\xd0\x00"))
+    near.take(b"SIP/2.0 200")

@@ -44,6 +44,14 @@ def test_the_rest_of_a_message_is_left_out() -> None:
     assert shown(f"{CORE}done") == f"{CORE}done"
 
 
+@pytest.mark.parametrize("kind", ["request", "reply"])
+@pytest.mark.parametrize("lack", ["required headers not found in", "no via found in"])
+def test_a_message_that_was_dropped_is_counted(kind: str, lack: str) -> None:
+    counted: list[str] = []
+    LogFilter(counted.append)(f" 2(652) ERROR: <core> [core/receive.c:550]: receive_msg(): {lack} {kind}")
+    assert counted == ["requests_unanswerable"]
+
+
 def test_a_traceback_of_our_own_is_shown() -> None:
     shown = LogFilter()
     assert shown(" 1(9) ERROR: app_python3 [apy.c:1]: apy_exec(): error exception occurred in [x]")

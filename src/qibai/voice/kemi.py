@@ -18,11 +18,11 @@ from qibai.core.badge import BADGE_HEADER, is_hangup
 from qibai.core.errors import BadMessage, KeyFileError, TokenBroken, TokenUnread
 from qibai.core.refusals import EarlyRefusal
 from qibai.core.sip import Message
-from qibai.core.sip.bare import bare_request
+from qibai.core.sip.bare import bare_request, needed_first
 from qibai.voice import dialog, messages, replies
 from qibai.voice.invite import HANDED_ON, RETRY_AFTER, RETRY_HEADER, on_invite
 from qibai.voice.media import MediaUnavailable
-from qibai.voice.octets import text_of
+from qibai.voice.octets import text_of, writable
 from qibai.voice.peers import LOOPBACK
 from qibai.voice.refused import note_early
 from qibai.voice.worker import Worker, parse_request
@@ -52,6 +52,17 @@ class Router:
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         return 0
+
+    def ksr_received(self, msg: Any) -> int:
+        """A message that does not begin with a usual Via, before Kamailio reads it, and might drop it."""
+        text = text_of(KSR, "rcv(buf)")
+        KSR.pv.sets("$rcv(buf)", writable(needed_first(text)))
+        return _OK
+
+    def ksr_unread(self, msg: Any) -> int:
+        """A message in which Kamailio did not come as far as From, To, Call-ID or CSeq: it would drop it."""
+        KSR.textopsx.msg_set_buffer(writable(needed_first(text_of(KSR))))
+        return _OK
 
     def ksr_request_route(self, msg: Any) -> int:
         worker = self._worker

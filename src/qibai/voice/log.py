@@ -26,6 +26,8 @@ _DIGITS: Final = re.compile(r"(?<![0-9bc])[0-9]{6,}")  #: no id of a call or bin
 _UNANSWERABLE: Final = (
     "required headers not found in request",
     "no via found in request",
+    "required headers not found in reply",
+    "no via found in reply",
     "core parsing of SIP message failed",
 )
 

@@ -231,6 +231,11 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def is_via(value: str) -> bool:
+    """Returns True if a Via's value can be read."""
+    return all(_VIA.fullmatch(item) for item in split_list(value))
+
+
 def _divide(text: str) -> tuple[list[str], str]:
     """The lines above the empty line, unfolded, and the body. A lone line feed ends a line as well."""
     head, blank, body = text.partition("\r\n\r\n")
