@@ -27,7 +27,7 @@ _PROGRAM: Final = (
 )
 
 
-def _clock(ahead_s: float) -> str:
+def clock_ahead(ahead_s: float) -> str:
     """For libfaketime: as far ahead of this process's clock, which may be moved itself."""
     found = re.fullmatch(r"\+([0-9.]+)([smhdy]?)", os.environ.get("FAKETIME", "+0"))
     assert found is not None, "the clock of the tests is set in a way that is not known here"
@@ -71,7 +71,7 @@ class Node:
         env = self._env
         if self._ahead_s:
             command = [str(_LATER), *command]
-            env = env | {"LATER": _clock(self._ahead_s)}
+            env = env | {"LATER": clock_ahead(self._ahead_s)}
             env.pop("LD_PRELOAD", None)  # a clock that is moved already is set, not moved once more
         with self.log.open("ab") as log:
             # in a group of its own: faketime stays beside what it starts

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from database_tools import as_platform
+from node_tools import clock_ahead
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.ids import DistinctIds
 
@@ -59,14 +60,47 @@ def wait_for(fact: Poll, seconds: float = 60.0) -> Any:
     raise AssertionError("it did not come true in time")
 
 
+class SetClock:
+    """A clock of the day for a process of its own, which can be set while that runs; monotonic time stays."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "clock"
+        self.set(0.0)
+
+    def set(self, ahead_s: float) -> None:
+        """So far ahead of the tests' clock from now on."""
+        draft = self._file.with_suffix(".new")
+        draft.write_text(clock_ahead(ahead_s))
+        draft.replace(self._file)
+
+    def environ(self) -> dict[str, str]:
+        """The environment for the process."""
+        library = subprocess.run(
+            ["faketime", "-f", "+0", "printenv", "LD_PRELOAD"],
+            env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        kept = {name: value for name, value in os.environ.items() if name != "FAKETIME"}  # it would go before
+        return kept | {
+            "LD_PRELOAD": library,
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "PYTHONPATH": str(Path(__file__).parent / "later"),
+        }
+
+
 class RecorderProcess:
     """``qibai recorder`` in a process of its own; a context that ends it."""
 
-    def __init__(self, home: Path, **env: str) -> None:
+    def __init__(self, home: Path, clock: SetClock | None = None, **env: str) -> None:
         self._home = home
         if "QIBAI_STORE_DSN" in env:
             env["QIBAI_STORE_DSN"] = as_platform(env["QIBAI_STORE_DSN"])
-        self._env = os.environ | {"QIBAI_NODE": "n1", "QIBAI_VOICE_MEDIA": "false"} | env
+        around = dict(os.environ) if clock is None else clock.environ()
+        self._env = around | {"QIBAI_NODE": "n1", "QIBAI_VOICE_MEDIA": "false"} | env
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "RecorderProcess":

@@ -17,7 +17,7 @@ from qibai.store import calls
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.spool import SpoolWriter
 from qibai.testing.ports import free_port
-from recorder_tools import CODE, RecorderProcess, answered_call, wait_for
+from recorder_tools import CODE, RecorderProcess, SetClock, answered_call, wait_for
 
 
 class SipAnswerer:
@@ -130,6 +130,34 @@ def test_over_long_silent_and_ordered_calls_get_two_byes_each(
     assert all(
         request.startswith("BYE sip:") and "CSeq: 2147000000 BYE" in request for request in answerer.requests
     )
+
+
+@pytest.mark.parametrize("step", [3_600.0, -3_600.0])
+def test_setting_the_clock_ends_no_call_and_lengthens_none(
+    tmp_path: Path, dsn: str, answerer: SipAnswerer, step: float
+) -> None:
+    keyring = Keyring.load_or_create(tmp_path / "keys.json")
+    spool, clock = SpoolWriter(tmp_path / "spool", "voice"), SetClock(tmp_path)
+    standing, short = 15, 16
+    now = time.time()
+    for event in answered_call(standing, start=now, legs=_legs(keyring, standing), session_expires=90)[:3]:
+        spool.append(event)
+    env = {"QIBAI_STORE_DSN": dsn, "QIBAI_VOICE_UDP_PORT": str(answerer.port)}
+    with RecorderProcess(tmp_path, clock, **env) as recorder:
+        wait_for(lambda: recorder.stats().get("live") == 1)
+        now = time.time() - 2  # it is answered now
+        for event in answered_call(short, start=now, legs=_legs(keyring, short), max_call_s=8)[:3]:
+            spool.append(event)
+        wait_for(lambda: recorder.stats()["live"] == 2)
+        clock.set(step)
+        wait_for(lambda: abs(recorder.stats()["at"] - time.time() - step) < 60)
+        assert wait_for(lambda: _record(dsn, short), 30) == ("max_duration", "platform", True)
+        wait_for(lambda: recorder.stats()["live"] == 1)
+        assert _record(dsn, standing) is None
+        assert recorder.stop() == 0
+        assert recorder.stats()["ended"] == {"max_duration": 1}
+    said = (tmp_path / "recorder.log").read_text()
+    assert said.count("the clock was set") == 1 and str(round(step)) in said
 
 
 def test_an_end_that_nobody_saw_is_closed_as_lost_and_mended_by_the_real_one(

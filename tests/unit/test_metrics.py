@@ -24,7 +24,7 @@ from qibai.records.recorder import Stats as RecorderStats
 from qibai.store.backup.state import LastBackup, note_backup
 from qibai.store.pools import Pool
 from qibai.store.watch import PaperEnd, Watched
-from recorder_tools import answered_call
+from recorder_tools import T0, answered_call
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -138,11 +138,11 @@ def test_delays_are_measured_once_whatever_the_order_of_events() -> None:
     decided, ringing, answered, ended = answered_call(7)
     for order in ((decided, ringing, answered), (ringing, decided, answered), (answered, ringing, decided)):
         kept = Keeper(60, 3_600)
-        kept.hear([*order, *order], now=0.0)
+        kept.hear([*order, *order], now=T0 + 60, wall=T0 + 60)
         meter = kept.meter
         assert (sum(meter.post_dial_delay.counts), meter.post_dial_delay.sum) == (1, 1.0)
         assert (sum(meter.setup.counts), meter.setup.sum) == (1, 2.0)
-        kept.hear([ended, ended], now=0.0)
+        kept.hear([ended, ended], now=T0 + 60, wall=T0 + 60)
         assert meter.ended == {"answered": 1}
 
 
@@ -157,5 +157,5 @@ def test_reasons_are_a_closed_list() -> None:
 def test_a_refused_call_is_counted_and_not_kept() -> None:
     kept = Keeper(60, 3_600)
     refused: CallEvent = msgspec.structs.replace(answered_call(8)[0], reason="not_bound", binding_id=None)
-    kept.hear([refused], now=0.0)
+    kept.hear([refused], now=T0 + 60, wall=T0 + 60)
     assert kept.meter.ended == {"not_bound": 1} and not kept.live

@@ -17,7 +17,7 @@ def event(kind: CallEventKind, at: float, **more: object) -> CallEvent:
 
 def keeper(*events: CallEvent) -> Keeper:
     made = Keeper(ring_timeout_s=60, max_call_s=14_400)
-    made.hear(events, now=0.0)
+    made.hear(events, now=1_050.0, wall=1_050.0)
     return made
 
 
@@ -38,9 +38,9 @@ def test_an_end_may_be_read_before_the_beginning() -> None:
 
 def test_a_call_is_forgotten_only_after_all_was_heard_that_was_written_before_its_end() -> None:
     made = Keeper(ring_timeout_s=60, max_call_s=14_400, remember_s=300)
-    made.hear([DECIDED, ENDED], now=1_020.0)
+    made.hear([DECIDED, ENDED], now=1_020.0, wall=1_020.0)
     made.forget_old(1_400.0, heard_at=1_019.0)  # its answer may stand in a file that is not read yet
-    made.hear([ANSWERED], now=1_401.0)
+    made.hear([ANSWERED], now=1_401.0, wall=1_401.0)
     assert made.held == 1 and not made.live
     made.forget_old(1_300.0, heard_at=1_300.0)  # it is not long ago
     assert made.held == 1
@@ -81,10 +81,43 @@ def test_an_over_long_call_without_legs_is_lost_after_a_while() -> None:
     assert reasons(keeper(DECIDED, answered), 1_400) == ["lost"]
 
 
+HOUR = 3_600.0
+
+
+@pytest.mark.parametrize("step", [HOUR, -HOUR])
+def test_a_call_grows_no_older_and_no_younger_when_the_clock_is_set(step: float) -> None:
+    """Its session is refreshed afterwards, by the new clock."""
+    for session_expires, ends in ((90, (1_222, "session_expired")), (0, (1_310, "max_duration"))):
+        made = keeper(DECIDED, ANSWERED)
+        refreshed = event(CallEventKind.REFRESHED, 1_100 + step, legs=b"x", session_expires=session_expires)
+        made.hear([refreshed], now=1_101.0, wall=1_101 + step, heard_at=1_099.5)
+        assert reasons(made, ends[0] - 1) == []
+        assert reasons(made, ends[0]) == [ends[1]]
+
+
+@pytest.mark.parametrize("step", [HOUR, -HOUR])
+def test_an_event_written_just_before_the_clock_was_set_happened_just_now(step: float) -> None:
+    made = keeper()
+    made.hear([ANSWERED, DECIDED], now=1_011.0, wall=1_011 + step, heard_at=1_009.5)
+    assert reasons(made, 1_132) == []
+    assert reasons(made, 1_133) == ["session_expired"]
+
+
+def test_after_a_start_ages_are_what_the_clock_says_and_never_below_nothing() -> None:
+    made = Keeper(ring_timeout_s=60, max_call_s=14_400)
+    made.hear([DECIDED], now=5_000.0, wall=5_000.0)
+    made.add(row_of(event(CallEventKind.ANSWERED, 1_010, legs=b"x")), 5_000.0, wall=900.0)
+    assert reasons(made, 5_299) == []
+    assert reasons(made, 5_300) == ["max_duration"]
+    made = Keeper(ring_timeout_s=60, max_call_s=14_400)
+    made.hear([DECIDED, ANSWERED], now=5_000.0, wall=5_000.0)
+    assert reasons(made, 5_000) == ["max_duration"]
+
+
 def test_an_order_waits_for_the_answer_and_is_claimed_once() -> None:
     made = keeper(DECIDED)
     assert made.claim(KEY) is None
-    made.add(row_of(ANSWERED), 0.0)
+    made.add(row_of(ANSWERED), 1_050.0, wall=1_050.0)
     assert made.claim(KEY) is not None
     assert made.claim(KEY) is None
 

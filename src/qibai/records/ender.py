@@ -17,6 +17,7 @@ from qibai.core.legs import Legs, read_leg, read_legs
 from qibai.records.hangup import Hangup
 from qibai.records.keeper import Keeper
 from qibai.records.ng import MediaClient
+from qibai.records.pump import Pump
 from qibai.store import calls, dsn
 from qibai.store.failures import own_errors
 from qibai.store.hosts import connect_async
@@ -25,6 +26,7 @@ from qibai.store.loss_counts import LossCounts
 from qibai.store.spool import SpoolWriter
 
 TICK_S: Final = 0.5
+SET_S: Final = 1.0  #: a clock that is off by so much from one tick to the next was set
 ORDERS_S: Final = 1.0
 ANSWER_S: Final = 0.2
 MEDIA_PATIENCE_S: Final = 2.0
@@ -44,15 +46,16 @@ _log = structlog.get_logger("recorder")
 
 
 class Ender:
-    """Ends calls of this node; acts only while ``ready`` says that all events so far have been heard."""
+    """Ends calls of this node; acts only while the pump has let the keeper hear all events so far."""
 
     def __init__(
-        self, config: Config, keyring: Keyring, keeper: Keeper, losses: LossCounts, ready: Callable[[], bool]
+        self, config: Config, keyring: Keyring, keeper: Keeper, losses: LossCounts, pump: Pump
     ) -> None:
         self._config = config
         self._keyring = keyring
         self._keeper = keeper
-        self._ready = ready
+        self._pump = pump
+        self._clock = pump.clock
         self._loaded = False  #: whether the keeper has been told the open calls of the database
         self._spool = SpoolWriter(config.spool_dir, "recorder", lambda: losses)
         self._hangup = Hangup(config.voice, keyring)
@@ -75,10 +78,17 @@ class Ender:
             if isinstance(result, Exception):
                 raise result
 
+    @property
+    def _may_act(self) -> bool:
+        return self._loaded and self._pump.caught_up
+
     async def _watch_time(self) -> None:
         while True:
-            if self._loaded and self._ready():
-                for due in self._keeper.due(time.time()):
+            set_by = self._clock.set_by()
+            if abs(set_by) >= SET_S:
+                _log.warning("the clock was set", seconds=round(set_by))
+            if self._may_act:
+                for due in self._keeper.due(self._clock.now()):
                     self._end(due.row, due.reason)
             late, self._keeper.late = self._keeper.late, []
             for event in late:
@@ -107,14 +117,18 @@ class Ender:
                 await asyncio.sleep(ORDERS_S)
 
     async def _load(self, conn: calls.Connection) -> None:
-        """Tell the keeper of open calls on record: those whose events were stored before we started."""
+        """Tell the keeper of open calls on record: those whose events were stored before we started.
+
+        Later nothing is told of calls that it knows: its times are better if the clock was set meanwhile.
+        """
         for call in await calls.open_calls(conn, self._config.node):
-            self._keeper.add(_row(call), time.time())
+            if not self._loaded or not self._keeper.knows((call.code, call.id)):
+                self._keeper.add(_row(call), self._clock.now(), wall=time.time())
         self._loaded = True
 
     async def _carry_out(self, conn: calls.Connection) -> None:
         for key in await calls.pending_orders(conn, self._config.node):
-            if not self._ready():
+            if not self._pump.caught_up:
                 return
             if not self._keeper.knows(key):
                 await self._load(conn)
@@ -137,8 +151,9 @@ class Ender:
                     part = found[start : start + MEDIA_AT_ONCE]
                     known = await asyncio.gather(*(client.knows(media_id) for _, media_id in part))
                     for (key, _), knows in zip(part, known, strict=True):
-                        gone = self._keeper.media_gone(key, knows is False, time.time(), MEDIA_PATIENCE_S)
-                        row = self._keeper.claim(key) if gone and self._loaded and self._ready() else None
+                        now = self._clock.now()
+                        gone = self._keeper.media_gone(key, knows is False, now, MEDIA_PATIENCE_S)
+                        row = self._keeper.claim(key) if gone and self._may_act else None
                         if row is not None:
                             self._end(row, "media_timeout")
                     if None in known:

@@ -1,10 +1,15 @@
 """The calls that run just now, as events tell, and which of them are due to be ended. No I/O.
 
+Events carry times of the wall clock, and somebody may set it while calls go on. So an age is taken from an
+event once, when it is heard; from then on ages grow by a clock that nobody sets (see ``SteadyClock``), and
+all times in here are that clock's.
+
 A call that has ended is remembered for a while: events come from several files, so its end may be read first.
 So memory grows with the calls of the last minutes, by some 190 bytes each, and no further.
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +21,7 @@ from qibai.records.meter import CallMeter
 REMEMBER_S: Final = 300.0
 UNANSWERED_GRACE_S: Final = 60
 SESSION_GRACE_S: Final = 32  #: RFC 4028 §10: the refresher may need a whole transaction
+WRITING_S: Final = 5.0  #: an event may be so much older than its line: the decision between takes time
 LOST_GRACE_S: Final = 90  #: for an end still to be read, of an over-long call that we have no means to end
 
 
@@ -42,16 +48,27 @@ class Keeper:
         self._ending: set[CallKey] = set()
         self._silent: dict[CallKey, float] = {}
 
-    def hear(self, events: Iterable[CallEvent], now: float) -> None:
-        """Take in events, in any order."""
+    def hear(
+        self, events: Iterable[CallEvent], now: float, *, wall: float, heard_at: float = -math.inf
+    ) -> None:
+        """Take in events, in any order.
+
+        ``wall``: Unix time now, by the clock of the events' own times. ``heard_at``: when all that had been
+        written was heard last. So these events are no older than that; where their times say another thing,
+        the wall clock was set in between.
+        """
+        oldest = now - heard_at + WRITING_S
         for event in events:
             if event.kind is CallEventKind.LATE:
                 self.late.append(event)
             else:
-                self.add(row_of(event), now)
+                self._add(row_of(event), now, wall, oldest)
 
-    def add(self, row: CallRow, now: float) -> None:
-        """Take in what a row tells of a call."""
+    def add(self, row: CallRow, now: float, *, wall: float) -> None:
+        """Take in what a row of the database tells of a call; see ``hear``."""
+        self._add(row, now, wall, math.inf)
+
+    def _add(self, row: CallRow, now: float, wall: float, oldest: float) -> None:
         key = row.key
         if key in self._ended:
             return
@@ -60,6 +77,7 @@ class Keeper:
             self.forget(key, now)
             return
         row.caller = row.callee = None  # not needed here
+        _to_steady(row, now, wall, oldest)
         known = self.live.get(key)
         decided = known is not None and known.binding_id is not None
         rang = known is not None and decided and known.ringing_at is not None
@@ -146,3 +164,16 @@ class Keeper:
             if silent >= 0:
                 return "session_expired" if row.legs is not None else LOST
         return None
+
+
+def _to_steady(row: CallRow, now: float, wall: float, oldest: float) -> None:
+    """Turn times of the wall clock into ours. What is not 0 to ``oldest`` seconds old happened just now."""
+    just_now, shift = round(now * MICROSECONDS), round((now - wall) * MICROSECONDS)
+
+    def steady(at: int) -> int:
+        return at + shift if 0 <= wall - at / MICROSECONDS <= oldest else just_now
+
+    row.started_at = steady(row.started_at)
+    row.ringing_at = None if row.ringing_at is None else steady(row.ringing_at)
+    row.answered_at = None if row.answered_at is None else steady(row.answered_at)
+    row.refreshed_at = None if row.refreshed_at is None else steady(row.refreshed_at)

@@ -6,6 +6,7 @@ catches up with it by itself.
 """
 
 import asyncio
+import math
 import struct
 import time
 from typing import Final
@@ -18,6 +19,7 @@ from qibai.core.calls import fold
 from qibai.core.errors import QibaiError
 from qibai.core.events import CallEvent
 from qibai.records.keeper import Keeper
+from qibai.records.steady import SteadyClock
 from qibai.store import calls, dsn
 from qibai.store.hosts import alive, connect_async, deadline, shut
 from qibai.store.loss_counts import LossCounts
@@ -38,6 +40,7 @@ class Pump:
 
     def __init__(self, config: Config, keeper: Keeper, losses: LossCounts) -> None:
         self._losses = losses
+        self.clock = SteadyClock()  #: of all times that the keeper gets
         self._config = config
         self._keeper = keeper
         self._offsets = OffsetFile(config.spool_dir / "recorder.offsets")
@@ -49,7 +52,7 @@ class Pump:
         self._synced: Positions = {}
         self._saved = dict(self._stored)
         self.caught_up = False  #: whether the keeper has heard all there was a moment ago
-        self.heard_at = 0.0  #: when it last had, in Unix seconds
+        self.heard_at = -math.inf  #: when it last had, by ``clock``
         self.store_up = False
         self.events = 0
         self.rows = 0
@@ -107,7 +110,7 @@ class Pump:
             await asyncio.wait({self._writing}, timeout=TOGETHER_S)
             self._note_stored()
             return idle and self._writing is None
-        began = time.time()
+        began = self.clock.now()
         events, all_heard = self._ahead.read()
         self._heard(events, began, all_heard)
         return all_heard
@@ -118,7 +121,7 @@ class Pump:
             events, _ = self._writer.read(upto=self._ahead.positions)
             idle = False
         else:
-            began = time.time()
+            began = self.clock.now()
             events, idle = self._writer.read()
             self._ahead.positions.update(self._writer.positions)
             self._heard(events, began, idle)
@@ -129,7 +132,7 @@ class Pump:
         return idle
 
     def _heard(self, events: list[CallEvent], began: float, all_heard: bool) -> None:
-        self._keeper.hear(events, time.time())
+        self._keeper.hear(events, self.clock.now(), wall=time.time(), heard_at=self.heard_at)
         self.caught_up = all_heard
         if all_heard:
             self.heard_at = began
@@ -201,7 +204,7 @@ class Pump:
                     for name in removed:
                         self._ahead.positions.pop(name, None)
                         self._stored.pop(name, None)
-                self._keeper.forget_old(time.time(), self.heard_at)
+                self._keeper.forget_old(self.clock.now(), self.heard_at)
             except OSError as exc:
                 _log.error("the spool's folder cannot be used", error=exc.strerror)
             await asyncio.sleep(1.0)

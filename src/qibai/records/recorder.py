@@ -55,7 +55,7 @@ class Recorder:
         self._damaged = 0  #: lines that are counted
         self._pump = Pump(config, self._keeper, losses)
         keyring = Keyring.load(config.key_file)
-        self._ender = Ender(config, keyring, self._keeper, losses, lambda: self._pump.caught_up)
+        self._ender = Ender(config, keyring, self._keeper, losses, self._pump)
         self._stats_file = config.run_dir / STATS_FILE
 
     def stats(self) -> Stats:
