@@ -100,3 +100,11 @@ def test_endless_names_are_refused() -> None:
     assert len(leg_of_request(with_routes("a" * 1_900)).routes) == 2
     with pytest.raises(BadMessage):
         leg_of_request(with_routes("a" * 1_900, "b" * 1_900))
+
+
+@pytest.mark.parametrize("step", [-43_200, 0, 3_600, 43_200])
+def test_setting_the_clock_makes_no_standing_call_one_that_is_over(step: int) -> None:
+    """Else its next session refresh would be refused, which ends the call."""
+    last = STATE.started_at + 60 + STATE.max_call_s
+    assert not STATE.is_over(last + step, ring_timeout_s=60)
+    assert STATE.is_over(last + 90_000, ring_timeout_s=60)

@@ -11,8 +11,9 @@ from qibai.core.token import MAX_TOKEN, TokenKeys, seal, unseal
 
 __all__ = ["MAX_TOKEN", "DialogState", "TokenKeys", "dialog_of", "is_of", "open_state", "seal_state"]
 
-#: A request is still taken for so long after the call's last moment: nodes' clocks differ.
-MARGIN_S: Final = 600
+#: A request is still taken for so long after the call's last moment: nodes' clocks differ, and somebody may
+#: set them while the call goes on. That a call has ended is known by its record, long before.
+MARGIN_S: Final = 86_400
 
 
 class DialogState(msgspec.Struct, frozen=True, array_like=True, gc=False):
