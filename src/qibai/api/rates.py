@@ -4,10 +4,6 @@ import math
 import time
 from typing import Final
 
-from limits import RateLimitItemPerSecond
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
-
 from qibai.api.errors import RateLimited
 
 #: What answers say of the limit, where there is one.
@@ -16,26 +12,34 @@ HEADERS: Final = {
     "RateLimit-Remaining": "How many of them are left in this second.",
     "RateLimit-Reset": "Seconds until they are all there again.",
 }
+_WINDOW_S: Final = 1.0
+_RESET: Final = "1"  #: whole seconds, and a window is no longer
 
 
 class Rates:
-    """The limit of each key; nothing is counted where there is none."""
+    """The limit of each key; nothing is counted where there is none.
+
+    Seconds are the monotonic clock's: if the clock of the day was set back, a key would else be refused for
+    as long as that.
+    """
 
     def __init__(self, per_second: int, workers: int) -> None:
         """``per_second``: of one key, over all ``workers``; 0: no limit."""
-        share = math.ceil(per_second / workers)
-        self._item = RateLimitItemPerSecond(share, namespace="key") if per_second else None
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._most = math.ceil(per_second / workers)
+        self._began = -math.inf
+        self._asked: dict[str, int] = {}  #: bounded: only keys of this second are in it
 
     def count(self, key_id: str) -> dict[str, str]:
         """The headers for the answer. Raise RateLimited when this is one request too many."""
-        if self._item is None:
+        if not self._most:
             return {}
-        allowed = self._limiter.hit(self._item, key_id)
-        window = self._limiter.get_window_stats(self._item, key_id)
-        reset = str(max(1, math.ceil(window.reset_time - time.time())))
-        values = (str(self._item.amount), str(max(0, window.remaining)), reset)
+        now = time.monotonic()
+        if now - self._began >= _WINDOW_S:
+            self._began = now
+            self._asked.clear()
+        asked = self._asked[key_id] = self._asked.get(key_id, 0) + 1
+        values = (str(self._most), str(max(0, self._most - asked)), _RESET)
         headers = dict(zip(HEADERS, values, strict=True))
-        if not allowed:
-            raise RateLimited(headers | {"Retry-After": reset})
+        if asked > self._most:
+            raise RateLimited(headers | {"Retry-After": _RESET})
         return headers
