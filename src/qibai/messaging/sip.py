@@ -21,7 +21,6 @@ from qibai.core.sip import Endpoint, Message, Notice, parse, write_page
 from qibai.core.sip.cpim import CPIM, write_cpim, write_notification
 from qibai.core.sip.page import PLAIN
 from qibai.core.text import Part, decode, encode, fitting
-from qibai.core.token import TokenKeys
 from qibai.messaging.link import (
     Inbox,
     InDoubt,
@@ -39,6 +38,7 @@ from qibai.messaging.sip_late import Asked, LateReplies
 from qibai.messaging.sip_status import STATUS, failure_of
 from qibai.messaging.sip_text import answer_to, options, ref_of
 from qibai.requests import TIMEOUT_S, Address, Reply, Requests, new_branch
+from qibai.store.keys import Keyring
 
 NAME: Final = "sip"
 HOST: Final = "127.0.0.1"
@@ -57,7 +57,7 @@ _log = structlog.get_logger("sip")
 class SipLink:
     """Takes what Kamailio passes on from peers, and sends through it."""
 
-    def __init__(self, config: Config, keys: TokenKeys) -> None:
+    def __init__(self, config: Config, keys: Keyring) -> None:
         self._keys = keys
         self._port = config.messaging.sip_port
         self._cpim = config.messaging.sip_cpim
