@@ -14,6 +14,9 @@ from up_tools import tenant_key
 
 from disk_tools import small_disk
 from qibai.client import BindRequest, Client
+from qibai.store import dsn
+from qibai.store.keys import Keyring
+from qibai.store.rotation import rotate_values
 from qibai.testing.platform import wait_for
 from voice_tools import A, B
 
@@ -208,6 +211,36 @@ def test_older_backups_of_this_node_are_removed(kept: Kept, tmp_path: Path) -> N
     assert len(said["removed"]) == 1
     assert sorted(p.name for p in tmp_path.iterdir() if p.name != "stranger")[-1] == Path(said["folder"]).name
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_the_backup_of_another_node_that_is_under_way_is_left_alone(kept: Kept) -> None:
+    """Nodes may share the folder, and a process of another machine has no number here."""
+    drafts = [
+        kept.folder.parent / f".qibai-{node}-999999999.partial" for node in (kept.cli.config.node, "n9")
+    ]
+    for draft in drafts:
+        draft.mkdir()
+    kept.cli.run("backup", str(kept.folder.parent))
+    assert [draft.exists() for draft in drafts] == [False, True]
+    drafts[1].rmdir()
+
+
+def test_a_machine_that_lacks_a_key_makes_no_backup_and_calls_nothing_forged(kept: Kept) -> None:
+    """Keys were rotated on another machine: its own key file would not open the backup."""
+    config = kept.cli.config
+    old = config.key_file.read_bytes()
+    rotate_values(dsn(config), Keyring.load(config.key_file), settle_s=0)
+    new = config.key_file.read_bytes()
+    config.key_file.write_bytes(old)
+    try:
+        refused = kept.cli.run("backup", str(kept.folder.parent), status=1).stderr
+        assert "has no value key 2, which this database needs" in refused
+        found = {one["name"]: one["state"] for one in kept.cli.json("doctor", status=1)["checks"]}
+        assert {found[name] for name in ("API keys", "approvals", "audit trail")} == {"skip"}
+        assert found["keys"] == "fail"
+    finally:
+        config.key_file.write_bytes(new)
+    kept.cli.run("backup", str(kept.folder.parent))
 
 
 def test_what_the_database_lacks_comes_from_the_spool(kept: Kept, tmp_path: Path) -> None:

@@ -234,7 +234,7 @@ def test_accepted_is_not_delivered(voice: Bench, gateway: Gateway) -> None:
     peer.wait()
 
 
-@pytest.mark.parametrize("status", [404, 403, 415, 603, 513])
+@pytest.mark.parametrize("status", [302, 380, 404, 403, 415, 603, 513])
 def test_refused_for_good(voice: Bench, gateway: Gateway, status: int) -> None:
     peer = receiver(voice, status)
     with pytest.raises(Rejected) as caught:

@@ -246,3 +246,14 @@ def test_tokens_open_after_many_rotations(keyring: Keyring) -> None:
         assert unseal(seal(b"a call", keyring), keyring) == b"a call"
         assert not before or unseal(before, keyring) == b"a call"
         before = seal(b"a call", keyring)
+
+
+def test_a_link_to_a_key_file_stays_a_link(keyring: Keyring, tmp_path: Path) -> None:
+    """Machines may share the file behind it."""
+    link = tmp_path / "home" / "keys.json"
+    link.parent.mkdir()
+    link.symlink_to(keyring.path)
+    assert keyfile.prepare(link)["value"] == 2
+    assert link.is_symlink()
+    assert keyfile.prints(link) == keyfile.prints(keyring.path)
+    assert ("value", 2) in keyfile.prints(keyring.path)

@@ -79,3 +79,10 @@ def test_a_header_that_is_no_csv_is_refused(header: str) -> None:
 def test_a_header_that_is_none_is_refused(header: str) -> None:
     with pytest.raises(BadRequest, match="the first line names the columns"):
         csv_lines(header, "70010000001")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
+    """Some programs put it before JSON as before CSV."""
+    text = '{"code": "70010000001"}'
+    assert json_lines(f"\ufeff{text}") == [CodeLine(1, ONE)]
+    assert csv_lines("\ufeffcode", "70010000001") == [CodeLine(2, ONE)]

@@ -217,3 +217,10 @@ def test_a_column_that_nobody_knows_shows_no_number(name: str) -> None:
 
 def test_nothing_shows_a_number_by_itself() -> None:
     assert A not in repr(only(OWN)) and X not in repr(only(OWN))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line_of_json() -> None:
+    lines = [f"\ufeff{json.dumps(OWN)}\r\n", f"{json.dumps(OWN)}\n"]
+    first, second = read_lines(lines, Reading(FileFormat.JSONL, shape=Shape.OWN))
+    assert isinstance(first, OldLine)
+    assert isinstance(second, OldLine)

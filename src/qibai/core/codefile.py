@@ -59,9 +59,14 @@ def read_lines(text: Iterable[str], form: FileFormat) -> Iterator[CodeLine | Bad
         yield line
 
 
+def without_mark(number: int, line: str) -> str:
+    """A line without the byte order mark that some programs put before the first."""
+    return line.removeprefix("\ufeff") if number == 1 else line
+
+
 def header_of(text: Iterable[str]) -> tuple[str, ...]:
     """The columns that the first line names, read from there. Raise BadRequest when it is not CSV."""
-    line = next(iter(text), "").removeprefix("\ufeff")  # some programs put a byte order mark first
+    line = without_mark(1, next(iter(text), ""))
     try:
         return tuple(name.strip() for name in cells_of(line))
     except BadRequest as exc:
@@ -93,7 +98,7 @@ def _json_rows(text: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | BadL
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(without_mark(number, line))
         except (ValueError, RecursionError):
             row = None
         if isinstance(row, dict):

@@ -128,7 +128,11 @@ def create(path: Path) -> None:
 
 
 def update(path: Path, change: Callable[[KeyFile], None]) -> KeyFile:
-    """Change the file under a lock and replace it in one step; returns what it now holds."""
+    """Change the file under a lock and replace it in one step; returns what it now holds.
+
+    Where ``path`` is a link, the file behind it is changed: machines may share that.
+    """
+    path = path.resolve()
     with _lock(path):
         content, _ = read(path)
         change(content)

@@ -246,8 +246,9 @@ def on_reply(worker: Worker, text: str) -> None:
     source = None
     if "rport" in request.vias[0]:
         source = (str(ksr.pv.get("$T_req($si)")), int(ksr.pv.get("$T_req($sp)")))
-    # Both ways a 503 is heard by us or said by us: the gateway tries again, or asks the sender to.
-    status = 503 if response.status == 503 else None
+    # Both ways a 503 is heard by us or said by us: the gateway tries again, or asks the sender to. A peer's
+    # 3xx names another place, where Qibai does not follow: only the gateway hears it, as what it is.
+    status = response.status if response.status == 503 or 300 <= response.status < 400 else None
     written = write_response(response, request, here=worker.inside, source=source, status=status)
     ksr.textopsx.msg_set_buffer(written)
 

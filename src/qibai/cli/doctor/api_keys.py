@@ -4,9 +4,10 @@ import psycopg
 
 from qibai.cli.doctor.finding import Finding, fail, ok, skip
 from qibai.config import Config
-from qibai.core.errors import QibaiError
+from qibai.core.errors import KeyFileError, QibaiError
 from qibai.store import dsn
 from qibai.store.hosts import connect
+from qibai.store.keycheck import check_key_file
 from qibai.store.keys import Keyring
 from qibai.store.tenants import not_genuine
 
@@ -16,7 +17,10 @@ def check_api_keys(config: Config) -> Finding:
     try:
         keyring = Keyring.load(config.key_file)
         with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
+            check_key_file(conn, config.key_file)
             found = not_genuine(conn, keyring)
+    except KeyFileError:
+        return skip("API keys", "needs the newest key file")
     except (psycopg.Error, QibaiError):
         return skip("API keys", "needs the store, its schema and the key file")
     if found:

@@ -11,6 +11,7 @@ from qibai.store.audit_verify import verify
 from qibai.store.dual import forged
 from qibai.store.dual_rule import TWO, look
 from qibai.store.hosts import connect
+from qibai.store.keycheck import check_key_file
 from qibai.store.keys import Keyring
 from qibai.store.sinks import states
 
@@ -24,11 +25,12 @@ def _trail(config: Config) -> Finding:
     try:
         keyring = Keyring.load(config.key_file)
         with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
+            check_key_file(conn, config.key_file)
             end = verify(conn, keyring, witness=Witness.of(config, keyring))
     except AuditBroken as exc:
         return fail("audit trail", exc.message, "qibai audit verify; see docs/resources.md, The audit trail")
     except KeyFileError:
-        return skip("audit trail", "needs the key file")
+        return skip("audit trail", "needs the newest key file")
     except (psycopg.Error, QibaiError):
         return skip("audit trail", "needs the store and its schema")
     return ok("audit trail", f"{end.seq} entries, whole and anchored")
@@ -38,7 +40,10 @@ def _approvals(config: Config) -> Finding:
     try:
         keyring = Keyring.load(config.key_file)
         with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
+            check_key_file(conn, config.key_file)
             found = forged(conn, keyring)
+    except KeyFileError:
+        return skip("approvals", "needs the newest key file")
     except (psycopg.Error, QibaiError):
         return skip("approvals", "needs the store, its schema and the key file")
     if found:

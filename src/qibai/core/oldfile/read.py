@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from qibai.core.codefile import FileFormat, header_of
+from qibai.core.codefile import FileFormat, header_of, without_mark
 from qibai.core.csvline import cells_of
 from qibai.core.errors import BadRequest, QibaiError
 from qibai.core.oldfile.line import MOST_IN_LINE, BadOldLine, OldLine, OrderFrom, bad
@@ -97,7 +97,9 @@ class Reading:
 def raw_rows(text: Iterable[str], reading: Reading) -> Iterator[RawRow]:
     """The rows of an export whose header, if it has one, was read."""
     first = 1 if reading.form is FileFormat.CSV else 0
-    yield from ((number, line) for number, line in enumerate(text, 1) if number > first and line.strip())
+    for number, line in enumerate(text, 1):
+        if number > first and line.strip():
+            yield number, without_mark(number, line)
 
 
 def with_header(text: Iterable[str], reading: Reading) -> Reading:

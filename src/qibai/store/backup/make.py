@@ -28,6 +28,7 @@ from qibai.store.backup.programs import run
 from qibai.store.backup.state import LastBackup, note_backup
 from qibai.store.failures import own_errors, why_not_connected
 from qibai.store.hold import held
+from qibai.store.keycheck import check_key_file
 from qibai.store.keys import Keyring
 
 DATABASE: Final = "database"
@@ -60,7 +61,7 @@ def make_backup(
             with tempfile.TemporaryFile(dir=keys_to):  # a bad place is found before anything is copied
                 pass
         target.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _clear_drafts(target)
+        _clear_drafts(target, config.node)
         with own_errors(), ExitStack() as stack:
             for folder in (config.spool_dir, config.spool_dir / "messages"):
                 if folder.is_dir():
@@ -88,7 +89,7 @@ def _make(
     config: Config, keyring: Keyring, target: Path, keys_to: Path | None, progress: Progress
 ) -> tuple[Path, BackupManifest]:
     dsn = owner_dsn(config)
-    draft = target / f".{_PREFIX}{os.getpid()}.partial"
+    draft = target / f".{_PREFIX}{config.node}-{os.getpid()}.partial"
     draft.mkdir(mode=0o700)
     try:
         with _snapshot(dsn, config, draft) as (conn, snapshot, made_at):
@@ -100,6 +101,7 @@ def _make(
             rows = {table: _count(conn, table) for table in _COUNTED}
             migrations = [name for (name,) in conn.execute("SELECT name FROM schema_version ORDER BY 1")]
             version = conn.info.server_version
+            check_key_file(conn, config.key_file)  # a backup that nobody can open is none
         progress("computing digests")
         manifest = manifests.sealed(
             BackupManifest(
@@ -184,10 +186,13 @@ def _name(target: Path, node: str, made_at: datetime) -> Path:
     return target / f"{_PREFIX}{safe}-{made_at:%Y%m%dT%H%M%S.%fZ}"
 
 
-def _clear_drafts(target: Path) -> None:
-    """Remove what backups that were killed left behind."""
-    for draft in target.glob(f".{_PREFIX}*.partial"):
-        pid = draft.name.removeprefix(f".{_PREFIX}").removesuffix(".partial")
+def _clear_drafts(target: Path, node: str) -> None:
+    """Remove what backups of ``node`` that were killed left behind; other nodes may be at work here."""
+    own = f".{_PREFIX}{node}-"
+    for draft in target.iterdir():
+        if not (draft.name.startswith(own) and draft.name.endswith(".partial")):
+            continue
+        pid = draft.name.removeprefix(own).removesuffix(".partial")
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(draft, ignore_errors=True)
 
