@@ -79,6 +79,13 @@ def test_refused(text: str) -> None:
     assert caught.value.code == "sip_malformed"
 
 
+@pytest.mark.parametrize("hops", ["", "many", "300", "\u0665"])
+@pytest.mark.parametrize("method", ["ACK", "BYE", "CANCEL"])
+def test_what_ends_a_call_is_taken_with_any_max_forwards(method: str, hops: str) -> None:
+    text = HEAD.replace("INVITE", method) + f"Max-Forwards: {hops}\r\nMax-Forwards: 1\r\n\r\n"
+    assert parse(text).max_forwards == 70
+
+
 @pytest.mark.parametrize(
     "uri",
     [

@@ -206,8 +206,10 @@ def parse(text: str | bytes) -> Message:
     _read_cseq(message, cseq)
     _read_vias(message, via)
     hops = fields.get("max-forwards")
-    if hops and not ending and not (_DIGITS.fullmatch(hops[0]) and int(hops[0]) <= 255):
-        raise BadMessage("Max-Forwards is malformed")
+    if hops and not (_DIGITS.fullmatch(hops[0]) and int(hops[0]) <= 255):
+        if not ending:
+            raise BadMessage("Max-Forwards is malformed")
+        del fields["max-forwards"]
     length = fields.get("content-length")
     if message.method in _WITHOUT_BODY and not message.status:
         message.body = ""
