@@ -81,6 +81,16 @@ def _record(dsn: str, call_id: int) -> tuple[Any, ...] | None:
         ).fetchone()
 
 
+def _duration_ms(dsn: str, call_id: int) -> int:
+    async def read() -> int | None:
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
+            return (await calls.get_call(conn, 1, CODE, call_id)).duration_ms
+
+    found = asyncio.run(read())
+    assert found is not None
+    return found
+
+
 def _order(dsn: str, call_id: int) -> None:
     async def order() -> None:
         async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
@@ -154,6 +164,7 @@ def test_setting_the_clock_ends_no_call_and_lengthens_none(
         assert wait_for(lambda: _record(dsn, short), 30) == ("max_duration", "platform", True)
         wait_for(lambda: recorder.stats()["live"] == 1)
         assert _record(dsn, standing) is None
+        assert 7_000 < _duration_ms(dsn, short) < 60_000
         assert recorder.stop() == 0
         assert recorder.stats()["ended"] == {"max_duration": 1}
     said = (tmp_path / "recorder.log").read_text()

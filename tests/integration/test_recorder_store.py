@@ -58,6 +58,25 @@ async def test_ringing_is_no_later_than_the_answer(dsn: str, ringing_first: bool
     await conn.close()
 
 
+@pytest.mark.parametrize("ended_first", [True, False])
+@pytest.mark.parametrize("step", [3_600, -3_600])
+async def test_a_call_lasts_as_long_as_was_talked_whatever_its_times_say(
+    dsn: str, step: int, ended_first: bool
+) -> None:
+    """The clock was set between answer and end."""
+    conn = await _connect(dsn)
+    *begun, ended = answered_call(11)
+    end = [msgspec.structs.replace(ended, at=ended.at + step, talked_ms=10_500)]
+    for batch in (end, begun) if ended_first else (begun, end):
+        await calls.merge_events(conn, batch)
+    record = await calls.get_call(conn, 1, CODE, 11)
+    assert record.duration_ms == 10_500
+    other = msgspec.structs.replace(ended, call_id=12)
+    await calls.merge_events(conn, [*answered_call(12)[:3], other])
+    assert (await calls.get_call(conn, 1, CODE, 12)).duration_ms == 10_500
+    await conn.close()
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 async def test_times_are_in_order_whatever_workers_noted(dsn: str, order: tuple[int, ...]) -> None:
     """A CANCEL that crosses 180, and a BYE that crosses the note of its answer."""

@@ -226,6 +226,7 @@ def test_an_answer_may_be_described_before(voice: Bench, x: Number700) -> None:
     voice.call(caller.request("BYE").expect(200), callee)
     (end,) = voice.ends(x)
     assert (end.reason, end.ended_by) == ("answered", "caller")
+    assert end.talked_ms is not None and 0 <= end.talked_ms < 60_000
 
 
 @pytest.mark.parametrize("missing", [b"Via", b"Call-ID", b"From", b"To", b"CSeq"])

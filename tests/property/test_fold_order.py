@@ -26,6 +26,7 @@ _events = st.builds(
     q850=st.none() | st.sampled_from([16, 17]),
     reason=st.none() | st.sampled_from(["answered", "busy", "lost", "terminated"]),
     ended_by=st.none() | st.sampled_from(["caller", "callee", "platform"]),
+    talked_ms=_small,
     legs=st.none() | st.binary(max_size=2),
     session_expires=_small,
     media_id=st.none() | st.sampled_from(["m1", "m2"]),

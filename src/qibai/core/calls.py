@@ -37,6 +37,7 @@ class End(NamedTuple):
     reason: str
     sip_status: int
     q850: int
+    talked_ms: int  #: since the answer, by a clock that nobody sets
 
 
 class CallRow(msgspec.Struct, kw_only=True):
@@ -164,7 +165,8 @@ def _put_in_order(row: CallRow) -> None:
 def _end_of(event: CallEvent, at: int) -> End:
     by = event.ended_by or ""
     reason = event.reason or ""
-    return End(reason == LOST, at, by != PLATFORM, by, reason, event.sip_status or 0, event.q850 or 0)
+    numbers = event.sip_status or 0, event.q850 or 0, event.talked_ms or 0
+    return End(reason == LOST, at, by != PLATFORM, by, reason, *numbers)
 
 
 def _least(one: int | None, other: int | None) -> int | None:

@@ -50,6 +50,7 @@ class CallEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     )
     # redirected, max_duration, terminated, session_expired, media_timeout, lost
     ended_by: str | None = None  # caller, callee, platform
+    talked_ms: int | None = None  # ended: since the answer, by the monotonic clock; None: not known here
     # answered, refreshed, late
     legs: bytes | None = (
         None  # sealed JSON of the two Contacts we gave out (late: of the caller's), to end the call by

@@ -10,7 +10,7 @@ import psycopg
 import structlog
 
 from qibai.config import Config
-from qibai.core.calls import LOST, MICROSECONDS, PLATFORM, CallKey, CallRow
+from qibai.core.calls import LOST, MICROSECONDS, PLATFORM, CallRow
 from qibai.core.errors import QibaiError
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.legs import Legs, read_leg, read_legs
@@ -163,7 +163,7 @@ class Ender:
 
     def _end(self, row: CallRow, reason: str) -> None:
         legs = None if reason == LOST else self._open(row.code, row.id, row.legs, read_legs)
-        self._start(self._end_with(row.key, LOST if legs is None else reason, legs))
+        self._start(self._end_with(row, LOST if legs is None else reason, legs))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -179,13 +179,13 @@ class Ender:
         if row is not None:  # a change of the running call was answered in a way that nobody can use
             self._end(row, event.reason or "")
 
-    async def _end_with(self, key: CallKey, reason: str, legs: Legs | None) -> None:
+    async def _end_with(self, row: CallRow, reason: str, legs: Legs | None) -> None:
         """Send the BYEs, and write an end of the time before: it wins over those that the BYEs bring about.
 
         Sent first and written then: should we die in between, the call is not left running with its record
         closed. Written without waiting for long: Kamailio may be away, and is then asked again.
         """
-        at = time.time()
+        at, now, key = time.time(), self._clock.now(), row.key
         sending = None
         if legs is not None:
             sending = asyncio.create_task(self._hangup.end(legs))
@@ -200,6 +200,7 @@ class Ender:
                 reason=reason,
                 ended_by=PLATFORM,
                 q850=_Q850.get(reason),
+                talked_ms=None if row.answered_at is None else round(now * 1000 - row.answered_at / 1000),
             )
         )
         self.ended[reason] = self.ended.get(reason, 0) + 1

@@ -58,6 +58,7 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     caller_peer: str | None = None  #: that sent it; of a sender that is no peer its address
     callee_peer: str | None = None  #: that had it last
     gave_up: str | None = None  #: peers that failed it before, a line each: SIP status, a space, name
+    talked_ms: int | None = None  #: from answer to end by a clock that nobody sets; None: not known
     tenant: str | None = None  #: its name, where calls of several tenants are listed
 
     def dialled_number(self, keyring: Keyring) -> str | None:
@@ -81,6 +82,8 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
             return None
         if self.answered_at is None:
             return 0
+        if self.talked_ms is not None:
+            return self.talked_ms
         return max(0, round((self.ended_at - self.answered_at).total_seconds() * 1000))
 
     def opened(self, keyring: Keyring) -> tuple[Msisdn | None, Msisdn | None]:
@@ -260,6 +263,7 @@ def _columns(rows: Sequence[CallRow]) -> dict[str, PgArray]:
         "q850": Int2s.of_optional([end.q850 or None if end else None for end in ends]),
         "reason": Texts.of_strings([end.reason or None if end else None for end in ends]),
         "end_seen": Bools.of_blobs([None if end is None else bytes([not end.assumed]) for end in ends]),
+        "talked_ms": _optional(Int8s, [end.talked_ms or None if end else None for end in ends], 8),
         "legs": Blobs.of_blobs([row.legs for row in rows]),
         "caller_peer": Texts.of_strings([row.caller_peer for row in rows]),
         "callee_peer": Texts.of_strings([row.callee_peer for row in rows]),

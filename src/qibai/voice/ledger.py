@@ -200,7 +200,8 @@ class Ledger:
         sealed = self._sealed(state, legs)
         self._note(CallEventKind.REFRESHED, state, legs=sealed, session_expires=session_expires)
 
-    def ended(self, state: DialogState, *, by: str, reason: str, status: int | None, q850: int) -> None:
+    def ended(self, state: DialogState, *, by: str, reason: str, status: int, q850: int) -> None:
+        """``status`` ended the call before its answer."""
         peer = state.callee_peer or None
         self._note(
             CallEventKind.ENDED,
@@ -210,6 +211,19 @@ class Ledger:
             sip_status=status,
             q850=q850,
             callee_peer=peer,
+        )
+
+    def hung_up(self, state: DialogState, *, by: str, talked_ms: int | None) -> None:
+        """A BYE ended the call. ``talked_ms``: since its answer; None when that is not known."""
+        peer = state.callee_peer or None
+        self._note(
+            CallEventKind.ENDED,
+            state,
+            ended_by=by,
+            reason="answered",
+            q850=16,
+            callee_peer=peer,
+            talked_ms=talked_ms,
         )
 
     def _note(self, kind: CallEventKind, state: DialogState, **more: Any) -> None:

@@ -250,7 +250,7 @@ def _bye_done(worker: Worker, known: Asked, status: int) -> None:
     if state.early if answered_by is None else device != answered_by:
         return
     by = "caller" if state.from_caller else "callee"
-    worker.ledger.ended(state, by=by, reason="answered", status=None, q850=16)
+    worker.ledger.hung_up(state, by=by, talked_ms=worker.memory.talked_ms(state.call_id))
     if not state.early:  # an answer crossed an early BYE: its dialog lives until its own BYE (RFC 3261 §15)
         worker.media.end(state)
 

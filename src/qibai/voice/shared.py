@@ -3,6 +3,7 @@
 It only ever makes things more exact: another node, or this one after a restart, serves a call without it.
 """
 
+import time
 from typing import Any, Final
 
 _TABLE: Final = "calls"
@@ -39,12 +40,18 @@ class CallMemory:
         self._table.sht_rm(_TABLE, f"{call_id}{name}")
 
     def answered(self, call_id: int, tag: str) -> None:
-        """The caller got the answer of the callee's device whose tag this is."""
-        self.note(call_id, "!", tag)
+        """The caller gets the answer of the callee's device whose tag this is, just now."""
+        self.note(call_id, "!", f"{time.monotonic():.3f} {tag}")
 
     def answered_by(self, call_id: int) -> str | None:
         """The tag of the callee's device whose answer the caller got; None when that is not known here."""
-        return self.look(call_id, "!")
+        found = self.look(call_id, "!")
+        return None if found is None else found.partition(" ")[2]
+
+    def talked_ms(self, call_id: int) -> int | None:
+        """Milliseconds since the answer, whatever the clock says; None when that was not seen here."""
+        found = self.look(call_id, "!")
+        return None if found is None else round((time.monotonic() - float(found.partition(" ")[0])) * 1000)
 
     def ended(self, call_id: int, *names: str) -> None:
         """The call is over: forget it and ``names``, but for its end."""

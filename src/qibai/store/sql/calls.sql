@@ -4,12 +4,12 @@
 INSERT INTO call AS c (
     code, id, node, started_at, tenant_id, binding_id, called, shown, dialled, caller, callee, ringing_at,
     answered_at, refreshed_at, session_expires, max_call_s, media_id, ended_at, ended_by, sip_status, q850, reason,
-    end_seen, legs, caller_peer, callee_peer, gave_up)
+    end_seen, talked_ms, legs, caller_peer, callee_peer, gave_up)
 SELECT
     w.code, w.id, w.node, w.started_at, coalesce(w.tenant_id, k.tenant_id), w.binding_id, w.called, w.shown,
     w.dialled, w.caller, w.callee, w.ringing_at, w.answered_at, w.refreshed_at, w.session_expires, w.max_call_s,
-    w.media_id, w.ended_at, w.ended_by, w.sip_status, w.q850, w.reason, w.end_seen, w.legs, w.caller_peer,
-    w.callee_peer, w.gave_up
+    w.media_id, w.ended_at, w.ended_by, w.sip_status, w.q850, w.reason, w.end_seen, w.talked_ms, w.legs,
+    w.caller_peer, w.callee_peer, w.gave_up
 FROM (SELECT
           unnest(%(code)s) AS code, unnest(%(id)s) AS id, unnest(%(node)s) AS node,
           unnest(%(started_at)s) AS started_at, unnest(%(tenant_id)s) AS tenant_id,
@@ -20,7 +20,7 @@ FROM (SELECT
           unnest(%(max_call_s)s) AS max_call_s, unnest(%(media_id)s) AS media_id,
           unnest(%(ended_at)s) AS ended_at, unnest(%(ended_by)s) AS ended_by,
           unnest(%(sip_status)s) AS sip_status, unnest(%(q850)s) AS q850, unnest(%(reason)s) AS reason,
-          unnest(%(end_seen)s) AS end_seen, unnest(%(legs)s) AS legs, unnest(%(caller_peer)s) AS caller_peer,
+          unnest(%(end_seen)s) AS end_seen, unnest(%(talked_ms)s) AS talked_ms, unnest(%(legs)s) AS legs, unnest(%(caller_peer)s) AS caller_peer,
           unnest(%(callee_peer)s) AS callee_peer, unnest(%(gave_up)s) AS gave_up) w
 LEFT JOIN code k ON k.code = w.code AND w.tenant_id IS NULL AND w.binding_id IS NULL AND w.called IS NOT NULL
 ON CONFLICT (code, id) DO UPDATE SET
@@ -68,6 +68,9 @@ ON CONFLICT (code, id) DO UPDATE SET
     end_seen = CASE WHEN call_end_wins(excluded.end_seen, excluded.ended_at, excluded.ended_by, excluded.reason,
                                        c.end_seen, c.ended_at, c.ended_by, c.reason)
                THEN excluded.end_seen ELSE c.end_seen END,
+    talked_ms = CASE WHEN call_end_wins(excluded.end_seen, excluded.ended_at, excluded.ended_by, excluded.reason,
+                                       c.end_seen, c.ended_at, c.ended_by, c.reason)
+               THEN excluded.talked_ms ELSE c.talked_ms END,
     legs = CASE WHEN c.ended_at IS NOT NULL OR excluded.ended_at IS NOT NULL THEN NULL
                 WHEN c.refreshed_at IS NULL OR excluded.refreshed_at > c.refreshed_at THEN excluded.legs
                 ELSE c.legs END;
@@ -86,7 +89,7 @@ LIMIT 1;
 
 -- name: columns
 code, id, tenant_id, binding_id, called, shown, caller, callee, node, started_at, ringing_at, answered_at,
-ended_at, ended_by, sip_status, q850, reason, end_seen, dialled, caller_peer, callee_peer, gave_up;
+ended_at, ended_by, sip_status, q850, reason, end_seen, dialled, caller_peer, callee_peer, gave_up, talked_ms;
 
 -- name: fits
 -- Refused: the platform connected nobody. A call that went out has a callee from its decision on.
