@@ -1,6 +1,7 @@
 """rtpengine hangs while calls come: each INVITE and each BYE is answered, and calls go on once it does."""
 
 import itertools
+import re
 import secrets
 import signal
 import socket
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from media_tools import hears, media_port, mouth, port_of, say
 from qibai.core.bencode import decode, encode
 from qibai.core.numbering import Number700
 from qibai.supervise import probes
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.voice
 _CALLS = 60
 #: Waiting for rtpengine in each call, two workers would need half a minute; SIP gives up after 32 s.
 _PATIENCE_S = 12
+_SOUND = 400  #: packets that a halt of eight seconds keeps waiting
 _SILENT_S = 15  #: so long rtpengine keeps a call without media
 
 
@@ -59,7 +62,7 @@ class _Calls:
     def _from(self, name: bytes) -> bytes:
         return b"<sip:%b@test>;tag=%b" % (A.national.encode(), name)
 
-    def invite(self, name: bytes) -> None:
+    def invite(self, name: bytes, body: bytes | None = None) -> None:
         self.near.request(
             b"INVITE",
             self.uri,
@@ -69,7 +72,7 @@ class _Calls:
                 b"P-Asserted-Identity: <sip:%b@test>" % A.national.encode(),
                 b"Content-Type: application/sdp",
             ),
-            body=self.near.sdp,
+            body=self.near.sdp if body is None else body,
         )
 
     def set_up(self, name: bytes) -> bytes:
@@ -171,3 +174,33 @@ def media_calls(voice: Bench) -> object:
         answer = decode(control.recv(65_535).partition(b" ")[2])
     assert isinstance(answer, dict)
     return answer[b"calls"]
+
+
+def test_a_call_is_heard_again_after_a_halt_with_much_sound(voice: Bench, calls: _Calls) -> None:
+    """The packets that wait in a socket meanwhile must not be more than rtpengine reads."""
+    with mouth(CALLER_AT) as caller, mouth(voice.callee[0]) as callee:
+        calls.invite(b"loud", at_port(calls.near.sdp, port_of(caller)))
+        invite = calls.far.take(b"INVITE ")
+        calls.far.reply(invite, b"200 OK", body=at_port(calls.far.sdp, port_of(callee)))
+        answer = calls.near.take(b"SIP/2.0 200")
+        calls.ask(b"ACK", 1, b"loud", answer)
+        calls.far.take(b"ACK ")
+        to_caller, to_callee = media_port(answer.decode()), media_port(invite.decode())
+        sides = ((callee, caller, to_caller), (caller, callee, to_callee))
+        for number, (receiver, sender, port) in enumerate(sides):
+            hears(receiver, sender, port, b"before-%d" % number)
+        voice.platform.signal_rtpengine(signal.SIGSTOP)
+        try:
+            for _ in range(_SOUND):
+                for _, sender, port in sides:
+                    say(sender, port, b"meanwhile")
+        finally:
+            voice.platform.signal_rtpengine(signal.SIGCONT)
+        for number, (receiver, sender, port) in enumerate(sides):
+            hears(receiver, sender, port, b"after-%d" % number)
+    calls.hang_up(b"loud", answer)
+
+
+def at_port(sdp: bytes, port: int) -> bytes:
+    """A description whose audio goes to another port."""
+    return re.sub(rb"m=audio \d+", b"m=audio %d" % port, sdp)
