@@ -1,4 +1,4 @@
-"""A call that rtpengine no longer knows is ended; the BYEs go over TCP where there is no UDP."""
+"""Calls without media, or unknown to rtpengine, are ended; the BYEs go over TCP where there is no UDP."""
 
 import secrets
 import socket
@@ -95,15 +95,17 @@ def _sealed_legs(keyring: Keyring, id: int) -> bytes:
 
 
 @pytest.mark.voice
-def test_only_the_call_that_rtpengine_has_forgotten_is_ended(
+def test_calls_that_are_silent_or_that_rtpengine_has_forgotten_are_ended(
     tmp_path: Path, dsn: str, ng_port: int, peer: _Peer
 ) -> None:
     keyring = Keyring.load_or_create(tmp_path / "keys.json")
     spool = SpoolWriter(tmp_path / "spool", "voice")
-    offer = {b"command": b"offer", b"call-id": b"known", b"from-tag": b"a", b"sdp": SDP}
-    assert _ask(ng_port, offer)[b"result"] == b"ok"
-    for id, media_id in ((31, "known"), (32, "forgotten")):
-        call = answered_call(id, start=time.time() - 9, legs=_sealed_legs(keyring, id), media_id=media_id)
+    for media_id, sdp in ((b"held", SDP + b"a=inactive\r\n"), (b"silent", SDP)):
+        call_of = {b"call-id": media_id, b"from-tag": b"a", b"sdp": sdp}
+        assert _ask(ng_port, {b"command": b"offer", **call_of})[b"result"] == b"ok"
+        assert _ask(ng_port, {b"command": b"answer", b"to-tag": b"b", **call_of})[b"result"] == b"ok"
+    for id, name in ((31, "held"), (32, "forgotten"), (33, "silent")):
+        call = answered_call(id, start=time.time() - 9, legs=_sealed_legs(keyring, id), media_id=name)
         for event in call[:3]:
             spool.append(event)
     env = {
@@ -114,9 +116,12 @@ def test_only_the_call_that_rtpengine_has_forgotten_is_ended(
         "QIBAI_VOICE_UDP_PORT": "0",
         "QIBAI_VOICE_TCP_PORT": str(peer.server_address[1]),
     }
-    query = "SELECT id, reason, ended_by FROM call WHERE ended_at IS NOT NULL"
+    query = "SELECT id, reason, ended_by FROM call WHERE ended_at IS NOT NULL ORDER BY id"
+    ends = [(id, "media_timeout", "platform") for id in (32, 33)]
     with RecorderProcess(tmp_path, **env) as recorder, psycopg.connect(dsn, autocommit=True) as conn:
-        assert wait_for(lambda: conn.execute(query).fetchall()) == [(32, "media_timeout", "platform")]
-        wait_for(lambda: len(peer.seen) == 2)
+        wait_for(lambda: conn.execute(query).fetchall() == ends)
+        wait_for(lambda: len(peer.seen) == 4)
         assert recorder.stop() == 0
-    assert sorted(peer.seen) == ["BYE sip:callee-32@here SIP/2.0", "BYE sip:caller-32@here SIP/2.0"]
+    assert sorted(peer.seen) == [
+        f"BYE sip:{side}-{id}@here SIP/2.0" for side in ("callee", "caller") for id in (32, 33)
+    ]

@@ -149,14 +149,15 @@ class Ender:
                 found = self._keeper.with_media()
                 for start in range(0, len(found), MEDIA_AT_ONCE):
                     part = found[start : start + MEDIA_AT_ONCE]
-                    known = await asyncio.gather(*(client.knows(media_id) for _, media_id in part))
-                    for (key, _), knows in zip(part, known, strict=True):
+                    asked = (client.has_media(media_id, voice.media_timeout_s) for _, media_id in part)
+                    heard = await asyncio.gather(*asked)
+                    for (key, _), has in zip(part, heard, strict=True):
                         now = self._clock.now()
-                        gone = self._keeper.media_gone(key, knows is False, now, MEDIA_PATIENCE_S)
+                        gone = self._keeper.media_gone(key, has is False, now, MEDIA_PATIENCE_S)
                         row = self._keeper.claim(key) if gone and self._may_act else None
                         if row is not None:
                             self._end(row, "media_timeout")
-                    if None in known:
+                    if None in heard:
                         break  # rtpengine is away: what it does not say proves nothing
         finally:
             client.close()

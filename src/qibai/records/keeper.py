@@ -140,7 +140,7 @@ class Keeper:
         ]
 
     def media_gone(self, key: CallKey, gone: bool, now: float, patience_s: float) -> bool:
-        """Note whether rtpengine knows the call; whether it has not known it for ``patience_s`` seconds.
+        """Note whether the call's media are gone; returns whether they were for ``patience_s`` seconds.
 
         A single look is not enough: rtpengine forgets a call just before its end is written.
         """

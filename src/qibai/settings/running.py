@@ -32,7 +32,7 @@ _CONCERNED: Final[Mapping[str, frozenset[str]]] = {
         "voice.udp_port": "kamailio gateway",
         "voice.tcp_port": "kamailio gateway",
         "voice.tls_port": "kamailio gateway",
-        "voice.ring_timeout_s": "kamailio recorder",
+        "voice.ring_timeout_s": "kamailio recorder rtpengine",
         "voice.media": "kamailio",
         "voice.media_ng_port": "kamailio rtpengine recorder",
         "voice.media_port_min": "rtpengine",

@@ -107,6 +107,9 @@ def kamailio_environment(config: Config) -> dict[str, str]:
 def rtpengine_command(config: Config) -> list[str]:
     """rtpengine in the foreground and in user space, its control port on loopback alone."""
     voice = config.voice
+    # A callee may ring without sound after a description; the recorder ends answered calls sooner.
+    unanswered_s = voice.ring_timeout_s + _UNANSWERED_GRACE_S
+    silent_s = max(voice.media_timeout_s, unanswered_s)
     return [
         *mediafilter.preloading(voice),
         program("rtpengine"),
@@ -115,9 +118,9 @@ def rtpengine_command(config: Config) -> list[str]:
         f"--listen-ng=127.0.0.1:{voice.media_ng_port}",
         f"--port-min={voice.media_port_min}",
         f"--port-max={voice.media_port_max}",
-        f"--timeout={voice.media_timeout_s}",
-        f"--silent-timeout={max(voice.media_timeout_s, 3600)}",
-        f"--offer-timeout={voice.ring_timeout_s + _UNANSWERED_GRACE_S}",
+        f"--timeout={silent_s}",
+        f"--silent-timeout={max(silent_s, 3600)}",
+        f"--offer-timeout={unanswered_s}",
         f"--final-timeout={24 * 3600}",
         "--num-threads=2",
         f"--pidfile={config.run_dir / 'rtpengine.pid'}",
