@@ -19,6 +19,7 @@ class RawAgent:
 
     def __init__(self, at: tuple[str, int], platform: tuple[str, int]) -> None:
         self.at, self.platform = at, platform
+        self.reached_at = self.place  #: what the Contact of its requests says
         self.seen: list[bytes] = []
         self.line, self.above = (
             b"",
@@ -83,7 +84,7 @@ class RawAgent:
             b"To: " + (to or b"<%b>" % uri),
             b"Call-ID: " + (call_id or b"raw%d@test" % number),
             b"CSeq: %d %b" % (cseq, method),
-            b"Contact: <sip:%b>" % self.place,
+            b"Contact: <sip:%b>" % self.reached_at,
             *headers,
             b"Content-Length: %d" % len(body),
             b"",

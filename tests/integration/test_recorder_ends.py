@@ -1,6 +1,7 @@
 """The recorder ends calls: it speaks SIP with a peer on a real socket, and closes what nobody saw end."""
 
 import asyncio
+import signal
 import socket
 import threading
 import time
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 
 from qibai.core.events import CallEvent, CallEventKind
+from qibai.records.keeper import SESSION_GRACE_S
 from qibai.store import calls
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.spool import SpoolWriter
@@ -189,3 +191,36 @@ def test_an_end_that_nobody_saw_is_closed_as_lost_and_mended_by_the_real_one(
             True,
         )
         assert recorder.stop() == 0
+
+
+def test_a_recorder_that_was_halted_reads_what_happened_before_it_ends_a_call(
+    tmp_path: Path, dsn: str, answerer: SipAnswerer
+) -> None:
+    keyring = Keyring.load_or_create(tmp_path / "keys.json")
+    spool = SpoolWriter(tmp_path / "spool", "voice")
+    legs = _legs(keyring, 41)
+    began = time.time()
+    limit = SESSION_GRACE_S + 1
+
+    def refreshed(at: float) -> CallEvent:
+        kind = CallEventKind.REFRESHED
+        return CallEvent(
+            kind=kind, code=CODE, call_id=41, at=at, node="n1", legs=legs, session_expires=1, media_id="m"
+        )
+
+    for event in answered_call(41, start=began - 60, legs=legs, media_id=None)[:3]:
+        spool.append(event)
+    spool.append(refreshed(began - limit + 6))  # so its session timer runs out in six seconds
+    env = {"QIBAI_STORE_DSN": dsn, "QIBAI_VOICE_UDP_PORT": str(answerer.port), "QIBAI_VOICE_MEDIA": "false"}
+    with RecorderProcess(tmp_path, **env) as recorder:
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            wait_for(lambda: conn.execute("SELECT 1 FROM call WHERE id = 41").fetchone())
+        recorder.process.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(max(0.0, began + 8 - time.time()))
+            spool.append(refreshed(time.time()))
+        finally:
+            recorder.process.send_signal(signal.SIGCONT)
+        time.sleep(4)
+        assert answerer.seen == {}
+        assert _record(dsn, 41) is None

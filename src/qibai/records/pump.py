@@ -26,6 +26,7 @@ from qibai.store.loss_counts import LossCounts
 from qibai.store.spool_reader import OffsetFile, Positions, SpoolReader
 
 TOGETHER_S: Final = 0.5  #: how long the keeper's reading waits for the writer's
+FRESH_S: Final = 2.0  #: what was heard longer ago, by a process that was halted, is old
 MERGE_S: Final = 20.0  #: a batch takes no longer, or the server hangs
 RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 TIDY_S: Final = 10.0
@@ -51,12 +52,18 @@ class Pump:
         self._conn: calls.Connection | None = None
         self._synced: Positions = {}
         self._saved = dict(self._stored)
-        self.caught_up = False  #: whether the keeper has heard all there was a moment ago
+        self._all_heard = False
         self.heard_at = -math.inf  #: when it last had, by ``clock``
         self.store_up = False
         self.events = 0
         self.rows = 0
         self.refused = 0  #: rows that PostgreSQL would not take
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the keeper has heard all there was a moment ago, and not before a halt of this process."""
+        fresh_s = FRESH_S + self._config.recorder.batch_ms / 1000
+        return self._all_heard and self.clock.now() - self.heard_at < fresh_s
 
     @property
     def damaged(self) -> int:
@@ -133,7 +140,7 @@ class Pump:
 
     def _heard(self, events: list[CallEvent], began: float, all_heard: bool) -> None:
         self._keeper.hear(events, self.clock.now(), wall=time.time(), heard_at=self.heard_at)
-        self.caught_up = all_heard
+        self._all_heard = all_heard
         if all_heard:
             self.heard_at = began
 

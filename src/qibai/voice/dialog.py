@@ -2,6 +2,8 @@
 
 import re
 import time
+from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
@@ -9,6 +11,7 @@ import msgspec
 
 from qibai.config import Peer
 from qibai.core.errors import BadMessage, StoreUnavailable, TokenBroken
+from qibai.core.legs import ends_dialog
 from qibai.core.sip import (
     CleanSdp,
     Message,
@@ -32,6 +35,8 @@ from qibai.voice.worker import ACCEPT, ALLOW, Worker
 REQUEST_STATE: Final = "$avp(qr)"  #: the token that a refreshing request came with
 _NO_PORT: Final = re.compile(r":0+(?=[;?>]|$)")  # nobody can be reached there
 _ASK_AGAIN_S: Final = 10  #: between questions to the store whether a call goes on
+_TIMED_OUT: Final = 408
+_DEFAULT_PORTS: Final = {"udp": 5060, "tcp": 5060, "tls": 5061}
 OTHER_STATE: Final = "$avp(qo)"  #: the token that the other side gets with it
 
 
@@ -102,10 +107,33 @@ def on_request(worker: Worker, request: Message, state: DialogState, *, ours: bo
         ksr.tm.t_on_reply("ksr_reply_dialog")
         ksr.tm.t_on_failure("ksr_failure_dialog")
     worker.send(text, here, hop)
-    if not _relayed(worker, state, hop, transport) and method != "ACK":
-        worker.media.take_back(state, from_caller=state.from_caller)
+    rewrite = partial(write_in_dialog, request, state.leg, token=token, sdp=sdp)
+    if not _relayed(worker, state, hop, rewrite) and method != "ACK":
         worker.take_back(request.text)
+        if method == "BYE" and not ours:  # whoever hangs up is gone, whatever the answer (RFC 3261 §15.1.1)
+            bye_done(worker, state, request.from_tag, _TIMED_OUT)
+            ksr.tm.t_reply(_TIMED_OUT, "Request Timeout")
+            return
+        worker.media.take_back(state, from_caller=state.from_caller)
         ksr.tm.t_reply(503, "Service Unavailable")
+
+
+def bye_done(worker: Worker, state: DialogState, from_tag: str, status: int) -> None:
+    """Note the end of the call when a BYE of the side with ``from_tag`` has brought it about.
+
+    ``status``: what the BYE was answered with. Otherwise the call goes on: the BYE was refused, or ended one
+    of several dialogs that a fork made.
+    """
+    if state.stray or not ends_dialog(status):
+        return
+    answered_by = worker.memory.answered_by(state.call_id)
+    device = state.leg.remote_tag if state.from_caller else from_tag
+    if state.early if answered_by is None else device != answered_by:
+        return
+    by = "caller" if state.from_caller else "callee"
+    worker.ledger.hung_up(state, by=by, talked_ms=worker.memory.talked_ms(state.call_id))
+    if not state.early:  # an answer crossed an early BYE: its dialog lives until its own BYE (RFC 3261 §15)
+        worker.media.end(state)
 
 
 def _end_unagreed(worker: Worker, request: Message, state: DialogState) -> None:
@@ -121,15 +149,19 @@ def _end_unagreed(worker: Worker, request: Message, state: DialogState) -> None:
     worker.ledger.late(state, leg, "answer_unusable")
 
 
-def _relayed(worker: Worker, state: DialogState, hop: str, transport: str) -> bool:
-    """Send the message at hand to ``hop``; if there is no way to it, to the other side's peer itself."""
+def _relayed(worker: Worker, state: DialogState, hop: str, rewrite: Callable[..., str]) -> bool:
+    """Send the message at hand to ``hop``; if there is no way to it, to the other side's peer itself.
+
+    ``rewrite`` gives the message for another address of ours: the peer may speak another transport.
+    """
     ksr = worker.ksr
     if ksr.tm.t_relay() >= 0:
         return True
     peer = _other_peer(worker, state)
-    if peer is None or peer.transport != transport or uri_of(peer) == hop:
+    if peer is None or uri_of(peer) == hop:
         return False
-    ksr.pv.sets("$du", uri_of(peer))
+    here = worker.here(peer.transport)
+    worker.send(rewrite(here=here), here, uri_of(peer))
     return bool(ksr.tm.t_relay() >= 0)
 
 
@@ -188,7 +220,7 @@ def _destination(worker: Worker, state: DialogState) -> tuple[str, str]:
     """``$du`` for a request to the other side, which is host, port and transport alone, and that transport.
 
     Where the other side gave a place that we cannot reach, as a host by name or an address of another family,
-    it is its peer's own address.
+    or our own address, it is its peer's own address.
     """
     place = next_hop(state.leg)
     parts, peer = read_uri(place), _other_peer(worker, state)
@@ -197,16 +229,21 @@ def _destination(worker: Worker, state: DialogState) -> tuple[str, str]:
     if parts is None:
         raise TokenBroken
     transport = "tls" if parts.scheme == "sips" else parts.params.get("transport", "udp").lower()
-    port = parts.port or (5061 if transport == "tls" else 5060)
+    port = parts.port or _DEFAULT_PORTS.get(transport, 5060)
     return f"sip:{parts.host}:{port}" + ("" if transport == "udp" else f";transport={transport}"), transport
 
 
 def _reachable(worker: Worker, uri: Uri) -> bool:
     transport = "tls" if uri.scheme == "sips" else uri.params.get("transport", "udp").lower()
     here = worker.endpoints.get(transport)
+    if here is None:
+        return False
     try:
-        address = ip_address(uri.host.strip("[]"))
-        same = here is not None and address.version == ip_address(here.host.strip("[]")).version
+        address, own = ip_address(uri.host.strip("[]")), ip_address(here.host.strip("[]"))
     except ValueError:
         return False
-    return same and not (address.is_unspecified or address.is_multicast) and uri.port <= 65_535
+    if address == own and (uri.port or _DEFAULT_PORTS.get(transport, 5060)) == here.port:
+        return False  # a request to ourselves would be taken for one of the other side's
+    return address.version == own.version and not (
+        address.is_unspecified or address.is_multicast or uri.port > 65_535
+    )

@@ -5,7 +5,6 @@ from typing import Final
 import msgspec
 
 from qibai.core.errors import BadMessage
-from qibai.core.legs import ends_dialog
 from qibai.core.sip import (
     CleanSdp,
     Leg,
@@ -18,7 +17,7 @@ from qibai.core.sip import (
     write_response,
 )
 from qibai.core.sip.salvage import salvaged_leg, status_of
-from qibai.voice.dialog import OTHER_STATE, REQUEST_STATE
+from qibai.voice.dialog import OTHER_STATE, REQUEST_STATE, bye_done
 from qibai.voice.invite import hand_on
 from qibai.voice.legs import leg_of_asker, legs_of
 from qibai.voice.media import MediaUnavailable
@@ -181,7 +180,7 @@ def put_unusable_in_dialog(worker: Worker, why: Exception) -> None:
     text = text_of(ksr)
     known = recalled(ksr.pv.get(ASKED))
     if known.method == "BYE" and status_of(text) >= 200:
-        _bye_done(worker, known, status_of(text))
+        bye_done(worker, known.state, known.from_tag, status_of(text))
     if known.method == "INVITE" and 200 <= status_of(text) < 300:
         _dismiss(worker, text, known, _MEDIA_AWAY if isinstance(why, MediaUnavailable) else _UNUSABLE)
         return
@@ -216,7 +215,7 @@ def on_dialog_reply(worker: Worker, text: str) -> None:
     )
     if 200 <= response.status < 300:
         if request.method == "BYE":
-            _bye_done(worker, known, response.status)
+            bye_done(worker, state, known.from_tag, response.status)
         else:
             worker.media.take_back(state, from_caller=state.from_caller)  # if the offer was not answered
     if refreshing and response.status >= 200:
@@ -230,29 +229,10 @@ def on_dialog_failure(worker: Worker) -> None:
     ksr = worker.ksr
     known = recalled(ksr.pv.get(ASKED))
     if known.method == "BYE":
-        _bye_done(
-            worker, known, _TIMED_OUT if ksr.tm.t_branch_timeout() > 0 else int(ksr.pv.get("$T_reply_code"))
-        )
+        status = _TIMED_OUT if ksr.tm.t_branch_timeout() > 0 else int(ksr.pv.get("$T_reply_code"))
+        bye_done(worker, known.state, known.from_tag, status)
     else:
         worker.media.take_back(known.state, from_caller=known.state.from_caller)
-
-
-def _bye_done(worker: Worker, known: Asked, status: int) -> None:
-    """Note the end of the call when a BYE has brought it about.
-
-    Otherwise the call goes on: the BYE was refused, or ended one of several dialogs that a fork made.
-    """
-    state = known.state
-    if state.stray or not ends_dialog(status):
-        return
-    answered_by = worker.memory.answered_by(state.call_id)
-    device = state.leg.remote_tag if state.from_caller else known.from_tag
-    if state.early if answered_by is None else device != answered_by:
-        return
-    by = "caller" if state.from_caller else "callee"
-    worker.ledger.hung_up(state, by=by, talked_ms=worker.memory.talked_ms(state.call_id))
-    if not state.early:  # an answer crossed an early BYE: its dialog lives until its own BYE (RFC 3261 §15)
-        worker.media.end(state)
 
 
 def put_bare(worker: Worker, why: Exception | None = None) -> None:
