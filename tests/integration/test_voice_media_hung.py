@@ -22,12 +22,8 @@ pytestmark = pytest.mark.voice
 _CALLS = 60
 #: Waiting for rtpengine in each call, two workers would need half a minute; SIP gives up after 32 s.
 _PATIENCE_S = 12
-<<<<<<< HEAD
 _SOUND = 400  #: packets that a halt of eight seconds keeps waiting
-_SILENT_S = 15  #: so long rtpengine keeps a call without media
-=======
 _SILENT_S = 15  #: rtpengine keeps a call without media for as long, or for 40 s more than one may ring
->>>>>>> 202b8a7 (A call may ring without sound for as long as a callee may ring; the recorder counts the silence of answered calls)
 
 
 @pytest.fixture(scope="module")
