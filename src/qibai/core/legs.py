@@ -4,6 +4,12 @@ from typing import Final
 
 import msgspec
 
+#: The CSeq of a BYE made by the platform: above anything that a side has sent, lest the other side refuse it
+#: (RFC 3261 §12.2.2), and below 2^31 (§8.1.1.5), with room for each further attempt.
+LAST_CSEQ: Final = 2**31 - 16
+#: The same to an answer that nobody got; the call's own end may follow it.
+LATE_CSEQ: Final = LAST_CSEQ - 16
+
 
 class Leg(msgspec.Struct, frozen=True):
     """What a BYE on behalf of one side needs. It goes to ``uri``, one of our own Contacts, with its token."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from qibai.config import VoiceConfig
 from qibai.core.badge import BADGE_HEADER, seal_hangup
-from qibai.core.legs import Leg, Legs, ends_dialog
+from qibai.core.legs import LATE_CSEQ, Leg, Legs, ends_dialog
 from qibai.core.sip import uri_host
 from qibai.core.token import TokenKeys
 from qibai.requests import TIMEOUT_S, Requests, new_branch, reply_of
@@ -57,7 +57,7 @@ class Place:
             return [self.write("BYE", leg, leg.cseq + attempt, branch)]
         return [
             self.write("ACK", leg, leg.cseq, new_branch()),
-            self.write("BYE", leg, leg.cseq + 1 + attempt, branch),
+            self.write("BYE", leg, LATE_CSEQ + attempt, branch),
         ]
 
 

@@ -1,16 +1,11 @@
 """What the recorder needs to end a running call: a BYE on behalf of each side, to our own two Contacts."""
 
-from typing import Final
-
 import msgspec
 
-from qibai.core.legs import Leg, Legs
+from qibai.core.legs import LAST_CSEQ, Leg, Legs
 from qibai.core.sip import Message, mapped
 from qibai.voice.token import DialogState
 from qibai.voice.worker import Worker
-
-#: In a BYE made by the platform: above anything a side has sent, and below 2^31 (RFC 3261 §8.1.1.5).
-_LAST_CSEQ: Final = 2_147_000_000
 
 
 def legs_of(
@@ -29,13 +24,13 @@ def legs_of(
         asking, asked = asked, asking
     to_tag = request.to_tag or mapped(response.call_id, response.to_tag)
     leg = leg_of_asker(worker, request, to_tag, asking, tokens[0])
-    asker = msgspec.structs.replace(leg, cseq=_LAST_CSEQ)
+    asker = msgspec.structs.replace(leg, cseq=LAST_CSEQ)
     other = Leg(
         uri=_contact(worker, asked, tokens[1]),
         from_=f"<{response.to_uri}>;tag={response.to_tag}",
         to=f"<{response.from_uri}>;tag={response.from_tag}",
         call_id=response.call_id,
-        cseq=_LAST_CSEQ,
+        cseq=LAST_CSEQ,
     )
     return Legs(asker, other) if asked_by_caller else Legs(other, asker)
 
