@@ -3,8 +3,10 @@
 import itertools
 import re
 import secrets
+import select
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 
@@ -75,10 +77,10 @@ class _Calls:
             body=self.near.sdp if body is None else body,
         )
 
-    def set_up(self, name: bytes) -> bytes:
+    def set_up(self, name: bytes, offer: bytes = b"", answer_with: bytes = b"") -> bytes:
         """Returns the 200 that the caller got."""
-        self.invite(name)
-        self.far.reply(self.far.take(b"INVITE "), b"200 OK", body=self.far.sdp)
+        self.invite(name, offer)
+        self.far.reply(self.far.take(b"INVITE "), b"200 OK", body=answer_with or self.far.sdp)
         answer = self.near.take(b"SIP/2.0 200")
         self.ask(b"ACK", 1, name, answer)
         self.far.take(b"ACK ")
@@ -163,6 +165,83 @@ def test_nobody_waits_for_an_rtpengine_that_hangs(voice: Bench, calls: _Calls) -
     calls.hang_up(b"new", calls.set_up(b"new"))
     # What rtpengine was not asked to forget, it forgets by itself.
     wait_for(lambda: media_calls(voice) == [], "the end of all media", 60)
+
+
+class _Sound:
+    """Where a party takes and sends sound."""
+
+    def __init__(self, agent: RawAgent) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((agent.at[0], 0))
+        self.sdp = agent.sdp.replace(b"20000", b"%d" % self.socket.getsockname()[1])
+        self._sent = 0
+
+    def sends_to(self, voice: Bench, text: bytes) -> None:
+        """A packet to the port that the description in ``text`` names."""
+        named = re.search(rb"m=audio ([0-9]+)", text)
+        assert named
+        self._sent += 1
+        packet = struct.pack("!BBHII", 0x80, 8, self._sent, self._sent * 160, 7) + b"\xd5" * 160
+        self.socket.sendto(packet, (voice.here[0], int(named[1])))
+
+    def hears(self) -> bool:
+        """Returns whether sound has come within a tenth of a second; it is taken."""
+        heard = False
+        while select.select([self.socket], [], [], 0.1)[0]:
+            self.socket.recv(2_000)
+            heard = True
+        return heard
+
+
+@pytest.fixture
+def sounds(near: RawAgent, far: RawAgent) -> Iterator[tuple[_Sound, _Sound, _Sound]]:
+    """The caller's, the callee's, and another one of the caller's."""
+    made = _Sound(near), _Sound(far), _Sound(near)
+    yield made
+    for sound in made:
+        sound.socket.close()
+
+
+@pytest.mark.parametrize("offered", ["before", "meanwhile"])
+def test_a_refused_offer_changes_no_sound_when_rtpengine_was_away(
+    voice: Bench, calls: _Calls, sounds: tuple[_Sound, _Sound, _Sound], offered: str
+) -> None:
+    """rtpengine hears that the callee refused an offer, or that the platform did, as soon as it answers."""
+    near, far = calls.near, calls.far
+    ours, theirs, moved = sounds
+    name = b"refused-%b" % offered.encode()
+    answer = calls.set_up(name, ours.sdp, theirs.sdp)
+    theirs.sends_to(voice, next(text for text in reversed(far.seen) if text.startswith(b"INVITE ")))
+    assert ours.hears()
+    if offered == "before":
+        calls.ask(b"INVITE", 10, name, answer, moved.sdp)
+        asked = far.take(b"INVITE ")
+    voice.platform.signal_rtpengine(signal.SIGSTOP)
+    try:
+        wait_for(lambda: not probes.media_answers(voice.platform.config), "the halt")
+        if offered == "before":
+            calls.invite(b"other-%b" % name)
+            near.take(b"SIP/2.0 503")
+            far.reply(asked, b"488 Not Acceptable Here")
+            near.take(b"SIP/2.0 488")
+        else:
+            calls.ask(b"INVITE", 10, name, answer, moved.sdp)
+            near.take(b"SIP/2.0 503")
+    finally:
+        voice.platform.signal_rtpengine(signal.SIGCONT)
+    wait_for(lambda: probes.media_answers(voice.platform.config), "rtpengine")
+
+    def sounds_as_before() -> bool:
+        calls.near.request(b"OPTIONS", calls.uri, from_=b"<sip:any@test>;tag=any")  # any message will do
+        near.take(b"SIP/2.0 200")
+        moved.hears()
+        theirs.sends_to(voice, next(text for text in reversed(far.seen) if text.startswith(b"INVITE ")))
+        ours.sends_to(voice, answer)
+        return ours.hears() and theirs.hears()
+
+    wait_for(sounds_as_before, "sound")
+    assert not moved.hears()
+    calls.hang_up(name, answer)
 
 
 def media_calls(voice: Bench) -> object:

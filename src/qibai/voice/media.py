@@ -5,6 +5,8 @@ The two sides are ``a`` (the caller's) and ``b`` (the callee's): no tag of their
 
 from typing import Any, Final
 
+import msgspec
+
 from qibai.core.errors import BadMessage
 from qibai.core.sip import CleanSdp, clean_sdp
 from qibai.core.sip.agreed import has_common_codec
@@ -25,6 +27,9 @@ _DESCRIBED: Final = "endpoint-learning-off"
 _FIRST: Final = "endpoint-learning-immediate"
 #: Where both sides' addresses are learnt, an address for RTCP is as well: then no report passes as it came.
 _OWN_RTCP: Final = "generate-RTCP"
+
+#: A call, and the two sides in the order of offer and answer. It never leaves this node's memory.
+_OWED: Final = msgspec.json.Decoder(tuple[DialogState, str, str])
 
 
 class MediaUnavailable(Exception):
@@ -64,9 +69,14 @@ class Media:
     def offer(self, text: str, state: DialogState, *, from_caller: bool, salt: str) -> CleanSdp:
         """Raise MediaUnavailable, or BadMessage for a description that is none or cannot be used."""
         side, other = ("a", "b") if from_caller else ("b", "a")
-        clean, seen = self._pass("offer", text, self._flags(state, side, other), salt)
+        try:
+            clean, seen = self._pass("offer", text, self._flags(state, side, other), salt)
+        except MediaUnavailable:  # one that hangs finds the offer later, which nobody was shown
+            self._restore(state, side, other)
+            raise
         if seen:
             self._memory.note(state.call_id, f"{side}?", seen)
+            self._memory.not_owed(state.call_id, side)
         return clean
 
     def answer(self, text: str, state: DialogState, *, offered_by_caller: bool, salt: str) -> CleanSdp:
@@ -101,13 +111,13 @@ class Media:
         if not self.anchored or self._memory.look(state.call_id, f"{side}?") is None:
             return
         self._memory.drop(state.call_id, f"{side}?")
-        agreed, answer = (self._memory.look(state.call_id, name) for name in (side, other))
-        if agreed is None or answer is None:
-            return
-        self._offer_again(agreed, state, side, other)
-        if self._memory.look(state.call_id, f"{other}?") is None:  # the other side does not change just now
-            self._ksr.pv.sets("$avp(sdp_in)", answer)
-            self._relay.ask("answer", self._flags(state, side, other, answer=True))
+        self._restore(state, side, other)
+
+    def settle(self) -> None:
+        """At each message: do what rtpengine could not be asked while it was away."""
+        if self.anchored and self._memory.owes() and not self._relay.is_away():
+            for owed in self._memory.take_owed():
+                self._restore(*_OWED.decode(owed))
 
     def end(self, state: DialogState) -> None:
         """Let rtpengine forget the call. If it is away, it is not asked, and forgets a silent call later."""
@@ -115,10 +125,22 @@ class Media:
         if self.anchored and state.media_id:
             self._relay.ask("delete", f"call-id={state.media_id} from-tag=a")
 
-    def _offer_again(self, text: str, state: DialogState, side: str, other: str) -> None:
-        """Show rtpengine what ``side`` has offered before, as it was cleaned then."""
+    def _restore(self, state: DialogState, side: str, other: str) -> None:
+        """Show rtpengine once more what was agreed: now, or if it is away, as soon as it answers."""
+        agreed, answer = (self._memory.look(state.call_id, name) for name in (side, other))
+        if agreed is None or answer is None:
+            return
+        taken = self._offer_again(agreed, state, side, other)
+        if taken and self._memory.look(state.call_id, f"{other}?") is None:  # else that side changes just now
+            self._ksr.pv.sets("$avp(sdp_in)", answer)
+            taken = self._relay.ask("answer", self._flags(state, side, other, answer=True))
+        if not taken and self._relay.is_away():
+            self._memory.owe(state.call_id, side, msgspec.json.encode((state, side, other)).decode())
+
+    def _offer_again(self, text: str, state: DialogState, side: str, other: str) -> bool:
+        """Show rtpengine what ``side`` has offered before, as it was cleaned then; returns if it took it."""
         self._ksr.pv.sets("$avp(sdp_in)", text)
-        self._relay.ask("offer", self._flags(state, side, other))
+        return self._relay.ask("offer", self._flags(state, side, other))
 
     def _pass(self, command: str, text: str, flags: str, salt: str) -> tuple[CleanSdp, str]:
         """The description for the other side, and what rtpengine was shown of it, "" without rtpengine."""

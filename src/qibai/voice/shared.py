@@ -8,6 +8,7 @@ from typing import Any, Final
 
 _TABLE: Final = "calls"
 _MEDIA_AWAY: Final = "media"  #: every key of a call begins with its number
+_OWED: Final = "owed"  #: a table of its own; and the note in the other one that it has entries
 _ENDED_S: Final = 600  #: so long it is known that a call has ended; by then its record says so
 
 
@@ -16,6 +17,7 @@ class CallMemory:
 
     def __init__(self, ksr: Any) -> None:
         self._table = ksr.htable
+        self._pv = ksr.pv
 
     def note(self, call_id: int, name: str, value: str) -> None:
         """Remember ``value``, in the place of what was noted under ``name``."""
@@ -57,6 +59,7 @@ class CallMemory:
         """The call is over: forget it and ``names``, but for its end."""
         for name in ("!", *names):
             self.drop(call_id, name)
+            self.not_owed(call_id, name)
         self.note(call_id, "x", "1")
         self._table.sht_setex(_TABLE, f"{call_id}x", _ENDED_S)
 
@@ -76,3 +79,28 @@ class CallMemory:
     def media_is_back(self) -> None:
         """rtpengine answers again."""
         self._table.sht_rm(_TABLE, _MEDIA_AWAY)
+
+    def owe(self, call_id: int, name: str, value: str) -> None:
+        """Remember what rtpengine still has to hear of a call, once it answers; ``name``: the side's."""
+        self._table.sht_sets(_OWED, f"{call_id}{name}", value)
+        self._table.sht_sets(_TABLE, _OWED, "1")  # after the entry: whoever takes this note sees the entry
+
+    def not_owed(self, call_id: int, name: str) -> None:
+        """rtpengine need not hear it any more."""
+        self._table.sht_rm(_OWED, f"{call_id}{name}")
+
+    def owes(self) -> bool:
+        """Whether there is anything that ``owe`` remembers."""
+        return self._table.sht_get(_TABLE, _OWED) is not None
+
+    def take_owed(self) -> list[str]:
+        """All that ``owe`` remembers, which forgets it."""
+        self._table.sht_rm(_TABLE, _OWED)
+        found: dict[str, str] = {}
+        self._table.sht_iterator_start(_OWED, _OWED)
+        while self._table.sht_iterator_next(_OWED) > 0:
+            found[str(self._pv.get(f"$shtitkey({_OWED})"))] = str(self._pv.get(f"$shtitval({_OWED})"))
+        self._table.sht_iterator_end(_OWED)
+        for key in found:
+            self._table.sht_rm(_OWED, key)
+        return list(found.values())

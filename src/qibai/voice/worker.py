@@ -80,9 +80,10 @@ class Worker:
         self._states = lru_cache(maxsize=1024)(lambda token: open_state(token, self.keys))
 
     def renew(self) -> None:
-        """Take over changed peers, if ``qibai reload`` said so since the last message."""
+        """Before each message: take over changed peers, and have rtpengine hear what it missed while away."""
         if self._live.look():
             self._take_peers(self._live.config.voice)
+        self.media.settle()
 
     def _take_peers(self, voice: VoiceConfig) -> None:
         self.peers = Peers(voice)
