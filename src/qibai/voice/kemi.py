@@ -28,6 +28,7 @@ from qibai.voice.refused import note_early
 from qibai.voice.worker import Worker, parse_request
 
 _OK = 1
+_KEPT_S = 3605  #: so long a peer's TCP connection may be silent
 _BADGE = BADGE_HEADER.lower()
 
 
@@ -82,6 +83,7 @@ class Router:
                 note_early(worker, EarlyRefusal.SOURCE_UNKNOWN, address, stranger=True)
                 self._answer(worker, lambda: worker.refuse(403, "Forbidden", q850=21))
             return _OK
+        self._keep_connection(worker)
         try:
             request = parse_request(text_of(KSR))
         except BadMessage as exc:
@@ -98,6 +100,11 @@ class Router:
                 note_early(worker, EarlyRefusal.INTERNAL_ERROR, peer.name, request=request)
                 worker.refuse(500, "Server Internal Error", q850=41)
         return _OK
+
+    def _keep_connection(self, worker: Worker) -> None:
+        """A peer's message has come: its connection, if it came over one, may be silent for an hour."""
+        if worker.only_transport != "udp" and str(KSR.pv.get("$proto")).lower() != "udp":
+            KSR.tcpops.tcp_set_connection_lifetime(_KEPT_S)
 
     def _answer(self, worker: Worker, refuse: Callable[[], bool]) -> None:
         """Refuse a request that was not read, in no transaction.
@@ -221,7 +228,9 @@ class Router:
         address = KSR.pv.get("$si")
         if worker.peers.trusted(address) is None and self._from_us(address) is None:
             worker.drop_reply("replies_of_strangers", f"from {address}, which is no peer")
-        elif KSR.tm.t_check_trans() < 0:
+            return _OK
+        self._keep_connection(worker)
+        if KSR.tm.t_check_trans() < 0:
             if worker.peers.trusted(address) is not None and self._is_late(worker):
                 KSR.set_drop()
                 return _OK
