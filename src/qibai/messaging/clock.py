@@ -101,19 +101,19 @@ class Clock:
         for row in waiting:
             await self._joins.late(row, ends=row.due_at is not None and row.due_at <= now)
         await self._joins.look_again()
-        await self._receipts(now)
-        if now >= self._count_at:
+        await self._receipts()
+        if time.monotonic() >= self._count_at:
             await self._joins.count()
-            self._count_at = now + COUNT_S
+            self._count_at = time.monotonic() + COUNT_S
         self._ahead = self._ahead and count >= room
         return count >= room
 
-    async def _receipts(self, now: float) -> None:
+    async def _receipts(self) -> None:
         """Take receipts that others have kept for us; forget those that nobody wanted."""
         since, most = KEPT_LATELY_S, MOST
-        if now >= self._sweep_at:
+        if time.monotonic() >= self._sweep_at:
             since, most = KEPT_S, 10 * MOST
-            self._sweep_at = now + SWEEP_S
+            self._sweep_at = time.monotonic() + SWEEP_S
             gone = await self._database.run(lambda conn: messages.old_receipts(conn, KEPT_S))
             if gone:
                 self.unmatched += gone

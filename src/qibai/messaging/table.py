@@ -26,6 +26,7 @@ from qibai.store.messages import Change, MessageRow, SentPart
 
 FLUSH_S: Final = 0.5
 FLUSH_MOST: Final = 500
+MOST_OF_ONE_ID: Final = 64  #: parts that are told apart though their centre gives all one id
 KEEP: Final = 50_000  #: messages that wait for a receipt and are kept in memory
 
 _log = structlog.get_logger("gateway")
@@ -172,7 +173,7 @@ class Table:
     def _name(self, ref: Ref, place: Place) -> None:
         known = self._refs.get(ref, ())
         if place not in known:
-            self._refs[ref] = (*known, place)
+            self._refs[ref] = (*known[1 - MOST_OF_ONE_ID :], place)
 
     def _unname(self, ref: Ref, place: Place) -> None:
         left = tuple(known for known in self._refs.get(ref, ()) if known != place)
