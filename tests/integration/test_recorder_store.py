@@ -119,6 +119,19 @@ async def test_ends_are_ranked_the_same_across_batches(dsn: str, platform_first:
     await conn.close()
 
 
+async def test_an_end_without_an_answer_on_record_is_not_answered(dsn: str) -> None:
+    """The callee's BYE says that it had answered; the answer's event may be read later, or never come."""
+    conn = await _connect(dsn)
+    decided, ringing, answered, ended = answered_call(9)
+    await calls.merge_events(conn, [decided, ringing, ended])
+    assert (await calls.get_call(conn, 1, CODE, 9)).reason == "no_answer"
+    assert [call.id for call in await calls.list_calls(conn, 1, reason="no_answer")] == [9]
+    assert not await calls.list_calls(conn, 1, reason="answered")
+    await calls.merge_events(conn, [answered])
+    assert (await calls.get_call(conn, 1, CODE, 9)).reason == "answered"
+    await conn.close()
+
+
 async def test_lists_filters_and_orders(dsn: str) -> None:
     conn = await _connect(dsn)
     await calls.merge_events(conn, [*answered_call(1), *answered_call(2)[:3]])

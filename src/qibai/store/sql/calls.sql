@@ -88,8 +88,12 @@ WHERE started_at > now() - interval '1 hour' AND node <> %(but)s AND (id >> 14 &
 LIMIT 1;
 
 -- name: columns
+-- A BYE ends a call as answered. Kamailio may have lost the answer before: then the record has none, and the call was not
+-- answered. Events come in any order, so only who reads the record can know.
 code, id, tenant_id, binding_id, called, shown, caller, callee, node, started_at, ringing_at, answered_at,
-ended_at, ended_by, sip_status, q850, reason, end_seen, dialled, caller_peer, callee_peer, gave_up, talked_ms;
+ended_at, ended_by, sip_status, q850,
+CASE WHEN reason = 'answered' AND answered_at IS NULL THEN 'no_answer' ELSE reason END AS reason,
+end_seen, dialled, caller_peer, callee_peer, gave_up, talked_ms;
 
 -- name: fits
 -- Refused: the platform connected nobody. A call that went out has a callee from its decision on.
@@ -101,7 +105,8 @@ AND (%(serial)s::smallint IS NULL OR called = %(serial)s OR shown = %(serial)s)
 AND (%(since)s::timestamptz IS NULL OR started_at >= %(since)s)
 AND (%(until)s::timestamptz IS NULL OR started_at < %(until)s)
 AND (%(live)s::boolean IS NULL OR (ended_at IS NULL) = %(live)s)
-AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+AND (%(reason)s::text IS NULL
+     OR CASE WHEN reason = 'answered' AND answered_at IS NULL THEN 'no_answer' ELSE reason END = %(reason)s)
 AND (%(peer)s::text IS NULL OR caller_peer = %(peer)s OR callee_peer = %(peer)s
      OR EXISTS (SELECT FROM unnest(string_to_array(gave_up, E'\n')) AS line WHERE substr(line, 5) = %(peer)s))
 AND (%(refused)s::boolean IS NULL OR (ended_by = 'platform' AND callee IS NULL AND ended_at IS NOT NULL) = %(refused)s);

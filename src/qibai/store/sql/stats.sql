@@ -8,7 +8,8 @@ WHERE (%(tenant_id)s::integer IS NULL OR id = %(tenant_id)s)
 
 -- name: calls
 SELECT CASE WHEN reason = 'source_unknown' THEN 'strangers' ELSE caller_peer END, callee_peer, callee IS NOT NULL,
-       answered_at IS NOT NULL, ringing_at IS NOT NULL, ended_at IS NOT NULL, reason, count(*),
+       answered_at IS NOT NULL, ringing_at IS NOT NULL, ended_at IS NOT NULL,
+       CASE WHEN reason = 'answered' AND answered_at IS NULL THEN 'no_answer' ELSE reason END, count(*),
        coalesce(sum(greatest(0, coalesce(talked_ms / 1000.0, extract(epoch FROM ended_at - answered_at)))), 0)::float8
 FROM call
 WHERE id >= %(first_id)s AND started_at >= %(since)s

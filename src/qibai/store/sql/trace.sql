@@ -12,7 +12,9 @@ ORDER BY b.id DESC;
 
 -- name: calls_at
 SELECT code, id, tenant_id, binding_id, called, shown, caller, callee, node, started_at, ringing_at, answered_at,
-       ended_at, ended_by, sip_status, q850, reason, end_seen, caller_peer
+       ended_at, ended_by, sip_status, q850,
+       CASE WHEN reason = 'answered' AND answered_at IS NULL THEN 'no_answer' ELSE reason END AS reason,
+       end_seen, caller_peer
 FROM call
 WHERE code = %(code)s AND id BETWEEN %(after)s AND %(before)s AND (called = %(serial)s OR shown = %(serial)s)
   AND started_at <= %(until)s AND coalesce(ended_at, 'infinity') >= %(since)s
@@ -35,5 +37,7 @@ FROM binding WHERE code = %(code)s AND id = %(id)s;
 
 -- name: call
 SELECT code, id, tenant_id, binding_id, called, shown, caller, callee, node, started_at, ringing_at, answered_at,
-       ended_at, ended_by, sip_status, q850, reason, end_seen
+       ended_at, ended_by, sip_status, q850,
+       CASE WHEN reason = 'answered' AND answered_at IS NULL THEN 'no_answer' ELSE reason END AS reason,
+       end_seen
 FROM call WHERE code = %(code)s AND id = %(id)s;
