@@ -14,7 +14,15 @@ from qibai.core.errors import (
     MiddleNumberAsParty,
     NotMobile,
 )
-from qibai.core.numbering import PILOT_PROVINCES, Code, Msisdn, Number700, parse_province
+from qibai.core.numbering import (
+    PILOT_PROVINCES,
+    Code,
+    Msisdn,
+    Number700,
+    parse_codes,
+    parse_province,
+    ranges_of,
+)
 
 MOBILE = "+8613800138000"
 
@@ -187,3 +195,28 @@ def test_a_municipality_is_found_with_its_ending() -> None:
 def test_other_provinces_are_refused(text: str) -> None:
     with pytest.raises(BadProvince):
         parse_province(text)
+
+
+def test_codes_are_read_and_written_as_ranges() -> None:
+    texts = ["70010000005", "70010000001-70010000003", "70010000004"]
+    codes = parse_codes(texts)
+    assert [code.value for code in codes] == [10_000_005, 10_000_001, 10_000_002, 10_000_003, 10_000_004]
+    assert ranges_of(codes) == ["70010000001-70010000005"]
+    assert ranges_of(parse_codes(["70010000001", "70010000003"])) == ["70010000001", "70010000003"]
+    assert ranges_of([]) == []
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["70010000002-70010000001"],
+        ["70010000001-70010100001"],
+        ["70010000000-70010099999", "70020000000"],
+        ["70010000001-"],
+        ["-"],
+        [""],
+    ],
+)
+def test_what_is_no_range_is_refused(texts: list[str]) -> None:
+    with pytest.raises(BadCode):
+        parse_codes(texts)

@@ -6,13 +6,14 @@ import msgspec
 from litestar import get, put
 from msgspec import Meta
 
+from qibai.api.admin.common import perform
 from qibai.api.decode import decode
 from qibai.api.gate import asked
 from qibai.api.handlers import Asking, services_of
 from qibai.core.content import MAX_TIMEOUT_MS, MAX_URL, ContentPolicy, Hook, NumbersInText, OnTimeout
 from qibai.core.roles import Action
-from qibai.store import audit
-from qibai.store.message_policy import get_policy, set_policy
+from qibai.service import message_policy as service
+from qibai.store.message_policy import get_policy
 
 TimeoutMs = Annotated[int, Meta(ge=100, le=MAX_TIMEOUT_MS, description="How long the hook may take.")]
 
@@ -80,27 +81,14 @@ async def get_message_policy(request: Asking) -> MessagePolicy:
 )
 async def set_message_policy(request: Asking) -> PolicySet:
     """For every message from now on."""
-    who, services = asked(request.scope), services_of(request)
-    said = decode(_REQUEST, who.body)
-    policy = ContentPolicy(said.numbers, said.hook, said.url, said.timeout_ms, said.on_timeout)
-    tenant_id = who.principal.tenant_id
-    async with services.acts() as conn:
-        secret = await set_policy(
-            conn,
-            services.keyring,
-            tenant_id,
-            policy,
-            plain_http=services.config.messaging.hook_plain_http,
-            new_secret=said.new_secret,
-        )
-        await audit.record(
-            conn,
-            who.principal.actor,
-            Action.MESSAGE_POLICY,
-            who.principal.actor.name,
-            numbers=policy.numbers,
-            hook=policy.hook,
-        )
+    who = asked(request.scope)
+    wish = decode(_REQUEST, who.body)
+    policy = ContentPolicy(wish.numbers, wish.hook, wish.url, wish.timeout_ms, wish.on_timeout)
+    tenant_id, name = who.principal.tenant_id, who.principal.actor.name.removeprefix("tenant:")
+    secret = await perform(
+        request,
+        lambda desk: service.set_policy(desk, tenant_id, name, policy, new_secret=wish.new_secret),
+    )
     return PolicySet(
         numbers=policy.numbers,
         hook=policy.hook,

@@ -9,8 +9,7 @@ from litestar import post
 from msgspec import Meta
 
 from qibai.api import models
-from qibai.api.admin.common import ACT_TIMEOUT_S, body
-from qibai.api.admin.dual import twofold
+from qibai.api.admin.common import body, perform
 from qibai.api.connections import Connection
 from qibai.api.gate import asked
 from qibai.api.handlers import Asking, services_of
@@ -21,11 +20,11 @@ from qibai.core.errors import BindingNotFound, TraceLimited
 from qibai.core.ids import format_id, parse_id
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.roles import Action
+from qibai.service.desk import ACT_TIMEOUT_S, Desk
 from qibai.store import audit, party_trace, trace
 from qibai.store.actors import Actor
 from qibai.store.bindings import Binding
 from qibai.store.calls import CallRecord
-from qibai.store.dual import Permit, Wanted
 from qibai.store.keys import Keyring
 
 Masked = Annotated[str, Meta(description="A real number without its middle.", examples=["138****8000"])]
@@ -159,20 +158,20 @@ async def trace_number(request: Asking) -> Trace:
 )
 async def reveal(request: Asking) -> Revealed:
     """Asks for it; once an operator other than who asks has approved, the same request shows them once."""
-    said = body(request, _REVEAL)
-    services = services_of(request)
-    actor, keyring = asked(request.scope).principal.actor, services.keyring
+    wish = body(request, _REVEAL)
+    keyring = services_of(request).keyring
+    async with services_of(request).connections.get() as conn:  # nobody shall approve what is not there
+        await _find(conn, keyring, wish.id)
 
-    async def work(conn: Connection, permit: Permit) -> Revealed:
-        shown = _revealed(said.id, await _find(conn, keyring, said.id), keyring)
-        kind = "call" if said.id.startswith("c") else "binding"
-        told = permit.details | {"why": said.why}
-        await audit.record(conn, actor, Action.TRACE_REVEAL, f"{kind}:{said.id}", **told)
+    async def act(desk: Desk) -> Revealed:
+        permit = await desk.second(Action.TRACE_REVEAL, {"id": wish.id}, wish.why)
+        shown = _revealed(wish.id, await _find(desk.conn, keyring, wish.id), keyring)
+        kind = "call" if wish.id.startswith("c") else "binding"
+        details = permit.details | {"why": wish.why}
+        await desk.enter(Action.TRACE_REVEAL, f"{kind}:{wish.id}", **details)
         return shown
 
-    async with services.connections.get() as conn:  # nobody shall approve what is not there
-        await _find(conn, keyring, said.id)
-    return await twofold(request, Wanted(Action.TRACE_REVEAL, {"id": said.id}, said.why), work)
+    return await perform(request, act)
 
 
 async def _count(services: Services, actor: Actor, number: Number700, party: Msisdn) -> None:

@@ -4,20 +4,17 @@ from typing import Annotated
 
 import typer
 
-from qibai.cli.database import Connection, Record, act, with_store
-from qibai.cli.identity import PersonKey, Why, twofold
+from qibai.cli.database import Connection, with_store
+from qibai.cli.desk import perform
+from qibai.cli.identity import PersonKey, Why
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, say, table
-from qibai.cli.tenant import revoke as revoke_key
 from qibai.cli.times import shown
 from qibai.core.errors import BadRequest
-from qibai.core.roles import Action, Role
+from qibai.core.roles import Role
+from qibai.service import tenants as service
 from qibai.store import tenants
-from qibai.store.actors import person_name
-from qibai.store.dual import Permit, Wanted
-from qibai.store.keys import Keyring
-from qibai.store.resources.platforms import platform_id
-from qibai.store.tenants import ApiKey, NewApiKey
+from qibai.store.tenants import ApiKey
 
 app = typer.Typer(
     help="API keys of operators, auditors and application platforms (a tenant's: `qibai tenant key`).",
@@ -41,26 +38,10 @@ def add(  # noqa: PLR0917  # options
     """
     if role.of_tenant:
         raise BadRequest("a tenant's or network's key is made by `qibai tenant key add`", field="role")
-    config = config_of(ctx)
-    keyring = Keyring.load(config.key_file)
-
-    async def platform(conn: Connection, record: Record) -> NewApiKey:
-        id = await platform_id(conn, holder)
-        key = await tenants.add_key(conn, keyring, kind=role, platform_id=id)
-        await record(Action.KEY_ADD, f"key:{key.id}", role=role, platform=holder)
-        return key
-
-    async def person(conn: Connection, record: Record, permit: Permit) -> NewApiKey:
-        key = await tenants.add_key(conn, keyring, kind=role, person=holder)
-        name = person_name(holder)
-        await record(Action.KEY_ADD, f"key:{key.id}", role=role, person=name, **permit.details)
-        return key
-
     if role is Role.PLATFORM:
-        key = act(ctx, platform)
+        key = perform(ctx, lambda desk: service.add_key_of_platform(desk, holder))
     else:
-        params = {"role": role, "person": person_name(holder)}
-        key = twofold(ctx, api_key, Wanted(Action.KEY_ADD, params, why), person)
+        key = perform(ctx, lambda desk: service.add_key_of_person(desk, holder, role, why), api_key)
     if json:
         as_json({"key_id": key.id, "role": role, "holder": holder, "api_key": key.bearer})
     else:
@@ -117,7 +98,7 @@ def revoke(
 
     Example: qibai access revoke h4k9xw2mqp7c
     """
-    revoke_key(ctx, key_id)
+    perform(ctx, lambda desk: service.revoke_key(desk, key_id))
     if json:
         as_json({"key_id": key_id, "revoked": True})
     else:

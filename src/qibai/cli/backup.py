@@ -7,13 +7,13 @@ import typer
 from rich.filesize import decimal
 
 from qibai.cli.actor import actor_of
-from qibai.cli.database import act
+from qibai.cli.desk import perform
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, err, note, say
 from qibai.cli.times import shown
 from qibai.config import Config
 from qibai.core.errors import BadRequest, Conflict, KeyFileError
-from qibai.core.roles import Action
+from qibai.service import backup as service
 from qibai.store.backup import Restored, check_backup, drill, make_backup, prune, restore_backup
 from qibai.supervise import state
 
@@ -43,7 +43,7 @@ def backup(
         made, manifest = make_backup(
             config, target, keys_to, lambda step: status.update(f"backing up: {step} …")
         )
-    act(ctx, lambda _, record: record(Action.BACKUP_MAKE, f"backup:{made.name}", keys=keys_to is not None))
+    perform(ctx, lambda desk: service.note_made(desk, made.name, with_keys=keys_to is not None))
     old = prune(target, config.node, config.backup.keep)
     if json:
         as_json(

@@ -4,14 +4,15 @@ from typing import Annotated
 
 import typer
 
-from qibai.cli.database import Connection, Record, act, with_store
+from qibai.cli.database import Connection, with_store
+from qibai.cli.desk import perform
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, table
 from qibai.cli.resources import codes as life
 from qibai.cli.resources import files
-from qibai.cli.resources.common import names_of, ranges
-from qibai.core.numbering import Code, parse_province
-from qibai.core.roles import Action
+from qibai.cli.resources.common import names_of
+from qibai.core.numbering import parse_codes, parse_province
+from qibai.service import codes as service
 from qibai.store import codes, tenants
 from qibai.store.codes import CodeRow
 
@@ -35,22 +36,9 @@ def add(
 
     Example: qibai code add 70010000001 70010000010-70010000019 --tenant acme --province Guangdong
     """
-    wanted = ranges(which)
+    wanted = parse_codes(which)
     where = parse_province(province) if province else None
-
-    async def work(conn: Connection, record: Record) -> list[Code]:
-        owner = await tenants.find_tenant(conn, tenant)
-        new = await codes.add_codes(conn, wanted, tenant_id=owner.id, province=where)
-        await record(
-            Action.CODE_ADD,
-            f"tenant:{tenant}",
-            codes=which,
-            added=len(new),
-            province=where.code if where else None,
-        )
-        return new
-
-    new = act(ctx, work)
+    new = perform(ctx, lambda desk: service.add(desk, wanted, tenant, province=where))
     if json:
         as_json({"added": [str(code) for code in new], "known": len(set(wanted)) - len(new)})
     else:

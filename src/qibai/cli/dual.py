@@ -4,16 +4,14 @@ from typing import Annotated
 
 import typer
 
-from qibai.cli.actor import actor_of
-from qibai.cli.database import Connection, with_acts, with_store
-from qibai.cli.identity import PersonKey, Why, prove, twofold_as
+from qibai.cli.database import with_store
+from qibai.cli.desk import perform
+from qibai.cli.identity import PersonKey, Why
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, table
 from qibai.cli.times import shown
-from qibai.core.roles import Action
+from qibai.service import second_person
 from qibai.store import dual, dual_rule
-from qibai.store.actors import Actor
-from qibai.store.dual import Permit, Request, Wanted
 from qibai.store.keys import Keyring
 
 app = typer.Typer(help="Acts that take two persons.", no_args_is_help=True)
@@ -85,15 +83,13 @@ def rule(  # options
     The rule is sealed in the database. Once there are two operators, lowering it takes two persons.
     Example: qibai dual rule 2
     """
-    config = config_of(ctx)
-    keyring = Keyring.load(config.key_file)
     if persons is None:
+        config = config_of(ctx)
+        keyring = Keyring.load(config.key_file)
         persons = with_store(config, lambda conn: dual_rule.persons(conn, keyring))
-    elif persons == dual_rule.TWO:
-        actor = actor_of(ctx)
-        with_acts(config, keyring, lambda conn: dual_rule.set_rule(conn, keyring, actor, dual_rule.TWO, {}))
     else:
-        _lower(ctx, keyring, why, api_key)
+        wanted = persons
+        perform(ctx, lambda desk: second_person.set_rule(desk, wanted, why), api_key)
     if json:
         as_json({"persons": persons})
     else:
@@ -102,22 +98,8 @@ def rule(  # options
         )
 
 
-def _lower(ctx: typer.Context, keyring: Keyring, why: str, api_key: str | None) -> None:
-    async def work(conn: Connection, actor: Actor, permit: Permit) -> None:
-        await dual_rule.set_rule(conn, keyring, actor, 1, permit.details)
-
-    twofold_as(ctx, api_key, Wanted(Action.DUAL_RULE, {"persons": 1}, why), work)
-
-
 def _decide(ctx: typer.Context, id: str, api_key: str | None, *, json: bool, approve: bool) -> None:
-    config = config_of(ctx)
-    keyring = Keyring.load(config.key_file)
-
-    async def work(conn: Connection) -> Request:
-        actor = await prove(conn, keyring, config, api_key)
-        return await dual.decide(conn, keyring, actor, id, approve=approve)
-
-    decided = with_acts(config, keyring, work)
+    decided = perform(ctx, lambda desk: second_person.decide(desk, id, approve=approve), api_key)
     if json:
         as_json(decided)
     else:

@@ -7,15 +7,14 @@ import psycopg
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from qibai.cli.database import Connection, Record, act
-from qibai.cli.identity import PersonKey, Why, twofold
+from qibai.cli.desk import perform
+from qibai.cli.identity import PersonKey, Why
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, err, note
 from qibai.config import Config
 from qibai.core.errors import BadRequest, Conflict
-from qibai.core.roles import Action
+from qibai.service import keys as service
 from qibai.store import dsn, keyfile, made_keys
-from qibai.store.dual import Permit, Wanted
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.messages import nodes_without_key
@@ -43,7 +42,7 @@ def prepare(ctx: typer.Context, json: JsonOut = False) -> None:
     path = config.key_file
     with own_errors(), psycopg.connect(dsn(config)) as conn:
         ids = made_keys.prepare(conn, path)
-    act(ctx, lambda _, record: record(Action.KEYS_ROTATE, "keys", state="prepared", **ids))
+    perform(ctx, lambda desk: service.note_prepared(desk, ids))
     if json:
         as_json(ids)
     else:
@@ -94,7 +93,7 @@ def rotate(  # noqa: PLR0917  # options
         else:
             values = rotate_values(dsn(config), keyring, progress, started=started)
             result |= {"id": values.key_id, "rows": values.rows, "broken": values.broken}
-    act(ctx, lambda _, record: record(Action.KEYS_ROTATE, f"keys:{kind}", state="done", id=result["id"]))
+    perform(ctx, lambda desk: service.note_rotated(desk, kind, result["id"]))
     if json:
         as_json(result)
     else:
@@ -120,11 +119,7 @@ def _require_everywhere(config: Config, section: str) -> None:
 
 def _started(ctx: typer.Context, kind: str, why: str, api_key: str | None, new: bool) -> None:
     """A new rotation takes two persons; one that was interrupted was approved then."""
-    if not new:
-        act(ctx, lambda _, record: record(Action.KEYS_ROTATE, f"keys:{kind}", state="resumed"))
-        return
-
-    async def begin(_: Connection, record: Record, permit: Permit) -> None:
-        await record(Action.KEYS_ROTATE, f"keys:{kind}", state="begun", **permit.details)
-
-    twofold(ctx, api_key, Wanted(Action.KEYS_ROTATE, {"key": kind}, why), begin)
+    if new:
+        perform(ctx, lambda desk: service.begin_rotation(desk, kind, why), api_key)
+    else:
+        perform(ctx, lambda desk: service.go_on(desk, kind))

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from qibai.cli.database import Connection, Record, act
-from qibai.cli.options import JsonOut, config_of
+from qibai.cli.desk import perform
+from qibai.cli.options import JsonOut
 from qibai.cli.output import as_json, done, say, table
 from qibai.core.content import ContentPolicy, Hook, NumbersInText, OnTimeout
-from qibai.core.roles import Action
+from qibai.service import message_policy as service
+from qibai.service.desk import Desk
 from qibai.store import tenants
-from qibai.store.keys import Keyring
-from qibai.store.message_policy import get_policy, set_policy
+from qibai.store.message_policy import get_policy
 
 
 def messages(  # noqa: PLR0917  # Typer calls it by name
@@ -32,8 +32,6 @@ def messages(  # noqa: PLR0917  # Typer calls it by name
 
     Example: qibai tenant messages acme --numbers block
     """
-    config = config_of(ctx)
-    keyring = Keyring.load(config.key_file)
     given: dict[str, Any] = {
         "numbers": numbers,
         "hook": hook,
@@ -43,21 +41,15 @@ def messages(  # noqa: PLR0917  # Typer calls it by name
     }
     changes = {key: value for key, value in given.items() if value is not None}
 
-    async def work(conn: Connection, record: Record) -> tuple[ContentPolicy, str | None]:
-        tenant = await tenants.find_tenant(conn, name)
-        policy = replace((await get_policy(conn, tenant.id)).policy, **changes)
+    async def act(desk: Desk) -> tuple[ContentPolicy, str | None]:
+        tenant = await tenants.find_tenant(desk.conn, name)
+        policy = replace((await get_policy(desk.conn, tenant.id)).policy, **changes)
         if not changes and not new_secret:
             return policy, None
-        plain_http = config.messaging.hook_plain_http
-        secret = await set_policy(
-            conn, keyring, tenant.id, policy, plain_http=plain_http, new_secret=new_secret
-        )
-        await record(
-            Action.MESSAGE_POLICY, f"tenant:{name}", numbers=policy.numbers.value, hook=policy.hook.value
-        )
+        secret = await service.set_policy(desk, tenant.id, name, policy, new_secret=new_secret)
         return policy, secret if policy.hook is Hook.ASK or new_secret else None
 
-    policy, secret = act(ctx, work)
+    policy, secret = perform(ctx, act)
     if json:
         as_json({**asdict(policy), **({"secret": secret} if secret else {})})
         return

@@ -4,11 +4,10 @@ from typing import Annotated
 
 import typer
 
-from qibai.cli.database import Connection, Record, act
+from qibai.cli.desk import perform
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done
-from qibai.core.roles import Action
-from qibai.store import messages
+from qibai.service import nodes
 
 
 def take_over(
@@ -28,13 +27,7 @@ def take_over(
     Example: qibai take-over n2 --to n1
     """
     living = to or config_of(ctx).node
-
-    async def work(conn: Connection, record: Record) -> int:
-        count = await messages.take_over(conn, node, living)
-        await record(Action.MESSAGE_TAKE_OVER, f"node:{node}", to=living, messages=count)
-        return count
-
-    count = act(ctx, work)
+    count = perform(ctx, lambda desk: nodes.take_over(desk, node, living))
     if json:
         as_json({"node": node, "to": living, "messages": count})
     else:

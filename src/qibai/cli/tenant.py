@@ -4,19 +4,18 @@ from typing import Annotated
 
 import typer
 
-from qibai.cli.database import Connection, Record, act, with_store
-from qibai.cli.identity import PersonKey, Why, twofold
+from qibai.cli.database import Connection, with_store
+from qibai.cli.desk import perform
+from qibai.cli.identity import PersonKey, Why
 from qibai.cli.message_policy import messages
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, say, table
 from qibai.cli.times import shown
-from qibai.core.errors import TenantNotFound
-from qibai.core.roles import Action, Role
+from qibai.core.roles import Role
+from qibai.service import tenants as service
 from qibai.store import key_reads, tenants
-from qibai.store.dual import Permit, Wanted
 from qibai.store.key_reads import KeyRead
-from qibai.store.keys import Keyring
-from qibai.store.tenants import ApiKey, NewApiKey, Tenant
+from qibai.store.tenants import ApiKey, Tenant
 
 app = typer.Typer(help="Tenants and their API keys.", no_args_is_help=True)
 key_app = typer.Typer(help="A tenant's API keys.", no_args_is_help=True)
@@ -32,16 +31,7 @@ def add(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
 
     Example: qibai tenant add acme
     """
-    config = config_of(ctx)
-    keyring = Keyring.load(config.key_file)
-
-    async def work(conn: Connection, record: Record) -> tuple[Tenant, NewApiKey]:
-        tenant = await tenants.add_tenant(conn, name)
-        key = await tenants.add_key(conn, keyring, tenant.id)
-        await record(Action.TENANT_ADD, f"tenant:{name}", key=key.id)
-        return tenant, key
-
-    tenant, key = act(ctx, work)
+    tenant, key = perform(ctx, lambda desk: service.add(desk, name))
     if json:
         as_json({"id": tenant.id, "name": tenant.name, "key_id": key.id, "api_key": key.bearer})
         return
@@ -71,13 +61,7 @@ def disable(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
 
     Example: qibai tenant disable acme
     """
-
-    async def work(conn: Connection, record: Record) -> Tenant:
-        tenant = await tenants.disable_tenant(conn, name)
-        await record(Action.TENANT_DISABLE, f"tenant:{name}")
-        return tenant
-
-    tenant = act(ctx, work)
+    tenant = perform(ctx, lambda desk: service.disable(desk, name))
     if json:
         as_json(_tenant(tenant))
     else:
@@ -90,13 +74,7 @@ def enable(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
 
     Example: qibai tenant enable acme
     """
-
-    async def work(conn: Connection, record: Record) -> Tenant:
-        tenant = await tenants.enable_tenant(conn, name)
-        await record(Action.TENANT_ENABLE, f"tenant:{name}")
-        return tenant
-
-    tenant = act(ctx, work)
+    tenant = perform(ctx, lambda desk: service.enable(desk, name))
     if json:
         as_json(_tenant(tenant))
     else:
@@ -122,18 +100,8 @@ def key_add(  # noqa: PLR0917  # options
     Once there are two operators, this takes two persons (`qibai dual`).
     Example: qibai tenant key add acme
     """
-    config = config_of(ctx)
-    keyring = Keyring.load(config.key_file)
-
     role = Role.NETWORK if network else Role.TENANT
-
-    async def work(conn: Connection, record: Record, permit: Permit) -> NewApiKey:
-        owner = await tenants.find_tenant(conn, name)
-        key = await tenants.add_key(conn, keyring, owner.id, role)
-        await record(Action.KEY_ADD, f"key:{key.id}", role=role, tenant=name, **permit.details)
-        return key
-
-    key = twofold(ctx, api_key, Wanted(Action.KEY_ADD, {"role": role, "tenant": name}, why), work)
+    key = perform(ctx, lambda desk: service.add_key_of_tenant(desk, name, role, why), api_key)
     if json:
         as_json({"key_id": key.id, "api_key": key.bearer})
     else:
@@ -181,22 +149,11 @@ def key_revoke(
 
     Example: qibai tenant key revoke h4k9xw2mqp7c
     """
-    revoke(ctx, key_id)
+    perform(ctx, lambda desk: service.revoke_key(desk, key_id))
     if json:
         as_json({"key_id": key_id, "revoked": True})
     else:
         done(f"key {key_id} revoked")
-
-
-def revoke(ctx: typer.Context, key_id: str) -> None:
-    """Make any API key useless. Raise TenantNotFound when there is none of that id."""
-
-    async def work(conn: Connection, record: Record) -> None:
-        if not await tenants.revoke_key(conn, key_id):
-            raise TenantNotFound("no API key of that id; see `qibai key list`")
-        await record(Action.KEY_REVOKE, f"key:{key_id}")
-
-    act(ctx, work)
 
 
 def _tenant(tenant: Tenant) -> dict[str, object]:

@@ -5,6 +5,7 @@ Numbering plan: 工信部信管函〔2025〕130号. A 700 number has 15 digits, 
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -20,6 +21,7 @@ from qibai.core.errors import (
 )
 
 SERIALS_PER_CODE: Final = 10_000
+MOST_CODES: Final = 100_000  #: that an act takes at once
 
 _CODE = re.compile(r"700([0-9]{8})")
 _NUMBER = re.compile(r"700([0-9]{8})([0-9]{4})")
@@ -57,6 +59,32 @@ class Code:
 
     def number(self, serial: int) -> "Number700":
         return Number700(self, serial)
+
+
+def parse_codes(texts: Iterable[str]) -> list[Code]:
+    """Codes, and ranges of codes ``FIRST-LAST``. Raise BadCode for what is neither, or for too many codes."""
+    codes: list[Code] = []
+    for text in texts:
+        first, dash, last = text.partition("-")
+        begin = Code.parse(first)
+        end = Code.parse(last) if dash else begin
+        if not begin.value <= end.value < begin.value + MOST_CODES:
+            raise BadCode(f"a range goes upwards and holds at most {MOST_CODES} codes", field="codes")
+        codes += [Code(value) for value in range(begin.value, end.value + 1)]
+        if len(codes) > MOST_CODES:
+            raise BadCode(f"at most {MOST_CODES} codes at once", field="codes")
+    return codes
+
+
+def ranges_of(codes: Iterable[Code]) -> list[str]:
+    """The same codes as ``parse_codes`` reads them, in order, in as few texts as can be."""
+    spans: list[list[Code]] = []
+    for code in sorted(set(codes)):
+        if spans and code.value == spans[-1][-1].value + 1:
+            spans[-1] = [spans[-1][0], code]
+        else:
+            spans.append([code])
+    return ["-".join(map(str, span)) for span in spans]
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,6 +1,5 @@
 """Applications and the steps that they take."""
 
-from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 import msgspec
@@ -8,12 +7,13 @@ from litestar import get, post
 from litestar.params import Parameter
 
 from qibai.api.admin import models
-from qibai.api.admin.common import body, change, own_platform, ranges, read, rules_now, to_model
-from qibai.api.handlers import Asking, services_of
+from qibai.api.admin.common import body, own_platform, perform, read, to_model
+from qibai.api.handlers import Asking
 from qibai.core.errors import BadRequest, NotHere
-from qibai.core.numbering import parse_province
+from qibai.core.numbering import parse_codes, parse_province
 from qibai.core.pilot import ApplicationState
 from qibai.core.roles import Action
+from qibai.service import applications
 from qibai.store import resources
 
 Id = Annotated[int, Parameter(description="The application's id.", ge=1, le=2**31 - 1)]
@@ -45,13 +45,9 @@ async def list_applications(request: Asking) -> list[models.Application]:
 async def draft(request: Asking) -> models.Application:
     """An application for an approval, for more codes, to return some, to leave early, to renew."""
     wish = body(request, _REQUEST)
-    at = rules_now(wish.at)
-    id = await change(
+    id = await perform(
         request,
-        "draft",
-        f"platform:{wish.platform}",
-        lambda conn: resources.draft(conn, wish.platform, wish.kind, at=at, note=wish.note),
-        kind=wish.kind,
+        lambda desk: applications.draft(desk, wish.platform, wish.kind, note=wish.note, at=wish.at),
     )
     return await _one(request, id)
 
@@ -83,43 +79,30 @@ async def steps(request: Asking, id: Id) -> list[models.Step]:
 async def move(request: Asking, id: Id) -> models.Application:
     """Drafted → submitted → accepted or refused (with a reason) → granted; a refused one may be redrafted."""
     step = body(request, _STEP)
-    at = rules_now(step.at)
     if step.to is ApplicationState.GRANTED:
-        await _grant(request, id, step, at)
+        outcome = _outcome(step)
+        await perform(request, lambda desk: applications.grant(desk, id, outcome, at=step.at))
     elif step.outcome is not None:
         raise BadRequest("only a grant has an outcome", field="outcome")
     else:
-        await change(
-            request,
-            step.to.value,
-            f"application:{id}",
-            lambda conn: resources.move(conn, id, step.to, at=at, reason=step.reason),
-            reason=step.reason,
+        await perform(
+            request, lambda desk: applications.move(desk, id, step.to, at=step.at, reason=step.reason)
         )
     return await _one(request, id)
 
 
-async def _grant(request: Asking, id: int, step: models.StepRequest, at: datetime) -> None:
+def _outcome(step: models.StepRequest) -> resources.Outcome:
     if step.reason is not None:
         raise BadRequest("a refusal has a reason, and nothing else has", field="reason")
-    said = step.outcome or models.Outcome()
-    outcome = resources.Outcome(
-        approval=said.approval,
-        certificate=said.certificate,
-        provinces=[parse_province(name) for name in said.provinces or ()],
-        first_day=said.first_day,
-        last_day=said.last_day,
-        codes=ranges(said.codes or ()),
-        exit_at=said.exit_at,
-    )
-    rest = timedelta(days=services_of(request).config.pilot.code_quarantine_days)
-    told = {name: value for name, value in msgspec.structs.asdict(said).items() if value is not None}
-    await change(
-        request,
-        step.to.value,
-        f"application:{id}",
-        lambda conn: resources.grant(conn, id, outcome, resources.Terms(at, rest)),
-        **told,
+    outcome = step.outcome or models.Outcome()
+    return resources.Outcome(
+        approval=outcome.approval,
+        certificate=outcome.certificate,
+        provinces=[parse_province(name) for name in outcome.provinces or ()],
+        first_day=outcome.first_day,
+        last_day=outcome.last_day,
+        codes=parse_codes(outcome.codes or ()),
+        exit_at=outcome.exit_at,
     )
 
 

@@ -1,40 +1,20 @@
 """Acts that two persons answer for, and what waits for the second."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 from litestar import get, post
 from litestar.params import Parameter
 
 from qibai.api.admin import models
-from qibai.api.admin.common import ACT_TIMEOUT_S, read
-from qibai.api.connections import Connection
-from qibai.api.gate import asked
-from qibai.api.handlers import Asking, services_of
-from qibai.core.errors import SecondPersonRequired
+from qibai.api.admin.common import perform, read
+from qibai.api.handlers import Asking
 from qibai.core.roles import Action
+from qibai.service import second_person
 from qibai.store import dual
-from qibai.store.dual import Permit, Request, Wanted
+from qibai.store.dual import Request
 
-T = TypeVar("T")
 RequestId = Annotated[str, Parameter(description="A request's id.", max_length=20, pattern="^[a-z0-9]+$")]
-
-
-async def twofold(request: Asking, wanted: Wanted, work: Callable[[Connection, Permit], Awaitable[T]]) -> T:
-    """Do ``work`` in one transaction if another person has approved just what is wanted; else ask for it.
-
-    Raise SecondPersonRequired after having asked.
-    """
-    services = services_of(request)
-    actor = asked(request.scope).principal.actor
-    async with services.acts(ACT_TIMEOUT_S) as conn:
-        found = await dual.permit(conn, services.keyring, services.config.dual, actor, wanted)
-        if isinstance(found, Permit):
-            return await work(conn, found)
-    raise SecondPersonRequired(
-        f"another operator has to approve the request {found.id} first; then send the same again"
-    )
 
 
 @get(
@@ -80,10 +60,7 @@ async def reject(request: Asking, id: RequestId) -> models.DualRequest:
 
 
 async def _decide(request: Asking, id: str, *, approve: bool) -> models.DualRequest:
-    services = services_of(request)
-    actor = asked(request.scope).principal.actor
-    async with services.acts() as conn:
-        return _model(await dual.decide(conn, services.keyring, actor, id, approve=approve))
+    return _model(await perform(request, lambda desk: second_person.decide(desk, id, approve=approve)))
 
 
 def _model(one: Request) -> models.DualRequest:

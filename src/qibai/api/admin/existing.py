@@ -8,9 +8,10 @@ from litestar import get, post
 from litestar.params import Parameter
 
 from qibai.api.admin import models
-from qibai.api.admin.common import body, change, own_platform, read, to_model
-from qibai.api.handlers import Asking, services_of
+from qibai.api.admin.common import body, own_platform, perform, read, to_model
+from qibai.api.handlers import Asking
 from qibai.core.roles import Action
+from qibai.service import existing
 from qibai.store.existing import business
 
 _CUT_OVER: Final = msgspec.json.Decoder(models.CutOverRequest)
@@ -30,11 +31,7 @@ async def get_existing(
     tenant: Annotated[str, Parameter(description="Its name.", min_length=1, max_length=64, pattern=_LABEL)],
 ) -> models.Existing:
     """Its live old bindings, with and without a 700 number, and the files that were taken over."""
-    own = own_platform(request)
-    found = await read(
-        request, lambda conn: business.status(conn, tenant, now=datetime.now(UTC), platform=own)
-    )
-    return _model(found)
+    return await _status(request, tenant, own_platform(request))
 
 
 @post(
@@ -47,15 +44,9 @@ async def get_existing(
 )
 async def cut_over(request: Asking) -> models.Existing:
     """Its old numbers are refused from now on, by the rule `moved_to_700`; its 700 numbers go on."""
-    said, now = body(request, _CUT_OVER), datetime.now(UTC)
-    await change(
-        request,
-        "cutover",
-        f"tenant:{said.tenant}",
-        lambda conn: business.cut_over(conn, said.tenant, now=now, force=said.force),
-        force=said.force,
-    )
-    return _model(await read(request, lambda conn: business.status(conn, said.tenant, now=now)))
+    wish = body(request, _CUT_OVER)
+    await perform(request, lambda desk: existing.cut_over(desk, wish.tenant, force=wish.force))
+    return await _status(request, wish.tenant)
 
 
 @post(
@@ -68,18 +59,17 @@ async def cut_over(request: Asking) -> models.Existing:
 )
 async def go_on(request: Asking) -> models.Existing:
     """After a cut-over, beside its 700 numbers, as far as the pilot's rules still let old numbers serve."""
-    said, now = body(request, _GO_ON), datetime.now(UTC)
-    rules = services_of(request).config.pilot.rules
-    await change(
-        request,
-        "cutover undone",
-        f"tenant:{said.tenant}",
-        lambda conn: business.go_on(conn, said.tenant, rules, now=now),
-    )
-    return _model(await read(request, lambda conn: business.status(conn, said.tenant, now=now)))
+    wish = body(request, _GO_ON)
+    await perform(request, lambda desk: existing.go_on(desk, wish.tenant))
+    return await _status(request, wish.tenant)
 
 
 HANDLERS: Final = (get_existing, cut_over, go_on)
+
+
+async def _status(request: Asking, tenant: str, platform: str | None = None) -> models.Existing:
+    now = datetime.now(UTC)
+    return _model(await read(request, lambda conn: business.status(conn, tenant, now=now, platform=platform)))
 
 
 def _model(found: business.BusinessStatus) -> models.Existing:

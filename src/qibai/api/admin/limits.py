@@ -7,10 +7,11 @@ import msgspec
 from litestar import get, post
 
 from qibai.api.admin import models
-from qibai.api.admin.common import body, change, for_all, own_platform, read, to_model
+from qibai.api.admin.common import body, for_all, own_platform, perform, read, to_model
 from qibai.api.handlers import Asking
 from qibai.core.numbering import Number700, parse_province
 from qibai.core.roles import Action
+from qibai.service import limits
 from qibai.store import resources
 
 _LOCK: Final = msgspec.json.Decoder(models.LockRequest)
@@ -42,17 +43,12 @@ async def list_locks(request: Asking) -> list[models.Lock]:
 )
 async def lock(request: Asking) -> models.Lock:
     """It is bound no more. What is bound goes on, unless calls are stopped as well."""
-    said = body(request, _LOCK)
-    number, now = Number700.parse(said.number), datetime.now(UTC)
-    await change(
-        request,
-        "lock",
-        f"number:{number}",
-        lambda conn: resources.lock(conn, number, why=said.why, at=now, stops_calls=said.stops_calls),
-        why=said.why,
-        calls=said.stops_calls,
+    wish = body(request, _LOCK)
+    number = Number700.parse(wish.number)
+    at = await perform(
+        request, lambda desk: limits.lock(desk, number, why=wish.why, stops_calls=wish.stops_calls)
     )
-    return models.Lock(str(number), said.stops_calls, said.why, now)
+    return models.Lock(str(number), wish.stops_calls, wish.why, at)
 
 
 @post(
@@ -65,10 +61,10 @@ async def lock(request: Asking) -> models.Lock:
 )
 async def unlock(request: Asking) -> models.UnlockRequest:
     """It may be bound and called again."""
-    said = body(request, _UNLOCK)
-    number = Number700.parse(said.number)
-    await change(request, "unlock", f"number:{number}", lambda conn: resources.unlock(conn, number))
-    return said
+    wish = body(request, _UNLOCK)
+    number = Number700.parse(wish.number)
+    await perform(request, lambda desk: limits.unlock(desk, number))
+    return wish
 
 
 @get(
@@ -95,24 +91,17 @@ async def list_quotas(request: Asking) -> list[models.Quota]:
 )
 async def set_quota(request: Asking) -> models.Quota:
     """From now on; bindings above the limit are left alone."""
-    said = body(request, _QUOTA)
-    where = parse_province(said.province) if said.province is not None else None
-    used = await change(
+    wish = body(request, _QUOTA)
+    where = parse_province(wish.province) if wish.province is not None else None
+    used = await perform(
         request,
-        "quota",
-        f"tenant:{said.tenant}",
-        lambda conn: resources.set_quota(
-            conn, said.tenant, said.most, now=datetime.now(UTC), scene=said.scene, province=where
-        ),
-        most=said.most,
-        scene=said.scene,
-        province=where.code if where else None,
+        lambda desk: limits.set_quota(desk, wish.tenant, wish.most, scene=wish.scene, province=where),
     )
     return models.Quota(
-        tenant=said.tenant,
-        scene=said.scene.value if said.scene else None,
+        tenant=wish.tenant,
+        scene=wish.scene.value if wish.scene else None,
         province=where.code if where else None,
-        most=said.most,
+        most=wish.most,
         used=used,
     )
 
@@ -127,17 +116,12 @@ async def set_quota(request: Asking) -> models.Quota:
 )
 async def drop_quota(request: Asking) -> models.QuotaKey:
     """The tenant's live bindings there count no more."""
-    said = body(request, _KEY)
-    where = parse_province(said.province) if said.province is not None else None
-    await change(
-        request,
-        "quota dropped",
-        f"tenant:{said.tenant}",
-        lambda conn: resources.drop_quota(conn, said.tenant, scene=said.scene, province=where),
-        scene=said.scene,
-        province=where.code if where else None,
+    wish = body(request, _KEY)
+    where = parse_province(wish.province) if wish.province is not None else None
+    await perform(
+        request, lambda desk: limits.drop_quota(desk, wish.tenant, scene=wish.scene, province=where)
     )
-    return said
+    return wish
 
 
 HANDLERS: Final = (list_locks, lock, unlock, list_quotas, set_quota, drop_quota)

@@ -7,15 +7,12 @@ from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
 
 from qibai.api.admin import models
-from qibai.api.admin.common import body, change, own_platform, read, rules_now, to_model
-from qibai.api.admin.dual import twofold
-from qibai.api.connections import Connection
-from qibai.api.gate import asked
+from qibai.api.admin.common import body, own_platform, perform, read, to_model
 from qibai.api.handlers import Asking
 from qibai.core.numbering import parse_province
 from qibai.core.roles import Action
-from qibai.store import audit, resources
-from qibai.store.dual import Permit, Wanted
+from qibai.service import papers
+from qibai.store import resources
 from qibai.store.resources import Kind, Paper
 
 _PAPER: Final = msgspec.json.Decoder(models.PaperRequest)
@@ -51,21 +48,11 @@ def _handlers(kind: Kind) -> tuple[HTTPRouteHandler, ...]:
     )
     async def add(request: Asking) -> models.Paper:
         """Of an application platform; its latest approval is the one that counts."""
-        said = body(request, _PAPER)
-        paper = Paper(
-            said.number, [parse_province(name) for name in said.provinces], said.first_day, said.last_day
-        )
-        await change(
-            request,
-            "add",
-            f"{kind}:{said.number}",
-            lambda conn: resources.add_paper(conn, kind, said.platform, paper),
-            platform=said.platform,
-            first_day=said.first_day,
-            last_day=said.last_day,
-            provinces=[province.code for province in paper.provinces],
-        )
-        return await _one(request, kind, said.number)
+        wish = body(request, _PAPER)
+        provinces = [parse_province(name) for name in wish.provinces]
+        paper = Paper(wish.number, provinces, wish.first_day, wish.last_day)
+        await perform(request, lambda desk: papers.add(desk, kind, wish.platform, paper))
+        return await _one(request, kind, wish.number)
 
     @post(
         f"{path}/renew",
@@ -77,15 +64,9 @@ def _handlers(kind: Kind) -> tuple[HTTPRouteHandler, ...]:
     )
     async def renew(request: Asking) -> models.Paper:
         """Let it hold until a later day."""
-        said = body(request, _RENEW)
-        await change(
-            request,
-            "renew",
-            f"{kind}:{said.number}",
-            lambda conn: resources.renew(conn, kind, said.number, said.last_day),
-            last_day=said.last_day,
-        )
-        return await _one(request, kind, said.number)
+        wish = body(request, _RENEW)
+        await perform(request, lambda desk: papers.renew(desk, kind, wish.number, wish.last_day))
+        return await _one(request, kind, wish.number)
 
     @post(
         f"{path}/revoke",
@@ -97,18 +78,9 @@ def _handlers(kind: Kind) -> tuple[HTTPRouteHandler, ...]:
     )
     async def revoke(request: Asking) -> models.Paper:
         """New binds stop at once, calls after the grace. Takes two persons."""
-        said = body(request, _REVOKE)
-        exactly = {"kind": kind, "number": said.number, "why": said.why, "at": said.at}
-
-        async def work(conn: Connection, permit: Permit) -> None:
-            at = rules_now(said.at)
-            await resources.revoke(conn, kind, said.number, at=at, why=said.why)
-            told = permit.details | {"what": "revoke", "why": said.why, "at": at}
-            actor = asked(request.scope).principal.actor
-            await audit.record(conn, actor, Action.PAPER_REVOKE, f"{kind}:{said.number}", **told)
-
-        await twofold(request, Wanted(Action.PAPER_REVOKE, exactly, said.why), work)
-        return await _one(request, kind, said.number)
+        wish = body(request, _REVOKE)
+        await perform(request, lambda desk: papers.revoke(desk, kind, wish.number, why=wish.why, at=wish.at))
+        return await _one(request, kind, wish.number)
 
     return list_, add, renew, revoke
 
@@ -123,15 +95,9 @@ def _handlers(kind: Kind) -> tuple[HTTPRouteHandler, ...]:
 )
 async def leave(request: Asking) -> models.Paper:
     """From then on nothing new is bound; what is bound runs out."""
-    said = body(request, _EXIT)
-    at = rules_now(said.at)
-    await change(
-        request,
-        "exit",
-        f"approval:{said.number}",
-        lambda conn: resources.leave_early(conn, said.number, at=at),
-    )
-    return await _one(request, "approval", said.number)
+    wish = body(request, _EXIT)
+    await perform(request, lambda desk: papers.leave_early(desk, wish.number, at=wish.at))
+    return await _one(request, "approval", wish.number)
 
 
 async def _one(request: Asking, kind: Kind, number: str) -> models.Paper:

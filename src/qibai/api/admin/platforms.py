@@ -7,9 +7,10 @@ from litestar import get, post, put
 from litestar.params import Parameter
 
 from qibai.api.admin import models
-from qibai.api.admin.common import body, change, for_all, own_platform, read, to_model
+from qibai.api.admin.common import body, for_all, own_platform, perform, read, to_model
 from qibai.api.handlers import Asking
 from qibai.core.roles import Action
+from qibai.service import platforms
 from qibai.store import resources
 
 _NAMED: Final = msgspec.json.Decoder(models.Named)
@@ -41,9 +42,7 @@ async def set_carrier(
 ) -> models.Carrier:
     """The carrier whose numbers begin with 700 and this digit."""
     name = body(request, _NAMED).name
-    await change(
-        request, "set", f"carrier:{digit}", lambda conn: resources.set_carrier(conn, digit, name), name=name
-    )
+    await perform(request, lambda desk: platforms.name_carrier(desk, digit, name))
     return models.Carrier(digit, name)
 
 
@@ -71,7 +70,7 @@ async def list_platforms(request: Asking) -> list[models.Platform]:
 async def add_platform(request: Asking) -> models.Platform:
     """An application-platform provider; tenants and codes are put under it."""
     name = body(request, _NAMED).name
-    await change(request, "add", f"platform:{name}", lambda conn: resources.add_platform(conn, name))
+    await perform(request, lambda desk: platforms.add(desk, name))
     return models.Platform(name=name)
 
 
@@ -86,13 +85,7 @@ async def add_platform(request: Asking) -> models.Platform:
 async def place_tenant(request: Asking) -> models.Placed:
     """A tenant sits under one application platform, and cannot take its codes to another."""
     placed = body(request, _PLACED)
-    await change(
-        request,
-        "place",
-        f"tenant:{placed.tenant}",
-        lambda conn: resources.place_tenant(conn, placed.tenant, placed.platform),
-        platform=placed.platform,
-    )
+    await perform(request, lambda desk: platforms.place(desk, placed.tenant, placed.platform))
     return placed
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from qibai import config as configuration
 from qibai.cli import access
-from qibai.cli.database import Connection, Record, act_as
+from qibai.cli.desk import perform_as
 from qibai.cli.init import make_home
 from qibai.cli.output import done, note
 from qibai.cli.platform import start
@@ -16,11 +16,13 @@ from qibai.config import Config, Peer, VoiceConfig
 from qibai.core.errors import ConfigError, Conflict, SecondPersonRequired, TenantNotFound
 from qibai.core.numbering import Code
 from qibai.core.roles import Action, Role
+from qibai.service import codes
+from qibai.service import tenants as service
+from qibai.service.desk import Desk
 from qibai.settings.needed import MediaRange
-from qibai.store import codes, tenants
+from qibai.store import tenants
 from qibai.store.audit import Actor
 from qibai.store.dual_rule import needed
-from qibai.store.keys import Keyring
 from qibai.supervise import portuse
 from qibai.testing.ports import free_port, media_ports
 
@@ -67,31 +69,25 @@ def prepare(config: Config, actor: Actor, *, quiet: bool) -> Ready:
 
 def _tenant(config: Config, actor: Actor) -> str:
     """The demo tenant's API key: the saved one, else a new one, which is saved."""
-    keyring = Keyring.load(config.key_file)
     saved = access.load(config)
 
-    async def work(conn: Connection, record: Record) -> str:
-        fresh = False
-        two = await needed(conn, keyring, Action.KEY_ADD)  # asked before anything is recorded, as others do
+    async def act(desk: Desk) -> str:
         try:
-            tenant = await tenants.find_tenant(conn, TENANT)
+            await tenants.find_tenant(desk.conn, TENANT)
         except TenantNotFound:
-            tenant, fresh = await tenants.add_tenant(conn, TENANT), True
-            await record(Action.TENANT_ADD, f"tenant:{TENANT}")
-        if await codes.add_codes(conn, [CODE], tenant_id=tenant.id):
-            await record(Action.CODE_ADD, f"tenant:{TENANT}", codes=[str(CODE)])
+            _, key = await service.add(desk, TENANT)
+            await codes.add(desk, [CODE], TENANT)
+            return key.bearer
         if saved is not None:
             return saved.api_key
-        if two and not fresh:
+        if await needed(desk.conn, desk.keyring, Action.KEY_ADD):
             raise SecondPersonRequired(
                 "another key of the demo's tenant takes two persons:"
                 f" qibai tenant key add {TENANT}; then save it with `qibai login`"
             )
-        key = await tenants.add_key(conn, keyring, tenant.id)
-        await record(Action.KEY_ADD, f"key:{key.id}", role=Role.TENANT, tenant=TENANT)
-        return key.bearer
+        return (await service.add_key_of_tenant(desk, TENANT, Role.TENANT, "the demo")).bearer
 
-    key = act_as(config, actor, work)
+    key = perform_as(config, actor, act)
     if saved is None:
         access.save(config, access.Saved(key))
     return key

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from qibai.cli.database import Connection, act
+from qibai.cli.database import Connection
+from qibai.cli.desk import perform
 from qibai.cli.migration.notify import tell
 from qibai.cli.migration.progress import progress
 from qibai.cli.migration.result import write_results
@@ -33,7 +34,7 @@ from qibai.cli.resources.common import read
 from qibai.core.binding import Scene
 from qibai.core.errors import StepRefused
 from qibai.core.oldfile import OrderFrom
-from qibai.core.roles import Action
+from qibai.service import existing
 from qibai.store import dsn
 from qibai.store.existing.notice import TEXT
 from qibai.store.existing.results import rejects
@@ -115,7 +116,7 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {"execute": execute}
 
 
 def _record(ctx: typer.Context, tenant: str, **details: Any) -> None:
-    act(ctx, lambda _, record: record(Action.RESOURCE_CHANGE, f"tenant:{tenant}", **details))
+    perform(ctx, lambda desk: existing.note_step(desk, tenant, **details))
 
 
 def _write_rejects(ctx: typer.Context, outcome: Outcome, place: OutFile) -> int:

@@ -8,13 +8,13 @@ from typing import Annotated, Final
 import psycopg
 import typer
 
-from qibai.cli.database import act
+from qibai.cli.desk import perform
 from qibai.cli.migration.progress import progress
 from qibai.cli.migration.source import TenantName, tenant_of
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done
 from qibai.core.errors import StepRefused
-from qibai.core.roles import Action
+from qibai.service import existing
 from qibai.store import dsn
 from qibai.store.existing.notice import TEXT, Notices
 from qibai.store.existing.run import Step
@@ -65,12 +65,7 @@ def tell(  # what a notice is made of
 
     with progress(quiet=quiet) as step:
         queued = asyncio.run(run(step))
-    act(
-        ctx,
-        lambda _, record: record(
-            Action.RESOURCE_CHANGE, f"tenant:{tenant}", what="migration told", messages=queued
-        ),
-    )
+    perform(ctx, lambda desk: existing.note_step(desk, tenant, what="migration told", messages=queued))
     return queued
 
 

@@ -8,14 +8,14 @@ from typing import Annotated, Final
 
 import typer
 
-from qibai.cli.database import act
+from qibai.cli.desk import perform
 from qibai.cli.migration.progress import progress
 from qibai.cli.migration.source import TenantName, tenant_of
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, say, table
-from qibai.cli.resources.common import change, instant
+from qibai.cli.resources.common import instant
 from qibai.cli.times import shown
-from qibai.core.roles import Action
+from qibai.service import existing
 from qibai.store import dsn
 from qibai.store.existing import business
 from qibai.store.existing.rollback import RollBack, RolledBack
@@ -73,23 +73,11 @@ def cutover(
 
     Example: qibai migrate-bindings cutover --tenant acme
     """
-    rules = config_of(ctx).pilot.rules
+    left = 0
     if undo:
-        change(
-            ctx,
-            "cutover undone",
-            f"tenant:{tenant}",
-            lambda c: business.go_on(c, tenant, rules, now=instant(None)),
-        )
-        left = 0
+        perform(ctx, lambda desk: existing.go_on(desk, tenant))
     else:
-        left = change(
-            ctx,
-            "cutover",
-            f"tenant:{tenant}",
-            lambda c: business.cut_over(c, tenant, now=instant(None), force=force),
-            force=force,
-        )
+        left = perform(ctx, lambda desk: existing.cut_over(desk, tenant, force=force))
     if json:
         as_json({"tenant": tenant, "cut_over": not undo, "without_700": left})
     elif undo:
@@ -119,15 +107,11 @@ def rollback(ctx: typer.Context, tenant: TenantName, json: JsonOut = False) -> N
             back = RollBack(conn, keyring, id, timedelta(seconds=config.binding.quarantine_s))
             return await back.run(step)
 
-    subject = f"tenant:{tenant}"
-    act(ctx, lambda _, record: record(Action.RESOURCE_CHANGE, subject, what="rollback", state="begun"))
+    perform(ctx, lambda desk: existing.note_step(desk, tenant, what="rollback", state="begun"))
     with progress(quiet=json) as step:
         result = asyncio.run(run(step))
     numbers = asdict(result)
-    act(
-        ctx,
-        lambda _, record: record(Action.RESOURCE_CHANGE, subject, what="rollback", state="done", **numbers),
-    )
+    perform(ctx, lambda desk: existing.note_step(desk, tenant, what="rollback", state="done", **numbers))
     if json:
         as_json({"tenant": tenant} | numbers)
     else:

@@ -1,23 +1,18 @@
 """``qibai application …``."""
 
-from datetime import datetime, timedelta
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated
 
 import typer
 
-from qibai.cli.options import JsonOut, config_of
+from qibai.cli.desk import perform
+from qibai.cli.options import JsonOut
 from qibai.cli.output import as_json, done, table
-from qibai.cli.resources.common import (
-    At,
-    change,
-    day,
-    instant,
-    provinces_of,
-    ranges,
-    read,
-)
+from qibai.cli.resources.common import At, day, provinces_of, read
 from qibai.cli.times import FORM, moment_of, shown
+from qibai.core.numbering import parse_codes
 from qibai.core.pilot import ApplicationState
+from qibai.service import applications
 from qibai.store import resources
 
 app = typer.Typer(
@@ -41,14 +36,7 @@ def draft(  # noqa: PLR0917  # options
 
     Example: qibai application draft east --note "20 codes in Guangdong"
     """
-    time = instant(at)
-    id = change(
-        ctx,
-        "draft",
-        f"platform:{platform}",
-        lambda conn: resources.draft(conn, platform, kind, at=time, note=note),
-        kind=kind,
-    )
+    id = perform(ctx, lambda desk: applications.draft(desk, platform, kind, note=note, at=at))
     if json:
         as_json({"id": id, "state": "drafted"})
     else:
@@ -115,33 +103,16 @@ def grant(  # noqa: PLR0917  # options
 
     Example: qibai application grant 1 --certificate 2025-0001 --codes 70010000021-70010000040
     """
-    time = instant(at)
     outcome = resources.Outcome(
         approval=approval,
         certificate=certificate,
         provinces=provinces_of(province or ()),
         first_day=None if first is None else day(first, "from"),
         last_day=None if last is None else day(last, "to"),
-        codes=ranges(codes or ()),
+        codes=parse_codes(codes or ()),
         exit_at=exit_at,
     )
-    rest = timedelta(days=config_of(ctx).pilot.code_quarantine_days)
-    told: dict[str, Any] = {
-        "approval": approval,
-        "certificate": certificate,
-        "provinces": province,
-        "first_day": first,
-        "last_day": last,
-        "codes": codes,
-        "exit_at": exit_at,
-    }
-    did = change(
-        ctx,
-        "granted",
-        f"application:{id}",
-        lambda conn: resources.grant(conn, id, outcome, resources.Terms(time, rest)),
-        **{name: value for name, value in told.items() if value},
-    )
+    did = perform(ctx, lambda desk: applications.grant(desk, id, outcome, at=at))
     if json:
         as_json({"id": id, "state": "granted", "did": did})
     else:
@@ -174,16 +145,15 @@ def show(ctx: typer.Context, id: Id, json: JsonOut = False) -> None:
 
 
 def _move(
-    ctx: typer.Context, id: int, to: ApplicationState, at: At, *, json: bool, reason: str | None = None
+    ctx: typer.Context,
+    id: int,
+    to: ApplicationState,
+    at: datetime | None,
+    *,
+    json: bool,
+    reason: str | None = None,
 ) -> None:
-    time = instant(at)
-    change(
-        ctx,
-        to.value,
-        f"application:{id}",
-        lambda conn: resources.move(conn, id, to, at=time, reason=reason),
-        reason=reason,
-    )
+    perform(ctx, lambda desk: applications.move(desk, id, to, at=at, reason=reason))
     if json:
         as_json({"id": id, "state": to.value})
     else:

@@ -4,9 +4,11 @@ from typing import Annotated
 
 import typer
 
+from qibai.cli.desk import perform
 from qibai.cli.options import JsonOut
 from qibai.cli.output import as_json, done, table
-from qibai.cli.resources.common import change, read
+from qibai.cli.resources.common import read
+from qibai.service import platforms
 from qibai.store import resources
 
 app = typer.Typer(help="Carriers, by the fourth digit of their 700 numbers.", no_args_is_help=True)
@@ -23,7 +25,7 @@ def set_(
 
     Example: qibai carrier set 1 "China Telecom"
     """
-    change(ctx, "set", f"carrier:{digit}", lambda conn: resources.set_carrier(conn, digit, name), name=name)
+    perform(ctx, lambda desk: platforms.name_carrier(desk, digit, name))
     if json:
         as_json({"digit": digit, "name": name})
     else:

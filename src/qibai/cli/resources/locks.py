@@ -4,11 +4,13 @@ from typing import Annotated
 
 import typer
 
+from qibai.cli.desk import perform
 from qibai.cli.options import JsonOut
 from qibai.cli.output import as_json, done, table
-from qibai.cli.resources.common import change, instant, read
+from qibai.cli.resources.common import read
 from qibai.cli.times import shown
 from qibai.core.numbering import Number700
+from qibai.service import limits
 from qibai.store import resources
 
 app = typer.Typer(help="Lock and unlock 700 numbers.", no_args_is_help=True)
@@ -28,14 +30,7 @@ def lock(
     Example: qibai number lock 700123456780042 --why "a complaint" --calls
     """
     which = Number700.parse(number)
-    change(
-        ctx,
-        "lock",
-        f"number:{which}",
-        lambda conn: resources.lock(conn, which, why=why, at=instant(None), stops_calls=calls),
-        why=why,
-        calls=calls,
-    )
+    perform(ctx, lambda desk: limits.lock(desk, which, why=why, stops_calls=calls))
     if json:
         as_json({"number": str(which), "stops_calls": calls})
     else:
@@ -46,7 +41,7 @@ def lock(
 def unlock(ctx: typer.Context, number: Which, json: JsonOut = False) -> None:
     """Undo lock."""
     which = Number700.parse(number)
-    change(ctx, "unlock", f"number:{which}", lambda conn: resources.unlock(conn, which))
+    perform(ctx, lambda desk: limits.unlock(desk, which))
     if json:
         as_json({"number": str(which)})
     else:

@@ -4,15 +4,14 @@ from typing import Annotated
 
 import typer
 
-from qibai.cli.database import Connection, Record
-from qibai.cli.identity import PersonKey, twofold
+from qibai.cli.desk import perform
+from qibai.cli.identity import PersonKey
 from qibai.cli.options import JsonOut
 from qibai.cli.output import as_json, done, table
-from qibai.cli.resources.common import At, Provinces, change, day, instant, names_of, provinces_of, read
+from qibai.cli.resources.common import At, Provinces, day, names_of, provinces_of, read
 from qibai.cli.times import shown
-from qibai.core.roles import Action
+from qibai.service import papers
 from qibai.store import resources
-from qibai.store.dual import Permit, Wanted
 from qibai.store.resources import Kind, Paper, PaperRow
 
 approvals = typer.Typer(help="Pilot approvals (试点批文).", no_args_is_help=True)
@@ -35,29 +34,14 @@ def _commands(kind: Kind, app: typer.Typer) -> None:
     ) -> None:
         """Enter a paper of an application platform."""
         paper = Paper(number, provinces_of(province), day(first, "from"), day(last, "to"))
-        change(
-            ctx,
-            "add",
-            f"{kind}:{number}",
-            lambda conn: resources.add_paper(conn, kind, platform, paper),
-            platform=platform,
-            first_day=first,
-            last_day=last,
-            provinces=[one.code for one in paper.provinces],
-        )
+        perform(ctx, lambda desk: papers.add(desk, kind, platform, paper))
         _say(json, number, f"{kind} {number} of {platform} entered")
 
     @app.command()
     def renew(ctx: typer.Context, number: Number, last: LastDay, json: JsonOut = False) -> None:
         """Let it hold until a later day."""
         until = day(last, "to")
-        change(
-            ctx,
-            "renew",
-            f"{kind}:{number}",
-            lambda conn: resources.renew(conn, kind, number, until),
-            last_day=last,
-        )
+        perform(ctx, lambda desk: papers.renew(desk, kind, number, until))
         _say(json, number, f"{kind} {number} holds until {until}")
 
     @app.command()
@@ -73,16 +57,8 @@ def _commands(kind: Kind, app: typer.Typer) -> None:
 
         Takes two persons (`qibai dual`).
         """
-        time = instant(at)
-        exactly = {"kind": kind, "number": number, "why": why, "at": None if at is None else time}
-
-        async def work(conn: Connection, record: Record, permit: Permit) -> None:
-            await resources.revoke(conn, kind, number, at=time, why=why)
-            told = permit.details | {"why": why, "at": time}
-            await record(Action.PAPER_REVOKE, f"{kind}:{number}", **told)
-
-        twofold(ctx, api_key, Wanted(Action.PAPER_REVOKE, exactly, why), work)
-        _say(json, number, f"{kind} {number} is revoked from {shown(time)}")
+        since = perform(ctx, lambda desk: papers.revoke(desk, kind, number, why=why, at=at), api_key)
+        _say(json, number, f"{kind} {number} is revoked from {shown(since)}")
 
     @app.command("list")
     def list_(
@@ -129,6 +105,5 @@ _commands("certificate", certificates)
 @approvals.command("exit")
 def exit_(ctx: typer.Context, number: Number, at: At = None, json: JsonOut = False) -> None:
     """Enter an early exit: from then on nothing new is bound, what is bound runs out."""
-    time = instant(at)
-    change(ctx, "exit", f"approval:{number}", lambda conn: resources.leave_early(conn, number, at=time))
-    _say(json, number, f"the holder of {number} leaves the pilot from {shown(time)}")
+    since = perform(ctx, lambda desk: papers.leave_early(desk, number, at=at))
+    _say(json, number, f"the holder of {number} leaves the pilot from {shown(since)}")

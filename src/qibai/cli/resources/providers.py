@@ -4,10 +4,12 @@ from typing import Annotated
 
 import typer
 
+from qibai.cli.desk import perform
 from qibai.cli.options import JsonOut
 from qibai.cli.output import as_json, done, table
-from qibai.cli.resources.common import change, names_of, read
+from qibai.cli.resources.common import names_of, read
 from qibai.cli.times import shown
+from qibai.service import platforms
 from qibai.store import resources
 from qibai.store.resources import Platform
 
@@ -21,7 +23,7 @@ def add(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
 
     Example: qibai platform add east
     """
-    id = change(ctx, "add", f"platform:{name}", lambda conn: resources.add_platform(conn, name))
+    id = perform(ctx, lambda desk: platforms.add(desk, name))
     if json:
         as_json({"id": id, "name": name})
     else:
@@ -39,13 +41,7 @@ def place(
 
     Example: qibai platform place east acme
     """
-    change(
-        ctx,
-        "place",
-        f"tenant:{tenant}",
-        lambda conn: resources.place_tenant(conn, tenant, name),
-        platform=name,
-    )
+    perform(ctx, lambda desk: platforms.place(desk, tenant, name))
     if json:
         as_json({"tenant": tenant, "platform": name})
     else:
@@ -58,7 +54,7 @@ def remove(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
 
     Example: qibai platform remove east
     """
-    change(ctx, "remove", f"platform:{name}", lambda conn: resources.remove_platform(conn, name))
+    perform(ctx, lambda desk: platforms.remove(desk, name))
     if json:
         as_json({"name": name, "removed": True})
     else:

@@ -4,11 +4,13 @@ from typing import Annotated
 
 import typer
 
+from qibai.cli.desk import perform
 from qibai.cli.options import JsonOut
 from qibai.cli.output import as_json, done, table
-from qibai.cli.resources.common import change, instant, names_of, read
+from qibai.cli.resources.common import instant, names_of, read
 from qibai.core.binding import Scene
 from qibai.core.numbering import parse_province
+from qibai.service import limits
 from qibai.store import resources
 
 app = typer.Typer(help="How many live bindings a tenant may have.", no_args_is_help=True)
@@ -33,15 +35,7 @@ def set_(  # noqa: PLR0917  # options
     Example: qibai quota set acme 100000 --scene food --province Guangdong
     """
     where = parse_province(province) if province else None
-    live = change(
-        ctx,
-        "quota",
-        f"tenant:{tenant}",
-        lambda conn: resources.set_quota(conn, tenant, most, now=instant(None), scene=scene, province=where),
-        most=most,
-        scene=scene,
-        province=where.code if where else None,
-    )
+    live = perform(ctx, lambda desk: limits.set_quota(desk, tenant, most, scene=scene, province=where))
     if json:
         as_json({"tenant": tenant, "most": most, "used": live})
     else:
@@ -58,14 +52,7 @@ def drop(
 ) -> None:
     """Lift a limit."""
     where = parse_province(province) if province else None
-    change(
-        ctx,
-        "quota dropped",
-        f"tenant:{tenant}",
-        lambda conn: resources.drop_quota(conn, tenant, scene=scene, province=where),
-        scene=scene,
-        province=where.code if where else None,
-    )
+    perform(ctx, lambda desk: limits.drop_quota(desk, tenant, scene=scene, province=where))
     if json:
         as_json({"tenant": tenant})
     else:
