@@ -29,7 +29,7 @@ from qibai.core.errors import (
 )
 from qibai.core.roles import Role
 from qibai.store import tenants
-from qibai.store.audit import Actor
+from qibai.store.actors import Actor
 from qibai.store.keys import Keyring
 
 WINDOW_S: Final = 300

@@ -6,6 +6,7 @@ from litestar import get, post
 from litestar.params import Parameter
 
 from qibai.api import models
+from qibai.api.admin.common import perform
 from qibai.api.decode import instant, no_nulls
 from qibai.api.gate import asked
 from qibai.api.handlers import Asking, Limit, OfBinding, Since, Until, reached, seen, services_of
@@ -18,7 +19,8 @@ from qibai.core.numbering import Number700
 from qibai.core.pilot import document_of
 from qibai.core.refusals import EarlyRefusal
 from qibai.core.roles import Action
-from qibai.store import audit, calls
+from qibai.service import calls as service
+from qibai.store import calls
 from qibai.store.keys import Keyring
 
 CallId = Annotated[str, Parameter(description="A call's id.", max_length=64, pattern=models.ID_PATTERN)]
@@ -138,11 +140,10 @@ async def terminate_call(request: Asking, id: CallId, tenant: Whose = None) -> m
     code, row_id = _parse(id)
     whose = await reached(request, tenant)
     who = asked(request.scope).principal
-    async with services.acts() as conn:
-        row = await calls.order_termination(conn, whose.tenant_id, code, row_id)
-        if who.tenant is None:
-            told = {"tenant": tenant}
-            await audit.record(conn, who.actor, Action.CALL_TERMINATE, f"call:{id}", **told)
+    name = tenant if who.tenant is None else None
+    row = await perform(
+        request, lambda desk: service.terminate(desk, whose.tenant_id, code, row_id, for_tenant=name)
+    )
     call = _call(row, services.keyring, Survey(whose, None, who.role.of_person))
     _seen(request, call)
     return call

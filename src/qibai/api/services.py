@@ -29,7 +29,8 @@ from qibai.core.errors import BadRequest, QibaiError, SchemaError, StoreUnavaila
 from qibai.core.ids import format_id
 from qibai.core.numbering import Msisdn, Number700
 from qibai.settings.live import LiveConfig
-from qibai.store import audit, bindings, dsn
+from qibai.store import bindings, dsn
+from qibai.store.anchors import Witness
 from qibai.store.bindings import BindItem, Bound, Entitlement, Released
 from qibai.store.codes import codes_of_tenant
 from qibai.store.keys import Keyring
@@ -58,7 +59,7 @@ class Services:
             self.dsn, CONNECTIONS, connect_timeout_s=config.store.connect_timeout_s
         )
         self.key_reads = KeyReads(self.connections)
-        self.witness = audit.Witness.of(config, self.keyring)
+        self.witness = Witness.of(config, self.keyring)
         self.auth = Authenticator(self.connections, self.keyring, plain_bearer=config.api.bearer_over_http)
         self.translator = Translator(config)
         self.outbox = Outbox(self.translator, self.keyring, config.messaging)
@@ -76,12 +77,6 @@ class Services:
     def _change(self, config: Config) -> None:
         self.config = config
         self._quarantine = timedelta(seconds=config.binding.quarantine_s)
-
-    @asynccontextmanager
-    async def acts(self, timeout_s: float = 10.0) -> AsyncIterator[Connection]:
-        """A connection in a transaction in which acts are done and recorded, see ``audit.acts``."""
-        async with self.connections.get(timeout_s=timeout_s) as conn, audit.acts(conn, self.witness):
-            yield conn
 
     async def close(self) -> None:
         """Answer what waits, then close connections."""

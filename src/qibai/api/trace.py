@@ -10,19 +10,16 @@ from msgspec import Meta
 
 from qibai.api import models
 from qibai.api.admin.common import body, perform
-from qibai.api.connections import Connection
 from qibai.api.gate import asked
 from qibai.api.handlers import Asking, services_of
 from qibai.api.metrics import traced_by_party
-from qibai.api.services import Services
 from qibai.core.binding import Mode, Scene, Status
-from qibai.core.errors import BindingNotFound, TraceLimited
-from qibai.core.ids import format_id, parse_id
+from qibai.core.errors import TraceLimited
+from qibai.core.ids import format_id
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.roles import Action
-from qibai.service.desk import ACT_TIMEOUT_S, Desk
-from qibai.store import audit, party_trace, trace
-from qibai.store.actors import Actor
+from qibai.service import tracing
+from qibai.store import trace
 from qibai.store.bindings import Binding
 from qibai.store.calls import CallRecord
 from qibai.store.keys import Keyring
@@ -129,23 +126,18 @@ async def trace_number(request: Asking) -> Trace:
 
     With `party`: 10 times in an hour and 30 times in a day for each person, refused and reported beyond it.
     """
-    said = body(request, _TRACE)
-    number = Number700.parse(said.number)
-    party = None if said.party is None else Msisdn.parse(said.party, field="party")
-    services = services_of(request)
-    actor, keyring = asked(request.scope).principal.actor, services.keyring
-    window = timedelta(seconds=said.window_s)
-    at = min(max(said.at, datetime(2000, 1, 1, tzinfo=UTC)), datetime(2999, 1, 1, tzinfo=UTC))
+    wish = body(request, _TRACE)
+    number = Number700.parse(wish.number)
+    party = None if wish.party is None else Msisdn.parse(wish.party, field="party")
+    keyring, window = services_of(request).keyring, timedelta(seconds=wish.window_s)
+    at = min(max(wish.at, datetime(2000, 1, 1, tzinfo=UTC)), datetime(2999, 1, 1, tzinfo=UTC))
     if party is not None:
-        await _count(services, actor, number, party)
-    async with services.acts(ACT_TIMEOUT_S) as conn:
-        found = await trace.trace(conn, keyring, number, at, party=party, window=window)
-        items = [_traced(one, keyring) for one in found[: trace.MOST]]
-        refused = [] if party is not None else await trace.unbound(conn, number, at, window=window)
-        told = {"at": at, "window_s": said.window_s, "party": None if party is None else party.masked}
-        ids = [item.id for item in items]
-        await audit.record(conn, actor, Action.TRACE, f"number:{number}", **told, found=ids)
-    return Trace(items, len(found) > trace.MOST, [_call(call, keyring) for call in refused])
+        await _count(request, number, party)
+    found = await perform(
+        request, lambda desk: tracing.trace_number(desk, number, at, party=party, window=window)
+    )
+    items = [_traced(one, keyring) for one in found.bindings]
+    return Trace(items, found.more, [_call(call, keyring) for call in found.refused])
 
 
 @post(
@@ -159,49 +151,29 @@ async def trace_number(request: Asking) -> Trace:
 async def reveal(request: Asking) -> Revealed:
     """Asks for it; once an operator other than who asks has approved, the same request shows them once."""
     wish = body(request, _REVEAL)
-    keyring = services_of(request).keyring
-    async with services_of(request).connections.get() as conn:  # nobody shall approve what is not there
-        await _find(conn, keyring, wish.id)
-
-    async def act(desk: Desk) -> Revealed:
-        permit = await desk.second(Action.TRACE_REVEAL, {"id": wish.id}, wish.why)
-        shown = _revealed(wish.id, await _find(desk.conn, keyring, wish.id), keyring)
-        kind = "call" if wish.id.startswith("c") else "binding"
-        details = permit.details | {"why": wish.why}
-        await desk.enter(Action.TRACE_REVEAL, f"{kind}:{wish.id}", **details)
-        return shown
-
-    return await perform(request, act)
+    services = services_of(request)
+    async with services.connections.get() as conn:  # nobody shall approve what is not there
+        await tracing.find(conn, services.keyring, wish.id)
+    row = await perform(request, lambda desk: tracing.reveal(desk, wish.id, wish.why))
+    return _revealed(wish.id, row, services.keyring)
 
 
-async def _count(services: Services, actor: Actor, number: Number700, party: Msisdn) -> None:
-    """Before anything is looked for, in a transaction of its own: a refusal is kept. Raise TraceLimited."""
-    async with services.acts(ACT_TIMEOUT_S) as conn:
-        refused = await party_trace.count(conn, actor)
-        if refused is not None and refused.refused == 1:  # the first of an hour: the trail is not flooded
-            told = {"party": party.masked, "refused": TraceLimited.code}
-            await audit.record(conn, actor, Action.TRACE, f"number:{number}", **told)
-    if refused is None:
+async def _count(request: Asking, number: Number700, party: Msisdn) -> None:
+    """Raise TraceLimited."""
+    too_many = await perform(request, lambda desk: tracing.count_party(desk, number, party))
+    if too_many is None:
         traced_by_party("answered")
         return
     traced_by_party("refused")
+    actor = asked(request.scope).principal.actor
     _log.warning(
         "too many traces by party",
         actor=actor.name,
         via=actor.via,
-        answered_last_day=refused.answered,
-        refused_this_hour=refused.refused,
+        answered_last_day=too_many.answered,
+        refused_this_hour=too_many.refused,
     )
-    raise TraceLimited(refused.retry_after_s)
-
-
-async def _find(conn: Connection, keyring: Keyring, id: str) -> Binding | CallRecord:
-    """Raise BindingNotFound, CallNotFound."""
-    if (call := parse_id("c", id)) is not None:
-        return await trace.call_of(conn, *call)
-    if (binding := parse_id("b", id)) is None:
-        raise BindingNotFound
-    return await trace.binding_of(conn, keyring, *binding)
+    raise TraceLimited(too_many.retry_after_s)
 
 
 def _revealed(id: str, row: Binding | CallRecord, keyring: Keyring) -> Revealed:

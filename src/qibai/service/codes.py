@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from qibai.core.errors import BadRequest
+from qibai.core.codefile import CodeLine
+from qibai.core.errors import BadRequest, StepRefused
 from qibai.core.numbering import Code, Province, ranges_of
 from qibai.core.roles import Action
 from qibai.service.desk import Desk, by_the_rules
 from qibai.store import codes as stored
 from qibai.store import resources, tenants
+from qibai.store.resources import bulk
+from qibai.store.resources.session import changing
 
 
 async def add(
@@ -25,6 +28,19 @@ async def add(
         province=None if province is None else province.code,
     )
     return new
+
+
+async def import_lines(desk: Desk, file: str, digest: bytes, lines: Sequence[CodeLine], last: int) -> None:
+    """Write lines of a file of codes, up to the line ``last``; ``digest`` tells the file from others.
+
+    Raise StepRefused where a line cannot be taken any more; nothing of these lines is written then.
+    """
+    terms = bulk.Terms(datetime.now(UTC), timedelta(days=desk.config.pilot.code_quarantine_days))
+    async with changing(desk.conn):
+        for line in await bulk.check_lines(desk.conn, list(lines), terms):  # somebody else was quicker
+            raise StepRefused(f"line {line.number}: {line.reason}; what stands before it was written")
+        await bulk.write_lines(desk.conn, digest, list(lines), last)
+    await desk.enter_change("import", "codes", file=file, to_line=last, codes=len(lines))
 
 
 async def assign(desk: Desk, codes: Sequence[Code], certificate: str) -> int:

@@ -21,7 +21,7 @@ from qibai.service import tenants as service
 from qibai.service.desk import Desk
 from qibai.settings.needed import MediaRange
 from qibai.store import tenants
-from qibai.store.audit import Actor
+from qibai.store.actors import Actor
 from qibai.store.dual_rule import needed
 from qibai.supervise import portuse
 from qibai.testing.ports import free_port, media_ports

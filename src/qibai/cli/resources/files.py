@@ -21,16 +21,15 @@ from qibai.cli.outfile import OutFile
 from qibai.cli.output import as_json, done, err, note
 from qibai.cli.resources.common import instant, read
 from qibai.core.codefile import COLUMNS, IGNORED, BadLine, CodeLine, FileFormat, read_lines
-from qibai.core.errors import BadRequest, StepRefused
-from qibai.core.roles import Action
-from qibai.store import audit
-from qibai.store.actors import Actor
+from qibai.core.errors import BadRequest
+from qibai.service import codes
+from qibai.service import desk as desks
+from qibai.service.desk import Desk
 from qibai.store.anchors import Witness
 from qibai.store.codes import CodeRow
 from qibai.store.keys import Keyring
 from qibai.store.resources import bulk
 from qibai.store.resources.bulk import Terms
-from qibai.store.resources.session import changing
 
 SHOWN: Final = 20  #: bad lines, unless all are asked for
 Step = Callable[[str, int], None]
@@ -59,13 +58,14 @@ def import_(  # noqa: PLR0917  # options
     quarantine = timedelta(days=config_of(ctx).pilot.code_quarantine_days)
 
     config, actor = config_of(ctx), actor_of(ctx)
-    witness = Witness.of(config, Keyring.load(config.key_file), warn=note)
+    keyring = Keyring.load(config.key_file)
+    witness = Witness.of(config, keyring, warn=note)
 
     async def work(conn: Connection) -> dict[str, Any]:
         await conn.set_autocommit(True)  # each batch is a transaction of its own
         terms = Terms(instant(None), quarantine)
         with _progress(json) as step:
-            run = _Import(conn, actor, witness, source, terms, step)
+            run = _Import(Desk(conn, actor, keyring, config), witness, source, terms, step)
             bad = await run.check()
             if not dry_run and (skip_bad or not bad):
                 await run.write(bad)
@@ -153,10 +153,10 @@ class _File:
 class _Import:
     """One run over a file: first all of it is checked, then it is written batch by batch."""
 
-    def __init__(  # noqa: PLR0917  # what an import is made of
-        self, conn: Connection, actor: Actor, witness: Witness, source: _File, terms: Terms, step: Step
+    def __init__(  # what an import is made of
+        self, desk: Desk, witness: Witness, source: _File, terms: Terms, step: Step
     ) -> None:
-        self._conn, self._actor, self._witness, self._source = conn, actor, witness, source
+        self._desk, self._conn, self._witness, self._source = desk, desk.conn, witness, source
         self._terms, self._step = terms, step
         self.written = 0
         self.earlier = 0  #: lines that an import wrote which was broken off
@@ -185,13 +185,10 @@ class _Import:
         await bulk.finish(self._conn, self._source.digest)
 
     async def _write_batch(self, lines: list[CodeLine], last: int) -> None:
-        async with audit.acts(self._conn, self._witness), changing(self._conn):
-            for one in await bulk.check_lines(self._conn, lines, self._terms):  # somebody else was quicker
-                raise StepRefused(f"line {one.number}: {one.reason}; what stands before it was written")
-            await bulk.write_lines(self._conn, self._source.digest, lines, last)
-            name, count = self._source.path.name, len(lines)
-            details = {"what": "import", "file": name, "to_line": last, "codes": count}
-            await audit.record(self._conn, self._actor, Action.RESOURCE_CHANGE, "codes", **details)
+        name, digest = self._source.path.name, self._source.digest
+        await desks.perform(
+            self._desk, self._witness, lambda desk: codes.import_lines(desk, name, digest, lines, last)
+        )
 
 
 @contextlib.contextmanager
