@@ -45,6 +45,7 @@ async def list_applications(request: Asking) -> list[models.Application]:
 async def draft(request: Asking) -> models.Application:
     """An application for an approval, for more codes, to return some, to leave early, to renew."""
     wish = body(request, _REQUEST)
+    resources.require_past(wish.at)
     at = rules_now(wish.at)
     id = await change(
         request,
@@ -83,6 +84,7 @@ async def steps(request: Asking, id: Id) -> list[models.Step]:
 async def move(request: Asking, id: Id) -> models.Application:
     """Drafted → submitted → accepted or refused (with a reason) → granted; a refused one may be redrafted."""
     step = body(request, _STEP)
+    resources.require_past(step.at)
     at = rules_now(step.at)
     if step.to is ApplicationState.GRANTED:
         await _grant(request, id, step, at)

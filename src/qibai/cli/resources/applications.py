@@ -41,6 +41,7 @@ def draft(  # noqa: PLR0917  # options
 
     Example: qibai application draft east --note "20 codes in Guangdong"
     """
+    resources.require_past(at)
     time = instant(at)
     id = change(
         ctx,
@@ -115,6 +116,7 @@ def grant(  # noqa: PLR0917  # options
 
     Example: qibai application grant 1 --certificate 2025-0001 --codes 70010000021-70010000040
     """
+    resources.require_past(at)
     time = instant(at)
     outcome = resources.Outcome(
         approval=approval,
@@ -176,6 +178,7 @@ def show(ctx: typer.Context, id: Id, json: JsonOut = False) -> None:
 def _move(
     ctx: typer.Context, id: int, to: ApplicationState, at: At, *, json: bool, reason: str | None = None
 ) -> None:
+    resources.require_past(at)
     time = instant(at)
     change(
         ctx,
