@@ -15,6 +15,7 @@ async def draft(desk: Desk, platform: str, kind: str, *, note: str = "", at: dat
 
     Raise NotHere, BadRequest.
     """
+    resources.require_past(at)
     id = await resources.draft(desk.conn, platform, kind, at=by_the_rules(at), note=note)
     await desk.enter_change("draft", f"platform:{platform}", kind=kind)
     return id
@@ -27,6 +28,7 @@ async def move(
 
     Raise NotHere, StepRefused, BadRequest.
     """
+    resources.require_past(at)
     await resources.move(desk.conn, id, to, at=by_the_rules(at), reason=reason)
     await desk.enter_change(to.value, f"application:{id}", reason=reason)
 
@@ -36,6 +38,7 @@ async def grant(desk: Desk, id: int, outcome: Outcome, *, at: datetime | None = 
 
     Raise NotHere, StepRefused, Conflict, SubLease, BadRequest.
     """
+    resources.require_past(at)
     rest = timedelta(days=desk.config.pilot.code_quarantine_days)
     did = await resources.grant(desk.conn, id, outcome, resources.Terms(by_the_rules(at), rest))
     await desk.enter_change("granted", f"application:{id}", **_details(outcome))

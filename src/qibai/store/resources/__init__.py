@@ -10,6 +10,7 @@ from qibai.store.resources.applications import (
     history,
     list_applications,
     move,
+    require_past,
 )
 from qibai.store.resources.codes import (
     assign,
@@ -83,6 +84,7 @@ __all__ = [
     "place_tenant",
     "remove_platform",
     "renew",
+    "require_past",
     "restore",
     "resume",
     "return_",

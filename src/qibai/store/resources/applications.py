@@ -40,7 +40,7 @@ class Step:
 
 async def draft(conn: Connection, platform: str, kind: str, *, at: datetime, note: str = "") -> int:
     """Draft an application and return its id. Raise NotHere, BadRequest."""
-    _happened(at)
+    plausible(at, "at")
     if kind not in KINDS:
         raise BadRequest(f"an application is one of {', '.join(KINDS)}", field="kind")
     async with changing(conn):
@@ -55,7 +55,7 @@ async def move(
     conn: Connection, id: int, to: ApplicationState, *, at: datetime, reason: str | None = None
 ) -> None:
     """Take the next step. Raise NotHere, StepRefused, BadRequest (a refusal without its reason)."""
-    _happened(at)
+    plausible(at, "at")
     if (to is ApplicationState.REFUSED) != (reason is not None):
         raise BadRequest("a refusal has a reason, and nothing else has", field="reason")
     async with changing(conn):
@@ -79,11 +79,10 @@ async def move(
         )
 
 
-def _happened(at: datetime) -> None:
-    """Raise BadRequest for a time that no paper bears, or that is to come."""
-    plausible(at, "at")
+def require_past(at: datetime | None) -> None:
+    """Raise BadRequest for a time that is to come, by the clock and by the pilot's rules. None: it is now."""
     now = time.time()
-    if at.timestamp() > max(now, pilot_time(now)) + CLOCKS_DIFFER_S:
+    if at is not None and at.timestamp() > max(now, pilot_time(now)) + CLOCKS_DIFFER_S:
         raise BadRequest("give a time that is over: that of what has happened", field="at")
 
 
