@@ -9,7 +9,7 @@ from qibai.core.errors import BadNumber
 from qibai.core.existing import Dialled, read_dialled
 from qibai.core.numbering import Msisdn
 from qibai.core.pilot import document_of
-from qibai.core.routing import Decision, Refusal, RefusalReason, decide
+from qibai.core.routing import Decision, Refusal, RefusalReason
 from qibai.store import dsn, read_dsn
 from qibai.store.keys import Keyring
 from qibai.store.routes import RouteReader
@@ -63,8 +63,7 @@ class Translator:
         )
 
     def _decide(self, called: Dialled, caller: Msisdn) -> Decision:
-        record, in_use, at = self._reader.look(called, caller)
-        return decide(called, caller, record, at, number_in_use=in_use, policy=self._policy)
+        return self._reader.look(called, caller).decide(called, caller, self._policy)
 
 
 def _refused(refusal: Refusal) -> models.Translation:

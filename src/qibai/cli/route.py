@@ -12,7 +12,7 @@ from qibai.core.existing import Dialled, ExistingNumber
 from qibai.core.ids import format_id
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.pilot import Rule, Rules
-from qibai.core.routing import Refusal, Route, decide
+from qibai.core.routing import Refusal, Route
 from qibai.store import dsn, read_dsn
 from qibai.store.keys import Keyring
 from qibai.store.routes import RouteReader
@@ -44,8 +44,9 @@ def route(
     )
     policy = reader.policy(config.pilot.rules)
     try:
-        record, in_use, now = reader.look(number, party)
-        decision = decide(number, party, record, now, number_in_use=in_use, policy=policy)
+        look = reader.look(number, party)
+        decision = look.decide(number, party, policy)
+        record, in_use, now = look
         rule = policy.rule(record, now) if record is not None else None
     finally:
         reader.close()

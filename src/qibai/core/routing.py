@@ -6,7 +6,7 @@ One pure function, used alike by voice, messages, the translation query and ``qi
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from qibai.core.existing import Dialled, ExistingNumber
 from qibai.core.numbering import Msisdn
@@ -144,3 +144,19 @@ def decide(
     if rule is not None:
         return Refusal(RefusalReason.POLICY, rule)
     return Route(record, record.max_call_s)
+
+
+class Look(NamedTuple):
+    """All that a decision asks the store for: the pair's record, else whether anybody is bound on the number.
+
+    ``at``: the time to decide by, Unix seconds. It is by the database's clock where a record was found: a
+    binding that was released by that clock is over for every node, however slow the node's own clock is.
+    """
+
+    record: RouteRecord | None
+    number_in_use: bool
+    at: float
+
+    def decide(self, called: Dialled, caller: Msisdn, policy: Policy = no_policy) -> Decision:
+        """``decide`` by what was found."""
+        return decide(called, caller, self.record, self.at, number_in_use=self.number_in_use, policy=policy)

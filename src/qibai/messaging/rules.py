@@ -11,7 +11,7 @@ from qibai.core.errors import BadNumber, QibaiError
 from qibai.core.messages import MessageReason, reason_of
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.pilot import Rules as PilotRules
-from qibai.core.routing import Refusal, RefusalReason, RouteRecord, decide
+from qibai.core.routing import Look, Refusal, RefusalReason, RouteRecord
 from qibai.messaging.batch import Batches
 from qibai.messaging.database import Connection, Database
 from qibai.store.keys import Keyring
@@ -61,14 +61,12 @@ class Rules:
             return _refused(called, caller, None, Refusal(RefusalReason.CALLER_UNKNOWN))
         try:
             record, in_use = await self._pairs.submit((called, caller))
-            now = time.time() if record is None else record.read_at
+            look = Look(record, in_use, time.time() if record is None else record.read_at)
             if record is None or self._policy.knows(record):
-                decision = decide(called, caller, record, now, number_in_use=in_use, policy=self._policy)
-            else:  # rights have changed: they are read anew
+                decision = look.decide(called, caller, self._policy)
+            else:  # rights have changed: they are read again
                 async with self._reading:
-                    decision = await asyncio.to_thread(
-                        decide, called, caller, record, now, number_in_use=in_use, policy=self._policy
-                    )
+                    decision = await asyncio.to_thread(look.decide, called, caller, self._policy)
         except QibaiError:
             return _refused(called, caller, None, Refusal(RefusalReason.STORE_UNAVAILABLE))
         if isinstance(decision, Refusal):

@@ -2,14 +2,14 @@
 
 import struct
 import time
-from typing import Final, NamedTuple
+from typing import Final
 
 from qibai.core.binding import Messages
 from qibai.core.existing import Dialled, ExistingNumber
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.pairs import Group, Pair
 from qibai.core.pilot import Rules
-from qibai.core.routing import RouteRecord
+from qibai.core.routing import Look, RouteRecord
 from qibai.store.connect import Session
 from qibai.store.crypto import binding_aad, sealed_key_id
 from qibai.store.existing.reader import ExistingReader
@@ -61,18 +61,6 @@ class _Partition:
 
 
 _PARTITIONS: Final = tuple(_Partition(f"route_p{i:02d}") for i in range(16))
-
-
-class Look(NamedTuple):
-    """All that ``decide`` asks the store for. ``at``: the time to decide by, Unix seconds.
-
-    ``at`` is by the database's clock where a record was found: a binding that was released by that clock is
-    over for every node, however slow the node's own clock is.
-    """
-
-    record: RouteRecord | None
-    number_in_use: bool
-    at: float
 
 
 class RouteReader:

@@ -18,7 +18,6 @@ from qibai.core.routing import (
     Route,
     RouteRecord,
     SipStatus,
-    decide,
 )
 from qibai.core.sip import (
     Message,
@@ -129,8 +128,8 @@ def _decide(worker: Worker, attempt: _Attempt) -> tuple[Decision, RouteRecord | 
     if caller is None:
         return Refusal(RefusalReason.CALLER_UNKNOWN), None
     try:
-        record, in_use, at = worker.routes.look(called, caller)
-        return decide(called, caller, record, at, number_in_use=in_use, policy=worker.policy), record
+        look = worker.routes.look(called, caller)
+        return look.decide(called, caller, worker.policy), look.record
     except StoreUnavailable:
         return Refusal(RefusalReason.STORE_UNAVAILABLE), None
 
