@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from qibai.files import replace_file
 from qibai.messaging.link import LinkStatus
 
 FILE: Final = "gateway.json"
@@ -41,10 +42,7 @@ class Stats(msgspec.Struct, frozen=True):
 
 def write(run_dir: Path, stats: Stats) -> None:
     """Replace the file as a whole."""
-    path = run_dir / FILE
-    draft = path.with_suffix(".new")
     try:
-        draft.write_bytes(msgspec.json.encode(stats))
-        draft.replace(path)
+        replace_file(run_dir / FILE, msgspec.json.encode(stats))
     except OSError as exc:
         _log.warning("statistics cannot be written", error=exc.strerror)

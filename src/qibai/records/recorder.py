@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from qibai.config import Config
+from qibai.files import replace_file
 from qibai.records.ender import Ender
 from qibai.records.keeper import REMEMBER_S, Keeper
 from qibai.records.meter import Buckets
@@ -116,10 +117,8 @@ class Recorder:
             self._damaged += damaged
             self._losses.add("spool_lines_damaged", damaged)
             _log.error("lines of the spool cannot be read", lines=damaged)
-        draft = self._stats_file.with_suffix(".new")
         try:
-            draft.write_bytes(msgspec.json.encode(self.stats()))
-            draft.replace(self._stats_file)
+            replace_file(self._stats_file, msgspec.json.encode(self.stats()))
         except OSError as exc:
             _log.warning("statistics cannot be written", error=exc.strerror)
 

@@ -3,7 +3,6 @@
 ``qibai reload`` writes the file ``run/reload``; a part that sees a new one reads the configuration again.
 """
 
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import structlog
 
 from qibai.config import Config, load
 from qibai.core.errors import ConfigError
+from qibai.files import replace_file
 from qibai.settings.running import note_running, with_live
 
 LOOK_S: Final = 0.5
@@ -23,9 +23,7 @@ _Stamp = tuple[int, int]
 
 def ask_reload(config: Config) -> None:
     """Have all parts read the configuration again. Raise OSError."""
-    draft = _sign(config).with_suffix(f".{os.getpid()}")
-    draft.write_text("")
-    draft.replace(_sign(config))
+    replace_file(_sign(config), b"")
 
 
 def _sign(config: Config) -> Path:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from qibai.config import Config
+from qibai.files import replace_file
 
 _EVERY: Final = frozenset(("recorder", "gateway", "api", "rtpengine", "kamailio"))
 #: Which parts a key concerns, by the longest beginning that is here.
@@ -102,7 +103,7 @@ def note_running(config: Config, part: str) -> None:
     with suppress(OSError):
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _replace(path, json.dumps({"pid": os.getpid(), "salt": salt.hex(), "keys": keys}))
+        replace_file(path, json.dumps({"pid": os.getpid(), "salt": salt.hex(), "keys": keys}).encode())
 
 
 def process_of(config: Config, part: str) -> int | None:
@@ -122,14 +123,7 @@ def note_taken(config: Config, part: str, keys: Iterable[str]) -> None:
         record = json.loads(path.read_bytes())
         salt = bytes.fromhex(record["salt"])
         record["keys"] |= {key: _digest(salt, flat[key]) for key in keys}
-        _replace(path, json.dumps(record))
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text(text)
-    draft.chmod(0o600)
-    draft.replace(path)
+        replace_file(path, json.dumps(record).encode())
 
 
 def differences(config: Config, parts: Iterable[str] = _EVERY) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ import msgspec
 
 from qibai.config import Config
 from qibai.core.errors import KeyFileError
+from qibai.files import replace_file, sync_folder
 from qibai.store.crypto import HASH_KEY_BYTES, TOKEN_KEY_BYTES, VALUE_KEY_BYTES
 
 MAX_KEY_ID: Final = 0xFFFF
@@ -118,13 +119,14 @@ def create(path: Path) -> None:
     content = KeyFile(
         **{name: Section(current=1, keys={"1": secrets.token_bytes(size)}) for name, size in _SIZES.items()}
     )
-    draft = _draft(path, content)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    replace_file(draft, _encoded(content), durable=True)
     try:
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)  # unlike a rename, never replaces
     finally:
         draft.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def update(path: Path, change: Callable[[KeyFile], None]) -> KeyFile:
@@ -137,9 +139,7 @@ def update(path: Path, change: Callable[[KeyFile], None]) -> KeyFile:
         content, _ = read(path)
         change(content)
         _check(path, content)
-        draft = _draft(path, content)
-        draft.replace(path)
-        _sync_folder(path.parent)
+        replace_file(path, _encoded(content), durable=True, owner_of=path)
     return content
 
 
@@ -191,18 +191,8 @@ def _check(path: Path, content: KeyFile) -> None:
             raise KeyFileError(f"{path}: the section {name} is damaged; restore the file from its backup")
 
 
-def _draft(path: Path, content: KeyFile) -> Path:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    if path.exists():  # keep the owner, where root changes a service's file
-        info = path.stat()
-        if (info.st_uid, info.st_gid) != (os.geteuid(), os.getegid()):
-            os.chown(draft, info.st_uid, info.st_gid)
-    return draft
+def _encoded(content: KeyFile) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 
 
 @contextlib.contextmanager
@@ -211,13 +201,5 @@ def _lock(path: Path) -> Iterator[None]:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(fd)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
     finally:
         os.close(fd)

@@ -21,6 +21,7 @@ import structlog
 from qibai.config import AuditConfig, Config
 from qibai.core.errors import AuditUnanchored
 from qibai.core.trail import Point
+from qibai.files import replace_file
 
 _PRIORITY: Final = 13 * 8 + 5  #: facility log audit, severity notice
 _log: Final = structlog.get_logger("qibai.audit")
@@ -143,13 +144,9 @@ def _note(home: Path, name: str, error: str) -> None:
             last = known.get(name, SinkState())
             at = datetime.now(UTC) if error else last.at
             known[name] = SinkState(last.failures + bool(error), error, at)
-            draft = path.with_name(f".{path.name}.{os.getpid()}")
-            draft.write_bytes(msgspec.json.encode(known) + b"\n")
-            draft.chmod(0o600)
             if os.geteuid() == 0:
                 owner = home.stat()
-                os.chown(draft, owner.st_uid, owner.st_gid)
                 os.fchown(lock.fileno(), owner.st_uid, owner.st_gid)
-            draft.replace(path)
+            replace_file(path, msgspec.json.encode(known) + b"\n", owner_of=home)
     except OSError as exc:
         _log.error("state of a sink not noted", sink=name, error=type(exc).__name__)

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from qibai.core.events import DECODER, CallEvent
+from qibai.files import replace_file, sync_folder
 from qibai.store.hold import removing
 from qibai.store.spool import MAX_AGE_S, SUFFIX
 
@@ -138,7 +139,7 @@ class SpoolReader:
         for gone in synced.keys() - set(names):
             del synced[gone]
         if fresh:
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
 
     def _bytes(self, name: str, start: int, most: int) -> bytes:
         try:
@@ -178,16 +179,8 @@ class OffsetFile:
 
     def save(self, positions: Mapping[str, int]) -> None:
         """Replace the file as a whole, durably."""
-        draft = self._path.with_suffix(".new")
-        draft.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # somebody may have removed it
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, msgspec.json.encode(dict(positions)))
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        draft.replace(self._path)
-        _sync_folder(self._path.parent)
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # somebody may have removed it
+        replace_file(self._path, msgspec.json.encode(dict(positions)), durable=True)
 
 
 def _finished(name: str, newer: str, age_s: float) -> bool:
@@ -205,11 +198,3 @@ def _finished(name: str, newer: str, age_s: float) -> bool:
     except (PermissionError, OverflowError):
         return False
     return False
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -21,6 +21,7 @@ from psycopg import sql
 from qibai import __version__
 from qibai.config import Config
 from qibai.core.errors import BackupFailed, BadRequest, StoreUnavailable
+from qibai.files import sync_folder
 from qibai.store import owner_dsn
 from qibai.store.backup import manifest as manifests
 from qibai.store.backup.manifest import BackupManifest
@@ -122,7 +123,7 @@ def _make(
         _sync(draft)
         final = _name(target, config.node, made_at)
         draft.rename(final)
-        _sync_folder(target)
+        sync_folder(target)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -177,7 +178,7 @@ def _copy_keys(config: Config, folder: Path, made_at: datetime) -> str:
         file.write(config.key_file.read_bytes())
         file.flush()
         os.fsync(fd)
-    _sync_folder(folder)
+    sync_folder(folder)
     return str(path)
 
 
@@ -205,12 +206,4 @@ def _sync(folder: Path) -> None:
                 os.fsync(fd)
             finally:
                 os.close(fd)
-        _sync_folder(Path(root))
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        sync_folder(Path(root))

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from qibai.config import Config
+from qibai.files import replace_file
 
 _NAME: Final = "backup.json"
 
@@ -34,12 +35,7 @@ def note_backup(config: Config, made: LastBackup) -> None:
     before = last_backup(config)
     if not made.keys and before is not None:
         made = msgspec.structs.replace(made, keys=before.keys)
-    path = config.home / _NAME
-    draft = path.with_suffix(".new")
-    draft.write_bytes(msgspec.json.encode(made) + b"\n")
-    draft.chmod(0o600)
-    give_to_owner(draft, config.home)
-    draft.replace(path)
+    replace_file(config.home / _NAME, msgspec.json.encode(made) + b"\n", owner_of=config.home)
 
 
 def give_to_owner(path: Path, home: Path) -> None:
