@@ -3,7 +3,7 @@
 import pytest
 
 from qibai.core.bencode import Bencoded
-from qibai.records.ng import is_silent
+from qibai.records.rtpengine import is_silent
 
 NOW = 1_000_000
 

@@ -7,7 +7,7 @@ from sip_checks import HERE, LEG, state_for
 
 from qibai.core.errors import BadMessage
 from qibai.core.sip import Message, parse, sdp_of, write_response
-from qibai.voice.memory import asked, recalled
+from qibai.voice.request_memo import asked, recalled
 
 STATE = state_for(LEG, from_caller=True)
 SOURCE = ("192.0.2.99", 40_002)

@@ -1,71 +1,105 @@
-"""``qibai login``: the API and key that this home's commands use from now on."""
+"""``qibai access …``: the API keys of operators, auditors and application platforms."""
 
-import json as jsonlib
-import os
 from typing import Annotated
 
-import msgspec
 import typer
 
-from qibai.cli.options import ApiUrl, JsonOut, asked_secret, config_of
-from qibai.cli.output import as_json, done
-from qibai.client.requests import Credentials, KeyMalformed
-from qibai.config import Config
-from qibai.core.errors import BadRequest, KeyFileError
+from qibai.cli.database import Connection, with_store
+from qibai.cli.desk import perform
+from qibai.cli.identity import PersonKey, Why
+from qibai.cli.options import JsonOut, config_of
+from qibai.cli.output import as_json, done, say, table
+from qibai.cli.times import shown
+from qibai.core.errors import BadRequest
+from qibai.core.roles import Role
+from qibai.service import tenants as service
+from qibai.store import tenants
+from qibai.store.tenants import ApiKey
+
+app = typer.Typer(
+    help="API keys of operators, auditors and application platforms (a tenant's: `qibai tenant key`).",
+    no_args_is_help=True,
+)
 
 
-class Saved(msgspec.Struct, frozen=True):
-    """What ``cli.json`` holds."""
-
-    api_key: str
-    api_url: str = ""
-
-
-def login(
+@app.command()
+def add(  # noqa: PLR0917  # options
     ctx: typer.Context,
-    api_key: Annotated[
-        str | None,
-        typer.Option(envvar="QIBAI_API_KEY", help="The key; else it is asked for, or read from a pipe."),
-    ] = None,
-    api_url: ApiUrl = None,
+    role: Annotated[Role, typer.Argument(help="operator, auditor or platform.")],
+    holder: Annotated[str, typer.Argument(help="The person's name, or the application platform's.")],
+    why: Why = "",
+    api_key: PersonKey = None,
     json: JsonOut = False,
 ) -> None:
-    """Save an API key for `bind`, `calls` and the others, in cli.json (mode 600) of the home.
+    """Make an API key; its secret is shown this once.
 
-    Example: QIBAI_API_KEY=qb_… qibai login
+    Once there are two operators, a person's key takes two persons (`qibai dual`).
+    Example: qibai access add operator "Li Na"
     """
-    config = config_of(ctx)
-    key = api_key or asked_secret("API key")
-    if not key:
-        raise BadRequest("give the API key: QIBAI_API_KEY, a line of standard input, or --api-key")
-    try:
-        Credentials.of(key, signed=True)
-    except KeyMalformed as exc:
-        raise BadRequest(str(exc), field="api_key") from None
-    save(config, Saved(key, api_url or ""))
-    if json:
-        as_json({"saved": config.home / "cli.json"})
+    if role.of_tenant:
+        raise BadRequest("a tenant's or network's key is made by `qibai tenant key add`", field="role")
+    if role is Role.PLATFORM:
+        key = perform(ctx, lambda desk: service.add_key_of_platform(desk, holder))
     else:
-        done(f"saved in {config.home / 'cli.json'}")
+        key = perform(ctx, lambda desk: service.add_key_of_person(desk, holder, role, why), api_key)
+    if json:
+        as_json({"key_id": key.id, "role": role, "holder": holder, "api_key": key.bearer})
+    else:
+        say("API key, shown only now: ", key.bearer)
 
 
-def save(config: Config, saved: Saved) -> None:
-    """Write ``cli.json``, never readable by others."""
-    config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = config.home / "cli.json"
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        jsonlib.dump(msgspec.to_builtins(saved), file)
+@app.command("list")
+def list_(ctx: typer.Context, json: JsonOut = False) -> None:
+    """List all API keys, tenants' too, without secrets.
+
+    Example: qibai access list
+    """
+
+    async def work(conn: Connection) -> list[ApiKey]:
+        return await tenants.list_keys(conn)
+
+    found = with_store(config_of(ctx), work)
+    if json:
+        as_json(
+            [
+                {
+                    "key_id": k.id,
+                    "role": k.kind,
+                    "holder": k.holder,
+                    "created_at": k.created_at,
+                    "revoked_at": k.revoked_at,
+                }
+                for k in found
+            ]
+        )
+        return
+    table(
+        ("key", "role", "holder", "since", "state"),
+        (
+            (
+                k.id,
+                k.kind,
+                k.holder,
+                shown(k.created_at),
+                "revoked" if k.revoked_at else "active",
+            )
+            for k in found
+        ),
+    )
 
 
-def load(config: Config) -> Saved | None:
-    """What was saved; None: nothing. Raise KeyFileError when others can read it or it is damaged."""
-    path = config.home / "cli.json"
-    try:
-        if path.stat().st_mode & 0o077:
-            raise KeyFileError(f"{path} can be read by others; chmod 600 {path}")
-        return msgspec.json.decode(path.read_bytes(), type=Saved)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.MsgspecError) as exc:
-        raise KeyFileError(f"{path} cannot be read; run `qibai login` again") from exc
+@app.command()
+def revoke(
+    ctx: typer.Context,
+    key_id: Annotated[str, typer.Argument(help="The key's id, as `access list` shows it.")],
+    json: JsonOut = False,
+) -> None:
+    """Make an API key useless for good.
+
+    Example: qibai access revoke h4k9xw2mqp7c
+    """
+    perform(ctx, lambda desk: service.revoke_key(desk, key_id))
+    if json:
+        as_json({"key_id": key_id, "revoked": True})
+    else:
+        done(f"key {key_id} revoked")

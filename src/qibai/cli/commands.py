@@ -26,16 +26,14 @@ ENTRIES: Final = (
     Entry(
         "up",
         START,
-        "platform:up",
+        "up:up",
         "Start everything, restart what dies, and stop it all cleanly on Ctrl-C or SIGTERM.",
     ),
-    Entry(
-        "down", START, "platform:down", "Stop the platform that runs in this home, and wait until it is gone."
-    ),
+    Entry("down", START, "up:down", "Stop the platform that runs in this home, and wait until it is gone."),
     Entry(
         "status",
         START,
-        "platform:status",
+        "up:status",
         "Show the parts and their state; the exit status is 3 unless every part is ready.",
     ),
     Entry(
@@ -129,7 +127,7 @@ ENTRIES: Final = (
     Entry(
         "login",
         ADMINISTER,
-        "access:login",
+        "login:login",
         "Save an API key for `bind`, `calls` and the others, in cli.json (mode 600) of the home.",
     ),
     Entry(
@@ -182,7 +180,7 @@ ENTRIES: Final = (
     Entry(
         "access",
         ADMINISTER,
-        "api_keys:app",
+        "access:app",
         "API keys of operators, auditors and application platforms (a tenant's: `qibai tenant key`).",
     ),
     Entry("keys", ADMINISTER, "keys:app", "Keys of encryption and look-up."),
@@ -198,7 +196,7 @@ ENTRIES: Final = (
     Entry(
         "carrier", RESOURCES, "resources.carriers:app", "Carriers, by the fourth digit of their 700 numbers."
     ),
-    Entry("platform", RESOURCES, "resources.providers:app", "Application-platform providers."),
+    Entry("platform", RESOURCES, "resources.platforms:app", "Application-platform providers."),
     Entry(
         "application",
         RESOURCES,

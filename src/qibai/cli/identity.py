@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from qibai.cli import access
+from qibai.cli import login
 from qibai.cli.database import Connection
 from qibai.config import Config
 from qibai.core.errors import Unauthenticated
@@ -21,7 +21,7 @@ Why = Annotated[str, typer.Option("--why", help="For whoever has to approve it."
 
 async def prove(conn: Connection, keyring: Keyring, config: Config, api_key: str | None) -> Actor:
     """Whom the key (else the saved one) names. Raise Unauthenticated."""
-    saved = access.load(config) if api_key is None else None
+    saved = login.load(config) if api_key is None else None
     bearer = api_key or (saved.api_key if saved else None)
     if bearer is None:
         raise Unauthenticated(

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from qibai.cli import access
+from qibai.cli import login
 from qibai.cli.address import api_url as local_url
 from qibai.cli.output import note
 from qibai.client import ApiError, BindRequest, Client, NoAnswer, SendRequest
@@ -99,7 +99,7 @@ class Remote:
 def remote(config: Config, api_url: str | None, api_key: str | None) -> Iterator[Remote]:
     """The API with the given, else the saved key. Raise Unauthenticated when there is none or it is wrong,
     Unavailable when nobody answers, Refused with the API's code."""
-    saved = access.load(config) if api_key is None else None
+    saved = login.load(config) if api_key is None else None
     key = api_key or (saved.api_key if saved else None)
     if key is None:
         raise Unauthenticated("no API key: give --api-key, set QIBAI_API_KEY, or run `qibai login`")

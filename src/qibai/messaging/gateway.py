@@ -15,7 +15,6 @@ import uvloop
 from qibai.config import Config
 from qibai.core.errors import QibaiError
 from qibai.messaging import stats
-from qibai.messaging.clock import Clock
 from qibai.messaging.content import ContentRules
 from qibai.messaging.database import Database
 from qibai.messaging.dispatch import Dispatcher
@@ -29,6 +28,7 @@ from qibai.messaging.relink import RunningLinks
 from qibai.messaging.reports import Reporter
 from qibai.messaging.rows import Rows
 from qibai.messaging.rules import Rules
+from qibai.messaging.schedule import Clock
 from qibai.messaging.stats import Stats
 from qibai.messaging.table import Table
 from qibai.settings.live import LiveConfig

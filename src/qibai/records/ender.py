@@ -16,8 +16,8 @@ from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.legs import Legs, read_leg, read_legs
 from qibai.records.hangup import Hangup
 from qibai.records.keeper import Keeper
-from qibai.records.ng import MediaClient
 from qibai.records.pump import Pump
+from qibai.records.rtpengine import MediaClient
 from qibai.store import calls, dsn
 from qibai.store.failures import own_errors
 from qibai.store.hosts import connect_async

@@ -27,8 +27,8 @@ from qibai.core.sip.address import Uri, read_uri
 from qibai.core.sip.allow import IN_DIALOG
 from qibai.voice.legs import leg_of_asker
 from qibai.voice.media import MediaUnavailable
-from qibai.voice.memory import source_of
 from qibai.voice.peers import uri_of
+from qibai.voice.request_memo import source_of
 from qibai.voice.token import DialogState, dialog_of, is_of, seal_state
 from qibai.voice.worker import ACCEPT, ALLOW, Worker
 

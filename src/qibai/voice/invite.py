@@ -36,9 +36,9 @@ from qibai.core.sip import (
     write_invite,
 )
 from qibai.voice.media import MediaUnavailable
-from qibai.voice.memory import source_of
 from qibai.voice.peers import uri_of
 from qibai.voice.refused import may_record, note_early
+from qibai.voice.request_memo import source_of
 from qibai.voice.token import DialogState, dialog_of, seal_state
 from qibai.voice.worker import ACCEPT, STATE, Worker, end_unanswered
 

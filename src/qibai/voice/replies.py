@@ -21,9 +21,9 @@ from qibai.voice.dialog import OTHER_STATE, REQUEST_STATE, bye_done
 from qibai.voice.invite import hand_on
 from qibai.voice.legs import leg_of_asker, legs_of
 from qibai.voice.media import MediaUnavailable
-from qibai.voice.memory import ASKED, Asked, recalled
 from qibai.voice.octets import text_of
 from qibai.voice.peers import uri_of
+from qibai.voice.request_memo import ASKED, Asked, recalled
 from qibai.voice.token import DialogState, dialog_of, seal_state
 from qibai.voice.worker import STATE, Worker, end_unanswered, parse_request
 

@@ -15,11 +15,11 @@ from qibai.store.routes import RouteReader
 from qibai.store.spool import SpoolWriter
 from qibai.voice.ledger import Ledger, failure_of
 from qibai.voice.media import Media
-from qibai.voice.memory import ASKED, asked
 from qibai.voice.octets import writable
 from qibai.voice.peers import Peers, endpoints, uri_of
 from qibai.voice.place import take_place
 from qibai.voice.refusalrate import RefusalRate
+from qibai.voice.request_memo import ASKED, asked
 from qibai.voice.shared import CallMemory
 from qibai.voice.token import DialogState, open_state
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from qibai import config as configuration
-from qibai.cli import access
+from qibai.cli import login
 from qibai.cli.desk import perform_as
 from qibai.cli.init import make_home
 from qibai.cli.output import done, note
-from qibai.cli.platform import start
 from qibai.cli.reference import sample
 from qibai.cli.remote import remote
+from qibai.cli.up import start
 from qibai.config import Config, Peer, VoiceConfig
 from qibai.core.errors import ConfigError, Conflict, SecondPersonRequired, TenantNotFound
 from qibai.core.numbering import Code
@@ -69,7 +69,7 @@ def prepare(config: Config, actor: Actor, *, quiet: bool) -> Ready:
 
 def _tenant(config: Config, actor: Actor) -> str:
     """The demo tenant's API key: the saved one, else a new one, which is saved."""
-    saved = access.load(config)
+    saved = login.load(config)
 
     async def act(desk: Desk) -> str:
         try:
@@ -89,7 +89,7 @@ def _tenant(config: Config, actor: Actor) -> str:
 
     key = perform_as(config, actor, act)
     if saved is None:
-        access.save(config, access.Saved(key))
+        login.save(config, login.Saved(key))
     return key
 
 
