@@ -6,7 +6,7 @@ from qibai.core.bencode import decode, encode
 from qibai.core.calls import row_of
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.records.keeper import Keeper
-from qibai.requests import reply_of
+from qibai.sip_client import reply_of
 
 KEY = (1, 2)
 

@@ -14,7 +14,7 @@ from qibai.core.sip.cpim import read_cpim, read_notification, write_cpim, write_
 from qibai.core.token import seal
 from qibai.messaging.link import InDoubt, NotNow, Rejected
 from qibai.messaging.sip_status import RETRY_AFTER, STATUS, failure_of
-from qibai.requests import Reply
+from qibai.sip_client import Reply
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HEAD = sip_samples.MESSAGES["text/plain"].partition("\r\nContent-Type")[0]

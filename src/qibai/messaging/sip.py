@@ -37,7 +37,7 @@ from qibai.messaging.link import (
 from qibai.messaging.sip_late import Asked, LateReplies
 from qibai.messaging.sip_status import STATUS, failure_of
 from qibai.messaging.sip_text import answer_to, options, ref_of
-from qibai.requests import TIMEOUT_S, Address, Reply, Requests, new_branch
+from qibai.sip_client import TIMEOUT_S, Address, Reply, Requests, new_branch
 from qibai.store.keys import Keyring
 
 NAME: Final = "sip"

@@ -7,7 +7,7 @@ from typing import Final
 from qibai.core.badge import Badge
 from qibai.messaging.link import InDoubt, Outgoing
 from qibai.messaging.sip_status import failure_of
-from qibai.requests import Reply
+from qibai.sip_client import Reply
 
 MAX_DOUBTS: Final = 50_000
 

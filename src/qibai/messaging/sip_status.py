@@ -4,7 +4,7 @@ from typing import Final
 
 from qibai.core.messages import MessageReason
 from qibai.messaging.link import InDoubt, NotNow, Rejected, SubmitError
-from qibai.requests import Reply
+from qibai.sip_client import Reply
 
 #: What a refused sender is told.
 STATUS: Final = {

@@ -15,7 +15,7 @@ from qibai.core.badge import BADGE_HEADER, seal_hangup
 from qibai.core.legs import LATE_CSEQ, Leg, Legs, ends_dialog
 from qibai.core.sip import uri_host
 from qibai.core.token import TokenKeys
-from qibai.requests import TIMEOUT_S, Requests, new_branch, reply_of
+from qibai.sip_client import TIMEOUT_S, Requests, new_branch, reply_of
 
 ATTEMPTS: Final = 3
 AGAIN_S: Final = 1.0  #: between attempts: a side that refuses a BYE may be busy with another request
