@@ -30,14 +30,13 @@ from qibai.voice.media import MediaUnavailable
 from qibai.voice.peers import uri_of
 from qibai.voice.request_memo import source_of
 from qibai.voice.token import DialogState, dialog_of, is_of, seal_state
+from qibai.voice.variables import OTHER_STATE, REQUEST_STATE
 from qibai.voice.worker import ACCEPT, ALLOW, Worker
 
-REQUEST_STATE: Final = "$avp(qr)"  #: the token that a refreshing request came with
 _NO_PORT: Final = re.compile(r":0+(?=[;?>]|$)")  # nobody can be reached there
 _ASK_AGAIN_S: Final = 10  #: between questions to the store whether a call goes on
 _TIMED_OUT: Final = 408
 _DEFAULT_PORTS: Final = {"udp": 5060, "tcp": 5060, "tls": 5061}
-OTHER_STATE: Final = "$avp(qo)"  #: the token that the other side gets with it
 
 
 def state_of(worker: Worker, request: Message) -> DialogState | None:

@@ -40,12 +40,12 @@ from qibai.voice.peers import uri_of
 from qibai.voice.refused import may_record, note_early
 from qibai.voice.request_memo import source_of
 from qibai.voice.token import DialogState, dialog_of, seal_state
-from qibai.voice.worker import ACCEPT, STATE, Worker, end_unanswered
+from qibai.voice.variables import DESTINATION, HANDED_ON, STATE
+from qibai.voice.worker import ACCEPT, Worker, end_unanswered
 
 #: Only between ourselves: an INVITE that a peer failed, and the token that it went to that peer with.
 RETRY_HEADER: Final = "X-Qibai-Retry"
 #: Set with the transaction whose INVITE was sent to ourselves so: its first peer has the call no more.
-HANDED_ON: Final = "$avp(qh)"
 RETRY_AFTER: Final = "Retry-After: 5\r\n"
 _AWAY: Final = SipStatus(503, "Service Unavailable", 41)
 
@@ -210,7 +210,7 @@ def hand_on(worker: Worker, token: str, status: int) -> bool:
     ksr = worker.ksr
     ksr.pv.seti(HANDED_ON, 1)
     ksr.hdr.append(f"{RETRY_HEADER}: {token}\r\n")
-    ksr.pv.sets("$du", worker.self_uri)
+    ksr.pv.sets(DESTINATION, worker.self_uri)
     ksr.tm.t_on_reply("ksr_reply_invite")
     ksr.tm.t_set_fr((worker.voice.ring_timeout_s + 30) * 1000, 5_000)
     if ksr.tm.t_relay() < 0:

@@ -20,11 +20,12 @@ from qibai.core.refusals import EarlyRefusal
 from qibai.core.sip import Message
 from qibai.core.sip.bare import bare_request, needed_first
 from qibai.voice import dialog, messages, replies
-from qibai.voice.invite import HANDED_ON, RETRY_AFTER, RETRY_HEADER, on_invite
+from qibai.voice.invite import RETRY_AFTER, RETRY_HEADER, on_invite
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.octets import text_of, writable
 from qibai.voice.peers import LOOPBACK
 from qibai.voice.refused import note_early
+from qibai.voice.variables import HANDED_ON
 from qibai.voice.worker import Worker, parse_request
 
 _OK = 1

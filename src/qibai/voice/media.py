@@ -15,6 +15,7 @@ from qibai.voice.mediacheck import refuses
 from qibai.voice.relay import Relay
 from qibai.voice.shared import CallMemory
 from qibai.voice.token import DialogState
+from qibai.voice.variables import SDP_IN, SDP_OUT
 
 #: Under these names both sides' descriptions are noted: as agreed, and as offered and not answered yet.
 _NOTES: Final = ("a", "b", "a?", "b?")
@@ -132,14 +133,14 @@ class Media:
             return
         taken = self._offer_again(agreed, state, side, other)
         if taken and self._memory.look(state.call_id, f"{other}?") is None:  # else that side changes just now
-            self._ksr.pv.sets("$avp(sdp_in)", answer)
+            self._ksr.pv.sets(SDP_IN, answer)
             taken = self._relay.ask("answer", self._flags(state, side, other, answer=True))
         if not taken and self._relay.is_away():
             self._memory.owe(state.call_id, side, msgspec.json.encode((state, side, other)).decode())
 
     def _offer_again(self, text: str, state: DialogState, side: str, other: str) -> bool:
         """Show rtpengine what ``side`` has offered before, as it was cleaned then; returns if it took it."""
-        self._ksr.pv.sets("$avp(sdp_in)", text)
+        self._ksr.pv.sets(SDP_IN, text)
         return self._relay.ask("offer", self._flags(state, side, other))
 
     def _pass(self, command: str, text: str, flags: str, salt: str) -> tuple[CleanSdp, str]:
@@ -155,11 +156,11 @@ class Media:
             return passed, ""
         before = passed
         ksr = self._ksr
-        ksr.pv.sets("$avp(sdp_in)", before)
+        ksr.pv.sets(SDP_IN, before)
         if not self._relay.ask(command, flags):
             away = self._relay.is_away()
             raise MediaRefused if not away and refuses(before, self._control_port) else MediaUnavailable
-        after = ksr.pv.get("$avp(sdp_out)")
+        after = ksr.pv.get(SDP_OUT)
         if not after:
             raise MediaUnavailable
         learnt = _OWN_RTCP in flags

@@ -35,14 +35,12 @@ from qibai.core.sip import (
 from qibai.core.sip.page import ACCEPT, PLAIN
 from qibai.core.sip.phrase import phrase
 from qibai.core.sip.salvage import status_of
+from qibai.voice import variables
 from qibai.voice.invite import RETRY_AFTER, RETRY_HEADER
 from qibai.voice.octets import text_of
 from qibai.voice.peers import LOOPBACK, uri_of
 from qibai.voice.worker import Worker, parse_request
 
-_FAILED_PEER: Final = "$avp(qm)"  #: the peer that a message was last sent to
-_RETRY_AFTER: Final = "$avp(qa)"  #: what a 503 said of coming again, seconds
-_DOUBTED: Final = "$avp(qt)"  #: the gateway heard that the peer was silent; its answer now comes too late
 _TIMED_OUT: Final = 408
 #: A peer that answers so has not taken the message, but another may. Silence, and the time-outs of others
 #: (408, 504), leave it in doubt: then only the gateway, which counts, may have it sent once more.
@@ -133,7 +131,7 @@ def on_failure(worker: Worker) -> None:
 def _pass_unavailable(worker: Worker) -> None:
     """A 503 passes as it is; by itself tm makes a 500 of it, as a proxy has to (RFC 3261 §16.7)."""
     if int(worker.ksr.pv.get("$T_reply_code")) == 503:
-        seconds = worker.ksr.pv.get(_RETRY_AFTER)
+        seconds = worker.ksr.pv.get(variables.RETRY_AFTER)
         _answer(worker, 503, f"Retry-After: {seconds}\r\n" if seconds else RETRY_AFTER)
 
 
@@ -169,7 +167,7 @@ def _target(worker: Worker, badge: Badge, after: Badge | None) -> Peer | None:
 def _send(worker: Worker, request: Message, badge: Badge, target: Peer | None) -> None:
     """``target``: the peer to try."""
     while target is not None:
-        worker.ksr.pv.sets(_FAILED_PEER, target.name)
+        worker.ksr.pv.sets(variables.FAILED_PEER, target.name)
         try:
             text = _written(worker, request, badge, target)
         except QibaiError:  # a number that is none: the gateway and we are of different releases
@@ -207,9 +205,9 @@ def on_sent_failure(worker: Worker) -> None:
     Of one that did not answer in time nobody knows whether it has the message: the gateway hears 408.
     """
     ksr = worker.ksr
-    failed = str(ksr.pv.get(_FAILED_PEER))
+    failed = str(ksr.pv.get(variables.FAILED_PEER))
     if ksr.tm.t_branch_timeout() > 0:
-        ksr.pv.seti(_DOUBTED, 1)
+        ksr.pv.seti(variables.DOUBTED, 1)
         _answer(worker, _TIMED_OUT, f"{PEER_HEADER}: {failed}\r\n")
         return
     status = int(ksr.pv.get("$T_reply_code"))
@@ -223,7 +221,7 @@ def _hand_on(worker: Worker, failed: str) -> bool:
     ksr = worker.ksr
     token = seal_badge(Badge("next", int(time.time()), failed), worker.keys)
     ksr.hdr.append(f"{RETRY_HEADER}: {token}\r\n")
-    ksr.pv.sets("$du", worker.self_uri)
+    ksr.pv.sets(variables.DESTINATION, worker.self_uri)
     ksr.tm.t_on_reply("ksr_reply_retried")
     ksr.tm.t_set_fr(0, 30_000)
     return bool(ksr.tm.t_relay() > 0)
@@ -238,10 +236,10 @@ def on_reply(worker: Worker, text: str) -> None:
         return
     ksr = worker.ksr
     response = parse(text)
-    if ksr.pv.get(_DOUBTED):
+    if ksr.pv.get(variables.DOUBTED):
         _tell_late(worker, response)
     if response.status == 503:
-        ksr.pv.sets(_RETRY_AFTER, _seconds(response))
+        ksr.pv.sets(variables.RETRY_AFTER, _seconds(response))
     request = parse_request(text_of(ksr, "T_req($mb)"))
     source = None
     if "rport" in request.vias[0]:

@@ -17,24 +17,30 @@ from qibai.core.sip import (
     write_response,
 )
 from qibai.core.sip.salvage import salvaged_leg, status_of
-from qibai.voice.dialog import OTHER_STATE, REQUEST_STATE, bye_done
+from qibai.voice.dialog import bye_done
 from qibai.voice.invite import hand_on
 from qibai.voice.legs import leg_of_asker, legs_of
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.octets import text_of
 from qibai.voice.peers import uri_of
-from qibai.voice.request_memo import ASKED, Asked, recalled
+from qibai.voice.request_memo import Asked, recalled
 from qibai.voice.token import DialogState, dialog_of, seal_state
-from qibai.voice.worker import STATE, Worker, end_unanswered, parse_request
+from qibai.voice.variables import (
+    ASKED,
+    DESCRIBED,
+    OTHER_STATE,
+    PASSED,
+    REQUEST_STATE,
+    SAID,
+    STATE,
+    TOLD,
+)
+from qibai.voice.worker import Worker, end_unanswered, parse_request
 
 _BAD_GATEWAY: Final = 502
 _TIMED_OUT: Final = 408
 _CANCELLED: Final = 487
 _AWAY: Final = 503
-_TOLD: Final = "$avp(qt)"  #: how we ended a call ourselves; a 2xx that comes now is too late
-_PASSED: Final = "$avp(q2)"  #: the To tag of the 2xx that the caller got
-_DESCRIBED: Final = "$avp(qd)"  #: To tags of the provisional replies whose description the caller got
-_SAID: Final = "$avp(qs)"  #: the callee's final status, which the caller may hear as another
 _TRYING: Final = "SIP/2.0 100 "
 #: A peer that answers so cannot serve the call, but another may.
 _UNREACHABLE: Final = frozenset({500, 502, 503, 504})
@@ -57,10 +63,10 @@ def on_invite_reply(worker: Worker, text: str) -> None:
     token, sdp = None, None
     answered = 200 <= response.status < 300
     if response.status >= 300:
-        ksr.pv.seti(_SAID, response.status)
+        ksr.pv.seti(SAID, response.status)
     if answered:
-        passed = ksr.pv.get(_PASSED)
-        if ksr.pv.get(_TOLD) or (passed and passed != response.to_tag):
+        passed = ksr.pv.get(PASSED)
+        if ksr.pv.get(TOLD) or (passed and passed != response.to_tag):
             _dismiss(worker, text, known)
             return
         if not response.to_tag:
@@ -79,10 +85,10 @@ def on_invite_reply(worker: Worker, text: str) -> None:
 def _check_description(worker: Worker, response: Message, known: Asked, sdp: CleanSdp | None) -> None:
     """An answer has to answer the offer, unless a provisional reply of its dialog did (RFC 3261 §13.2.1)."""
     pv = worker.ksr.pv
-    described = str(pv.get(_DESCRIBED) or "").split()
+    described = str(pv.get(DESCRIBED) or "").split()
     if response.status < 200:
         if sdp is not None and response.to_tag not in described:
-            pv.sets(_DESCRIBED, " ".join([*described, response.to_tag]))
+            pv.sets(DESCRIBED, " ".join([*described, response.to_tag]))
     elif known.offer and sdp is None and response.to_tag not in described:
         raise BadMessage("an answer that does not answer the offer")
 
@@ -143,7 +149,7 @@ def _dismiss(worker: Worker, text: str, known: Asked, reason: str | None = None)
         near = state.caller_peer if asked_by_caller else state.callee_peer
         to_tag = known.to_tag or mapped(leg.call_id, leg.remote_tag)
         worker.ledger.late(state, leg_of_asker(worker, known.request(), to_tag, near, token), reason)
-    _put(worker, known, int(worker.ksr.pv.get(_TOLD) or _BAD_GATEWAY))
+    _put(worker, known, int(worker.ksr.pv.get(TOLD) or _BAD_GATEWAY))
 
 
 def _put(worker: Worker, known: Asked, status: int) -> None:
@@ -165,10 +171,10 @@ def put_unusable(worker: Worker, why: Exception) -> None:
         put_bare(worker)
         return
     known = recalled(ksr.pv.get(ASKED))
-    if not ksr.pv.get(_TOLD) and not ksr.pv.get(_PASSED):
+    if not ksr.pv.get(TOLD) and not ksr.pv.get(PASSED):
         away = isinstance(why, MediaUnavailable)
         status, reason, q850 = (503, _MEDIA_AWAY, 41) if away else (_BAD_GATEWAY, _UNUSABLE, 127)
-        ksr.pv.seti(_TOLD, status)
+        ksr.pv.seti(TOLD, status)
         worker.media.end(known.state)
         worker.ledger.ended(known.state, by="platform", reason=reason, status=status, q850=q850)
     _dismiss(worker, text, known)
@@ -255,7 +261,7 @@ def put_bare(worker: Worker, why: Exception | None = None) -> None:
 def on_invite_failure(worker: Worker) -> None:
     """The first INVITE has come to its end without an answer: try the next peer, or note the end."""
     ksr, tm = worker.ksr, worker.ksr.tm
-    told = ksr.pv.get(_TOLD)
+    told = ksr.pv.get(TOLD)
     if told:  # the callee answered, and nobody could use it: its end is noted already
         worker.let_go(recalled(ksr.pv.get(ASKED)).request())
         if int(told) == _AWAY:  # tm would make 500 of it
@@ -264,19 +270,19 @@ def on_invite_failure(worker: Worker) -> None:
         return
     token = ksr.pv.get(STATE)
     if tm.t_is_canceled() > 0:
-        ksr.pv.seti(_TOLD, 487)
+        ksr.pv.seti(TOLD, 487)
         end_unanswered(worker, token, 487, by="caller")
         worker.let_go(recalled(ksr.pv.get(ASKED)).request())
         return
     timed_out, replied = tm.t_branch_timeout() > 0, tm.t_branch_replied() > 0
-    status = int(ksr.pv.get(_SAID) or ksr.pv.get("$T_reply_code"))
+    status = int(ksr.pv.get(SAID) or ksr.pv.get("$T_reply_code"))
     request = recalled(ksr.pv.get(ASKED)).request()
     unreachable = (timed_out and not replied) or (not timed_out and status in _UNREACHABLE)
     if unreachable and hand_on(worker, token, 408 if timed_out else status):
         return
     worker.let_go(request)
     if timed_out:
-        ksr.pv.seti(_TOLD, 408 if replied else 503)
+        ksr.pv.seti(TOLD, 408 if replied else 503)
     if timed_out and not replied:
         end_unanswered(worker, token, 503)
         ksr.hdr.append_to_reply("Retry-After: 5\r\nReason: Q.850;cause=41\r\n")
@@ -314,7 +320,7 @@ def _note(
     elif status < 300 and caller_token is not None:
         tokens = (caller_token, worker.ksr.pv.get(STATE))
         legs = legs_of(worker, request, response, state, asked_by_caller=True, tokens=tokens)
-        worker.ksr.pv.sets(_PASSED, response.to_tag)
+        worker.ksr.pv.sets(PASSED, response.to_tag)
         worker.memory.answered(state.call_id, response.to_tag)
         worker.ledger.answered(state, legs, session_seconds(response))
 

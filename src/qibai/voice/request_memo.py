@@ -12,8 +12,6 @@ from qibai.core.sip import Message, echoed, sdp_of
 from qibai.voice.octets import writable
 from qibai.voice.token import DialogState
 
-ASKED: Final = "$avp(qm)"
-
 
 class Asked(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A request as it came in, without what no reply asks for. It never leaves this node's memory."""

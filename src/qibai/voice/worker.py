@@ -19,14 +19,14 @@ from qibai.voice.octets import writable
 from qibai.voice.peers import Peers, endpoints, uri_of
 from qibai.voice.place import take_place
 from qibai.voice.refusalrate import RefusalRate
-from qibai.voice.request_memo import ASKED, asked
+from qibai.voice.request_memo import asked
 from qibai.voice.shared import CallMemory
 from qibai.voice.token import DialogState, open_state
+from qibai.voice.variables import ASKED, DESTINATION
 
 ALLOW: Final = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO\r\n"
 #: Of bodies, where one of another type was refused.
 ACCEPT: Final = "Accept: application/sdp, multipart/mixed\r\nAccept-Encoding: identity\r\n"
-STATE: Final = "$avp(qb)"  #: the callee's token, kept with the transaction for its replies
 
 _SAID_AGAIN_S: Final = 60
 _MERGED: Final = "merged"  #: Kamailio's table of first INVITEs whose transactions are not over
@@ -117,7 +117,7 @@ class Worker:
         """The live peer of the highest priority, as OPTIONS probes tell; sets ``$du``. None: all are down."""
         if self.ksr.dispatcher.ds_select_dst(1, 8) < 0:
             return None
-        return self.peers.at(self.ksr.pv.get("$du"))
+        return self.peers.at(self.ksr.pv.get(DESTINATION))
 
     def next_peer(self, failed: str) -> Peer | None:
         """The live peer to try after the one of that name; None when there is no more."""
@@ -144,13 +144,13 @@ class Worker:
     def send(self, text: str, here: Endpoint, to: str | None) -> None:
         """Put ``text`` in the place of the message at hand, its next hop ``to`` (None: ``$du`` stays)."""
         ksr = self.ksr
-        du = ksr.pv.get("$du") if to is None else to
+        du = ksr.pv.get(DESTINATION) if to is None else to
         ksr.textopsx.msg_set_buffer(text)
         # Otherwise Kamailio adds received=<the sender's address> to the Via that stands for the sender.
         ksr.corex.set_source_address(f"{here.transport}:{here.host}:{here.port}")
         # Otherwise a CANCEL that tm makes says From and To as they came in.
         ksr.tm.t_use_uac_headers()
-        ksr.pv.sets("$du", du)
+        ksr.pv.sets(DESTINATION, du)
 
     def end(self, state: DialogState, *, by: str, status: int, reason: str = "") -> None:
         """Note the end of a call that ``status`` ended before an answer; ``reason``: a truer one than its."""
