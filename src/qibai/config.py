@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from qibai.core.ids import node_number
+from qibai.core.peers import NumberFormat, Transport
 from qibai.core.pilot import Calendar, Rules
 from qibai.settings import bounds
 from qibai.settings.bounds import PortNumber, PortOrOff
@@ -19,8 +20,6 @@ from qibai.settings.bounds import PortNumber, PortOrOff
 #: What is said wherever the pilot's rules are switched off by an empty date.
 UNRULED: Final = "pilot.notice is not set: approvals, certificates and the calendar are NOT asked"
 
-Transport = Literal["udp", "tcp", "tls"]
-NumberFormat = Literal["e164", "national", "tel"]
 MediaFrom = Literal["described", "first"]
 
 

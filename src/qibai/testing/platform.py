@@ -51,7 +51,7 @@ def write_config(config: Config) -> None:
     config.home.mkdir(parents=True, exist_ok=True)
     data = msgspec.to_builtins(config, enc_hook=str)
     lines = [f"node = {json.dumps(data['node'])}\n"] if data["node"] else []
-    for name in ("store", "api", "binding", "voice", "messaging", "recorder", "pilot"):
+    for name in (key for key, value in data.items() if isinstance(value, dict)):
         blocks = {key: data[name].pop(key) for key in ("peers", "links") if key in data[name]}
         lines += [f"[{name}]\n", *_entries(data[name])]
         for key, tables in blocks.items():
@@ -61,7 +61,8 @@ def write_config(config: Config) -> None:
 
 
 def _entries(table: dict[str, object]) -> list[str]:
-    return [f"{key} = {json.dumps(value)}\n" for key, value in table.items()]  # the same in JSON and TOML
+    """JSON, which TOML reads alike; it has no word for nothing."""
+    return [f"{key} = {json.dumps(value)}\n" for key, value in table.items() if value is not None]
 
 
 class Platform:

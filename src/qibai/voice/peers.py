@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from typing import Final
 
-from qibai.config import Peer, Transport, VoiceConfig
+from qibai.config import Peer, VoiceConfig
+from qibai.core.peers import Transport
 from qibai.core.sip import Endpoint, uri_host
 
 LOOPBACK: Final = Peer(name="platform", host="127.0.0.1", priority=-1)

@@ -1,16 +1,13 @@
 """Who calls whom: numbers read from a message's addresses, and numbers written in a peer's format."""
 
 import re
-from typing import Literal
 
 from qibai.core.errors import BadMessage, BadNumber
 from qibai.core.existing import Dialled, ExistingNumber
 from qibai.core.numbering import Msisdn, Number700
+from qibai.core.peers import NumberFormat, Transport
 from qibai.core.sip.address import read_address, read_uri, split_list, unescape
 from qibai.core.sip.message import Message
-
-NumberFormat = Literal["e164", "national", "tel"]
-Transport = Literal["udp", "tcp", "tls"]
 
 #: The usual shapes at once; whatever is written otherwise is taken apart.
 _USUAL_CALLED = re.compile(r"sip:(?:\+86|86)?(700[0-9]{12})@[^;?]+(?:;user=phone)?")

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from qibai.core.errors import BadMessage
+from qibai.core.peers import Transport
 from qibai.core.sip.address import read_address
 from qibai.core.sip.allow import IN_DIALOG, REQUEST_FILTERS, RESPONSE_FILTERS, passed, q850_cause
 from qibai.core.sip.dialog import Leg, mapped
-from qibai.core.sip.identity import Transport
 from qibai.core.sip.message import Message
 from qibai.core.sip.phrase import phrase, relayed_status
 from qibai.core.sip.sdp import CleanSdp
