@@ -32,7 +32,8 @@ def test_after_a_restart_of_the_database_the_first_of_each_kind_is_answered(api:
             ended = api.sql(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"
             )
-            assert ended and all(one for (one,) in ended)
+            assert ended  # some may have been gone by then
             answer = api.call(tenant, method, path, body)
             assert answer.status_code == status, (method, path, answer.text)
