@@ -16,6 +16,7 @@ from qibai.core.numbering import Code, Msisdn, Number700
 from qibai.store.bindings.arrays import Blobs, Bools, Instants, Int2s, Int4s, Int8s, PgArray, Texts
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring, binding_aad
+from qibai.store.pgtime import EPOCH_S
 from qibai.store.statements import load
 
 CHANNEL: Final = "qibai_call_order"
@@ -27,7 +28,7 @@ _SQL: Final = {
     for name, text in _PARTS.items()
     if name not in ("columns", "fits")
 }
-_PG_EPOCH_US: Final = 946_684_800 * MICROSECONDS  #: PostgreSQL counts from 2000
+_PG_EPOCH_US: Final = EPOCH_S * MICROSECONDS
 
 Connection = psycopg.AsyncConnection[Any]
 _T = TypeVar("_T")

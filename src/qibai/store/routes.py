@@ -14,6 +14,7 @@ from qibai.store.connect import Session
 from qibai.store.crypto import binding_aad, sealed_key_id
 from qibai.store.existing.reader import ExistingReader
 from qibai.store.keys import Keyring
+from qibai.store.pgtime import from_pg, to_pg
 from qibai.store.standing import CallPolicy
 
 TO_GROUP: Final = 1  # route.flags: B calls the group
@@ -21,7 +22,6 @@ FROM_GROUP: Final = 2  # a member calls B
 NO_MESSAGES: Final = 8  # the caller may call, but not write
 _GROUP: Final = {Group.NONE: 0, Group.FROM: FROM_GROUP, Group.TO: TO_GROUP}
 
-_EPOCH_S: Final = 946_684_800  # PostgreSQL counts microseconds from 2000-01-01
 _CODE: Final = struct.Struct(">i")
 _SERIAL: Final = struct.Struct(">h")
 _ID: Final = struct.Struct(">q")
@@ -105,7 +105,7 @@ class RouteReader:
         if isinstance(called, ExistingNumber):
             return self._existing.in_use(called, now)
         name, statement = self._part(called.code.value).in_use
-        instant = None if now is None else _ID.pack(round((now - _EPOCH_S) * 1_000_000))
+        instant = None if now is None else _ID.pack(to_pg(now))
         found = self._session.query(name, statement, [*_number(called), instant])
         return found.ntuples > 0
 
@@ -170,13 +170,13 @@ class RouteReader:
             shown=Number700(called.code, number(value(0, 2) or b"")),
             callee_sealed=value(0, 6) or b"",
             caller_sealed=value(0, 7) or b"",
-            ends_at=ends_at / 1_000_000 + _EPOCH_S,
+            ends_at=from_pg(ends_at),
             max_call_s=number(value(0, 4) or b""),
             to_group=bool(flags & TO_GROUP),
             from_group=bool(flags & FROM_GROUP),
             standing=number(value(0, 8) or b""),
             no_messages=bool(flags & NO_MESSAGES),
-            read_at=read_at / 1_000_000 + _EPOCH_S,
+            read_at=from_pg(read_at),
         )
 
     def _find_again(self, called: Number700, caller: Msisdn) -> RouteRecord | None:

@@ -17,7 +17,6 @@ from qibai.store.statements import load
 
 Connection = psycopg.AsyncConnection[Any]
 
-STALE: Final = "QB002"  #: SQLSTATE: what the worker knows is older than the store
 _SQL: Final = load("standing")
 _CODE_RIGHTS: Final = _SQL["code_rights"]
 _EXISTING_RIGHTS: Final = _SQL["existing_rights"]

@@ -21,6 +21,7 @@ from qibai.core.errors import (
     StoreUnavailable,
 )
 from qibai.core.numbering import Code, Number700
+from qibai.store import sqlstate
 from qibai.store.bindings.allocate import Draft, Pool
 from qibai.store.bindings.codeset import CodeSet, Entitlement
 from qibai.store.bindings.model import Binding, BindItem, Bound
@@ -31,13 +32,12 @@ from qibai.store.codes import TenantCode
 from qibai.store.existing.numbers import middle_numbers
 from qibai.store.failures import UNAVAILABLE, own_errors
 from qibai.store.keys import Keyring
-from qibai.store.standing import STALE, read_version
+from qibai.store.standing import read_version
 from qibai.store.statements import load
 
 CHUNK: Final = 1_000  # items in one commit
 _BREATH: Final = 64  # items prepared before others on the event loop have their turn
 
-_FULL: Final = "QB003"
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SQL: Final = load("bindings")
 _RELOAD, _CONFLICT, _REPLAY, _MISMATCH, _DONE = range(5)
@@ -204,10 +204,10 @@ class Binder:
         except UNAVAILABLE as exc:
             self._give_up(batch, exc)
         except psycopg.Error as exc:
-            if exc.sqlstate == STALE:
+            if exc.sqlstate == sqlstate.STALE:
                 self._stale = batch.version
                 self._try_again(batch)
-            elif exc.sqlstate == _FULL:
+            elif exc.sqlstate == sqlstate.QUOTA:
                 await self._fit(batch, exc.diag.message_detail or "")
             else:
                 raise

@@ -8,6 +8,7 @@ import psycopg
 
 from qibai.core.binding import Status
 from qibai.core.errors import BindingNotFound, QibaiError, StoreUnavailable
+from qibai.store import sqlstate
 from qibai.store.bindings.arrays import Blobs, Int2s, Int4s, Int8s, Texts, literal
 from qibai.store.bindings.model import Binding, Released
 from qibai.store.bindings.query import get_many
@@ -16,7 +17,6 @@ from qibai.store.keys import Keyring
 from qibai.store.statements import load
 
 _SQL: Final = load("bindings")
-_CHANGED: Final = "QB001"
 _RELOAD: Final = 0  # outcomes of the database's release_many
 _EXPIRED: Final = 3
 CHUNK: Final = 1_000
@@ -110,7 +110,7 @@ async def end_many(
         cur = await conn.execute(_SQL["release_many"], params, prepare=True, binary=True)
         (outcome, _, _, at), *over = await cur.fetchall()
     except psycopg.Error as exc:
-        if exc.sqlstate == _CHANGED:
+        if exc.sqlstate == sqlstate.CHANGED:
             return None
         raise
     if outcome == _RELOAD:

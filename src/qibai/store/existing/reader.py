@@ -10,11 +10,11 @@ from qibai.store.connect import Session
 from qibai.store.crypto import binding_aad
 from qibai.store.existing.keys import after, number_key, pair_key
 from qibai.store.keys import Keyring
+from qibai.store.pgtime import from_pg, to_pg
 from qibai.store.statements import load
 
 P = ParamSpec("P")
 
-_EPOCH_S: Final = 946_684_800  # PostgreSQL counts microseconds from 2000-01-01
 _CODE: Final = struct.Struct(">i")
 _ID: Final = struct.Struct(">q")
 
@@ -44,7 +44,7 @@ class ExistingReader:
 
     def in_use(self, called: ExistingNumber, now: float | None) -> bool:
         """Whether anybody has a live binding on it at Unix time ``now``; None: by the store's clock."""
-        instant = None if now is None else _ID.pack(round((now - _EPOCH_S) * 1_000_000))
+        instant = None if now is None else _ID.pack(to_pg(now))
         for id in self._rotation_keys():
             prefix = number_key(self._keyring, id, called)
             params = [_CODE.pack(called.code.value), prefix, after(prefix), instant]
@@ -84,14 +84,14 @@ class ExistingReader:
             shown=pair.shown,
             callee_sealed=keyring.seal(pair.callee.e164, aad) if callee is None else callee,
             caller_sealed=keyring.seal(caller.e164, aad) if by is None else by,
-            ends_at=0.0 if ends is None else _int(ends) / 1_000_000 + _EPOCH_S,
+            ends_at=0.0 if ends is None else from_pg(_int(ends)),
             max_call_s=_int(value(0, 1)),
             to_group=False,
             from_group=False,
             standing=_int(value(0, 13)),
             home=home,
             anyone=anyone,
-            read_at=_int(value(0, 14)) / 1_000_000 + _EPOCH_S,
+            read_at=from_pg(_int(value(0, 14))),
         )
 
     def _rotation_keys(self) -> list[int]:

@@ -7,10 +7,10 @@ from qibai.core.messages import MessageState
 from qibai.store.bindings.arrays import Blobs, Instants, Int2s, Int4s, Int8s, PgArray, Texts
 from qibai.store.failures import own_errors
 from qibai.store.messages.model import Connection, MessageRow
+from qibai.store.pgtime import to_pg
 from qibai.store.statements import load
 
 _SQL: Final = load("messages")
-_PG_EPOCH_S: Final = 946_684_800  #: PostgreSQL counts from 2000
 
 
 class Known(NamedTuple):
@@ -87,9 +87,7 @@ def _columns(rows: Sequence[MessageRow]) -> dict[str, PgArray]:
 
 def instants(times: Sequence[float | None]) -> PgArray:
     """timestamptz[] of Unix seconds, some of them NULL."""
-    return _numbers(
-        Instants, [None if at is None else round((at - _PG_EPOCH_S) * 1_000_000) for at in times], 8
-    )
+    return _numbers(Instants, [None if at is None else to_pg(at) for at in times], 8)
 
 
 def _list(ids: Sequence[int] | None) -> str | None:
