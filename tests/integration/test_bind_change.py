@@ -41,7 +41,7 @@ from qibai.store.bindings import (
     release,
     release_many,
 )
-from qibai.store.bindings.session import Connection
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring
 from qibai.store.routes import RouteReader
 

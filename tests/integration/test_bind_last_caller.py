@@ -9,7 +9,7 @@ from binding_tools import DAY, NOW, TENANT, bound, connection, item, msisdn, val
 from qibai.core.binding import Mode
 from qibai.core.numbering import Msisdn
 from qibai.store.bindings import Binding, BindingEditor, release
-from qibai.store.bindings.session import Connection
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring
 from qibai.store.routes import RouteReader
 

@@ -3,7 +3,7 @@
 from binding_tools import DAY, NOW, TENANT, bind, connection, item, value
 from qibai.core.binding import Mode
 from qibai.store.bindings import Bound, Released, release_many
-from qibai.store.bindings.session import Connection
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring
 
 LIVE, MORE = 2_000, 500

@@ -11,6 +11,7 @@ from qibai.core.errors import CallEnded, CallNotFound
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.numbering import Code, Number700
 from qibai.store import calls
+from qibai.store.connection import Connection
 from recorder_tools import CODE, T0, answered_call
 
 COLUMNS = """tenant_id, binding_id, called, shown, caller, callee, node,
@@ -19,7 +20,7 @@ COLUMNS = """tenant_id, binding_id, called, shown, caller, callee, node,
     extract(epoch FROM ended_at)::float8, ended_by, sip_status, q850, reason, end_seen, legs, max_call_s"""
 
 
-async def _connect(dsn: str) -> calls.Connection:
+async def _connect(dsn: str) -> Connection:
     return await psycopg.AsyncConnection.connect(dsn, autocommit=True)
 
 

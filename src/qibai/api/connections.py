@@ -4,16 +4,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
 from qibai.core.errors import KeyUnknown, StoreUnavailable
+from qibai.store.connection import Connection
 from qibai.store.failures import UNAVAILABLE
 from qibai.store.hosts import alive, connect_async, deadline
 
 BACK_OFF_S: Final = 0.25
-Connection = psycopg.AsyncConnection[Any]
 
 
 class Connections:

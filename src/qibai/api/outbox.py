@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-from qibai.api.connections import Connection
 from qibai.api.translate import Translator
 from qibai.config import MessagingConfig
 from qibai.core.content import ContentPolicy, Hook, Passed
@@ -23,6 +22,7 @@ from qibai.core.routing import Refusal, RefusalReason
 from qibai.core.text import cleaned
 from qibai.store import bindings
 from qibai.store.bindings import Binding, Idempotency
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring
 from qibai.store.message_policy import get_policy
 from qibai.store.messages import Enqueued, PlatformMessage, enqueue

@@ -12,7 +12,7 @@ import psycopg
 
 from qibai.api import convert, models
 from qibai.api.auth import Authenticator
-from qibai.api.connections import Connection, Connections
+from qibai.api.connections import Connections
 from qibai.api.decode import decode
 from qibai.api.errors import Overloaded
 from qibai.api.groupcommit import GroupCommit
@@ -33,6 +33,7 @@ from qibai.store import bindings, dsn
 from qibai.store.anchors import Witness
 from qibai.store.bindings import BindItem, Bound, Entitlement, Released
 from qibai.store.codes import codes_of_tenant
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring
 from qibai.store.migrate import pending
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from qibai.cli.database import Connection, with_store
+from qibai.cli.database import with_store
 from qibai.cli.desk import perform
 from qibai.cli.identity import PersonKey, Why
 from qibai.cli.options import JsonOut, config_of
@@ -14,6 +14,7 @@ from qibai.core.errors import BadRequest
 from qibai.core.roles import Role
 from qibai.service import tenants as service
 from qibai.store import tenants
+from qibai.store.connection import Connection
 from qibai.store.tenants import ApiKey
 
 app = typer.Typer(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from qibai.cli.database import Connection, with_store
+from qibai.cli.database import with_store
 from qibai.cli.desk import perform
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, table
@@ -15,6 +15,7 @@ from qibai.core.numbering import parse_codes, parse_province
 from qibai.service import codes as service
 from qibai.store import codes, tenants
 from qibai.store.codes import CodeRow
+from qibai.store.connection import Connection
 
 app = typer.Typer(help="Codes (the first 11 digits of 700 numbers).", no_args_is_help=True)
 

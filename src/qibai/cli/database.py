@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
 
 from qibai.config import Config
 from qibai.core.errors import SchemaError, StoreUnavailable
 from qibai.store import dsn
+from qibai.store.connection import Connection
 from qibai.store.failures import why_not_connected
 
 T = TypeVar("T")
-Connection = psycopg.AsyncConnection[Any]
 
 
 def with_store(config: Config, work: Callable[[Connection], Awaitable[T]]) -> T:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import typer
 
 from qibai.cli.actor import actor_of
-from qibai.cli.database import Connection, with_store
+from qibai.cli.database import with_store
 from qibai.cli.identity import prove
 from qibai.cli.options import config_of
 from qibai.cli.output import note
@@ -16,6 +16,7 @@ from qibai.service import desk as desks
 from qibai.service.desk import Desk
 from qibai.store.actors import Actor
 from qibai.store.anchors import Witness
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring
 
 T = TypeVar("T")

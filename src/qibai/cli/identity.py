@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from qibai.cli import login
-from qibai.cli.database import Connection
 from qibai.config import Config
 from qibai.core.errors import Unauthenticated
 from qibai.store import tenants
 from qibai.store.actors import Actor
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring
 
 PersonKey = Annotated[

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from qibai.cli.database import Connection, with_store
+from qibai.cli.database import with_store
 from qibai.cli.desk import perform
 from qibai.cli.identity import PersonKey, Why
 from qibai.cli.message_policy import messages
@@ -14,6 +14,7 @@ from qibai.cli.times import shown
 from qibai.core.roles import Role
 from qibai.service import tenants as service
 from qibai.store import key_reads, tenants
+from qibai.store.connection import Connection
 from qibai.store.key_reads import KeyRead
 from qibai.store.tenants import ApiKey, Tenant
 

@@ -8,8 +8,9 @@ from qibai.config import MessagingConfig
 from qibai.core.content import ContentPolicy, Hook, Passed
 from qibai.core.ids import format_id
 from qibai.core.routing import RouteRecord
-from qibai.messaging.database import Connection, Database
+from qibai.messaging.database import Database
 from qibai.messaging.hook import HookClient, Question
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring
 from qibai.store.message_policy import StoredPolicy, get_policy, policy_aad
 from qibai.store.messages import order_of

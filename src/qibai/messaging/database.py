@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from qibai.core.errors import KeyUnknown, StoreUnavailable
+from qibai.store.connection import Connection
 from qibai.store.hosts import alive, connect_async, deadline, shut
 
 #: All is looked up by keys: no plan may keep a scan that was cheap while its table was empty.
@@ -20,7 +21,6 @@ _SETTINGS: Final = (
 BACK_OFF_S: Final = 0.5
 ANSWER_S: Final = 5.0
 
-Connection = psycopg.AsyncConnection[Any]
 T = TypeVar("T")
 
 

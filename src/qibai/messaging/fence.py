@@ -13,7 +13,8 @@ from typing import Final
 import structlog
 
 from qibai.core.errors import QibaiError, StoreUnavailable
-from qibai.messaging.database import Connection, Database
+from qibai.messaging.database import Database
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring
 from qibai.store.messages import beat, begin_node
 

@@ -18,7 +18,7 @@ from qibai.core.text import BadText, Encoding, Part, cleaned, decode, encode
 from qibai.messaging.apart import UNSTORABLE, Unstorable, storable, store_apart
 from qibai.messaging.batch import Batches
 from qibai.messaging.content import ContentRules
-from qibai.messaging.database import Connection, Database
+from qibai.messaging.database import Database
 from qibai.messaging.ends import pair_named, pair_of_row
 from qibai.messaging.held import Held, receipt_fact
 from qibai.messaging.joins import Joins
@@ -29,6 +29,7 @@ from qibai.messaging.rows import Rows
 from qibai.messaging.rules import Rules, Verdict
 from qibai.messaging.table import ELSEWHERE, Found, Table
 from qibai.store import messages
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring
 from qibai.store.messages import Body, MessageRow
 

@@ -17,13 +17,14 @@ from qibai.core.errors import KeyUnknown, SealBroken, StoreUnavailable
 from qibai.core.messages import MessageReason, MessageState
 from qibai.core.numbering import Code
 from qibai.core.text import BadText, Part, join
-from qibai.messaging.database import Connection, Database
+from qibai.messaging.database import Database
 from qibai.messaging.facts import MessageKey
 from qibai.messaging.held import Held, wants_report
 from qibai.messaging.link import Refused, Taken
 from qibai.messaging.rows import LEASE_S
 from qibai.messaging.rules import Rules, Verdict
 from qibai.store import messages
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring
 from qibai.store.messages import Body, MessageRow, open_body, open_party
 

@@ -13,7 +13,8 @@ from qibai.core.numbering import Msisdn, Number700
 from qibai.core.pilot import Rules as PilotRules
 from qibai.core.routing import Look, Refusal, RefusalReason, RouteRecord
 from qibai.messaging.batch import Batches
-from qibai.messaging.database import Connection, Database
+from qibai.messaging.database import Database
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring
 from qibai.store.messages import Pair, find_pairs
 from qibai.store.routes import RouteReader

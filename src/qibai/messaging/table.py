@@ -17,11 +17,12 @@ from qibai.core.errors import QibaiError, StoreUnavailable
 from qibai.core.messages import MessageReason, MessageState
 from qibai.messaging.apart import UNSTORABLE, storable, store_apart
 from qibai.messaging.batch import Batches
-from qibai.messaging.database import Connection, Database
+from qibai.messaging.database import Database
 from qibai.messaging.facts import Fact, FactKind, MessageKey
 from qibai.messaging.held import Held
 from qibai.messaging.journal import Journal
 from qibai.store import messages
+from qibai.store.connection import Connection
 from qibai.store.messages import Change, MessageRow, SentPart
 
 FLUSH_S: Final = 0.5

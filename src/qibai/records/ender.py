@@ -19,6 +19,7 @@ from qibai.records.keeper import Keeper
 from qibai.records.pump import Pump
 from qibai.records.rtpengine import MediaClient
 from qibai.store import calls, dsn
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.hosts import connect_async
 from qibai.store.keys import Keyring, binding_aad
@@ -116,7 +117,7 @@ class Ender:
                 _log.warning("orders to end calls cannot be read", error=type(exc).__name__)
                 await asyncio.sleep(ORDERS_S)
 
-    async def _load(self, conn: calls.Connection) -> None:
+    async def _load(self, conn: Connection) -> None:
         """Tell the keeper of open calls on record: those whose events were stored before we started.
 
         Later nothing is told of calls that it knows: its times are better if the clock was set meanwhile.
@@ -126,7 +127,7 @@ class Ender:
                 self._keeper.add(_row(call), self._clock.now(), wall=time.time())
         self._loaded = True
 
-    async def _carry_out(self, conn: calls.Connection) -> None:
+    async def _carry_out(self, conn: Connection) -> None:
         for key in await calls.pending_orders(conn, self._config.node):
             if not self._pump.caught_up:
                 return

@@ -21,6 +21,7 @@ from qibai.core.events import CallEvent
 from qibai.records.keeper import Keeper
 from qibai.records.steady import SteadyClock
 from qibai.store import calls, dsn
+from qibai.store.connection import Connection
 from qibai.store.hosts import alive, connect_async, deadline, shut
 from qibai.store.loss_counts import LossCounts
 from qibai.store.spool_reader import OffsetFile, Positions, SpoolReader
@@ -49,7 +50,7 @@ class Pump:
         self._writer = SpoolReader(config.spool_dir, self._stored)
         self._ahead = SpoolReader(config.spool_dir, self._stored)
         self._writing: asyncio.Task[None] | None = None
-        self._conn: calls.Connection | None = None
+        self._conn: Connection | None = None
         self._synced: Positions = {}
         self._saved = dict(self._stored)
         self._all_heard = False
@@ -181,7 +182,7 @@ class Pump:
         self.events += len(events)
         self.rows += len(rows)
 
-    async def _connection(self) -> calls.Connection:
+    async def _connection(self) -> Connection:
         timeout_s = max(2, self._config.store.connect_timeout_s)
         if self._conn is not None and not await alive(self._conn, dsn(self._config), timeout_s):
             await self._disconnect()

@@ -12,7 +12,7 @@ from qibai.core.roles import Action
 from qibai.store import audit, dual
 from qibai.store.actors import Actor
 from qibai.store.anchors import Witness
-from qibai.store.audit import Connection
+from qibai.store.connection import Connection
 from qibai.store.dual import Permit, Request, Wanted
 from qibai.store.dual_rule import needed
 from qibai.store.keys import Keyring

@@ -9,9 +9,9 @@ from qibai.core.numbering import Msisdn, Number700
 from qibai.core.roles import Action
 from qibai.service.desk import Desk
 from qibai.store import party_trace, trace
-from qibai.store.audit import Connection
 from qibai.store.bindings import Binding
 from qibai.store.calls import CallRecord
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring
 from qibai.store.party_trace import TooOften
 from qibai.store.trace import Traced

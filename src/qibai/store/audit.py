@@ -23,14 +23,13 @@ from qibai.core.trail import Entry, Point
 from qibai.store.actors import Actor
 from qibai.store.anchors import Witness
 from qibai.store.audit_seals import Head, Mark, seals
+from qibai.store.connection import Connection, SyncConnection
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
 
 __all__ = ["Actor", "Witness", "acts", "acts_sync", "head", "page", "record", "record_sync"]
 
-Connection = psycopg.AsyncConnection[Any]
-SyncConnection = psycopg.Connection[Any]
 
 _SQL: Final = load("audit")
 _BEHIND: Final = 1_000

@@ -4,9 +4,8 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import psycopg
 from psycopg.rows import class_row
 
 from qibai.core import trail
@@ -16,11 +15,10 @@ from qibai.core.trail import Entry, Point
 from qibai.store import anchors as anchor_file
 from qibai.store.anchors import Witness
 from qibai.store.audit_seals import Head, Row
+from qibai.store.connection import SyncConnection
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
-
-SyncConnection = psycopg.Connection[Any]
 
 _SQL: Final = load("audit")
 _BATCH: Final = 1_000

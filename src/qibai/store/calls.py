@@ -14,6 +14,7 @@ from qibai.core.errors import CallEnded, CallNotFound
 from qibai.core.events import CallEvent
 from qibai.core.numbering import Code, Msisdn, Number700
 from qibai.store.bindings.arrays import Blobs, Bools, Instants, Int2s, Int4s, Int8s, PgArray, Texts
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.pgtime import EPOCH_S
@@ -30,7 +31,6 @@ _SQL: Final = {
 }
 _PG_EPOCH_US: Final = EPOCH_S * MICROSECONDS
 
-Connection = psycopg.AsyncConnection[Any]
 _T = TypeVar("_T")
 
 

@@ -10,10 +10,9 @@ from psycopg.rows import class_row
 
 from qibai.core.errors import TenantNotFound
 from qibai.core.numbering import Code, Province
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.statements import load
-
-Connection = psycopg.AsyncConnection[Any]
 
 _SQL: Final = load("codes")
 

@@ -21,6 +21,7 @@ from qibai.core.masking import mask_text
 from qibai.core.roles import DUAL, Action, Role
 from qibai.store import audit
 from qibai.store.actors import Actor
+from qibai.store.connection import Connection
 from qibai.store.dual_rule import needed
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
@@ -28,7 +29,6 @@ from qibai.store.statements import load
 from qibai.store.tenants import find_key
 
 _log: Final = structlog.get_logger("qibai.dual")
-Connection = psycopg.AsyncConnection[Any]
 
 _SQL: Final = load("dual")
 _JSON: Final = msgspec.json.Encoder(order="sorted", enc_hook=str)

@@ -13,11 +13,10 @@ from psycopg.rows import class_row
 from qibai.core.roles import DUAL_ONCE_TWO, Action
 from qibai.store import audit
 from qibai.store.actors import Actor
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
-
-Connection = psycopg.AsyncConnection[Any]
 
 TWO: Final = 2
 _SQL: Final = load("dual_rule")

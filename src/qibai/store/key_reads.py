@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-import psycopg
-
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.statements import load
 
-Connection = psycopg.AsyncConnection[Any]
 _SQL: Final = load("key_reads")
 
 

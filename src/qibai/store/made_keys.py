@@ -1,12 +1,11 @@
 """The keys that the database knows of, by fingerprint: each number is given to one key alone."""
 
 from pathlib import Path
-from typing import Any, Final
-
-import psycopg
+from typing import Final
 
 from qibai.core.errors import Conflict, KeyFileError
 from qibai.store import keyfile
+from qibai.store.connection import SyncConnection
 from qibai.store.failures import own_errors
 from qibai.store.rotating import ROTATION_LOCK
 
@@ -14,27 +13,25 @@ _READ: Final = "SELECT section, id, print FROM key_made ORDER BY section, id"
 _ENTER: Final = "INSERT INTO key_made (section, id, print) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 _COPY: Final = "copy the key file of the machine where keys were prepared or rotated"
 
-Connection = psycopg.Connection[Any]
 
-
-def require_same(conn: Connection, path: Path) -> None:
+def require_same(conn: SyncConnection, path: Path) -> None:
     """Raise KeyFileError where the file has another key of a number than is known; StoreUnavailable."""
     _compare(conn, path, newest=False)
 
 
-def require_newest(conn: Connection, path: Path) -> None:
+def require_newest(conn: SyncConnection, path: Path) -> None:
     """``require_same``, and the file has every key that the database knows."""
     _compare(conn, path, newest=True)
 
 
-def enter(conn: Connection, path: Path) -> None:
+def enter(conn: SyncConnection, path: Path) -> None:
     """Make the keys of the file known. Raise KeyFileError where others are known, StoreUnavailable."""
     with own_errors(), conn.cursor() as cur:
         cur.executemany(_ENTER, [(*key, print_) for key, print_ in keyfile.prints(path).items()])
     require_same(conn, path)
 
 
-def prepare(conn: Connection, path: Path) -> dict[str, int]:
+def prepare(conn: SyncConnection, path: Path) -> dict[str, int]:
     """Have in each section of the file a key that nothing uses yet, known to the database; returns their ids.
 
     Raise Conflict, KeyFileError where the file is not the newest, StoreUnavailable.
@@ -48,7 +45,7 @@ def prepare(conn: Connection, path: Path) -> dict[str, int]:
     return ids
 
 
-def _compare(conn: Connection, path: Path, *, newest: bool) -> None:
+def _compare(conn: SyncConnection, path: Path, *, newest: bool) -> None:
     have = keyfile.prints(path)
     with own_errors():
         known = conn.execute(_READ).fetchall()

@@ -6,16 +6,12 @@ Every change counts up ``standing.version``: whoever keeps a policy keeps that n
 import base64
 import secrets
 from dataclasses import dataclass, field
-from typing import Any
-
-import psycopg
 
 from qibai.core.content import DEFAULT_POLICY, ContentPolicy, Hook, NumbersInText, OnTimeout
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
-
-Connection = psycopg.AsyncConnection[Any]
 
 _SQL = load("message_policy")
 

@@ -7,7 +7,7 @@ that counting costs the same whether a tenant has a hundred codes or a hundred t
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 import structlog
@@ -16,6 +16,7 @@ from qibai.config import Config
 from qibai.core.errors import QibaiError
 from qibai.core.pools import Alert, CodeCount, Stratum, figures
 from qibai.store import dsn
+from qibai.store.connection import SyncConnection
 from qibai.store.failures import own_errors
 from qibai.store.hosts import connect
 from qibai.store.pools import Pool, read_sync
@@ -25,11 +26,10 @@ COUNT_LOCK: Final = 7_005
 LOOK_S: Final = 30.0  #: between looks at whether it is time to count
 _SQL: Final = load("pools")
 _log: Final = structlog.get_logger("qibai.pools")
-Connection = psycopg.Connection[Any]
 
 
 def count_pools(
-    conn: Connection, config: Config, *, force: bool = False, stop: Callable[[], bool] = lambda: False
+    conn: SyncConnection, config: Config, *, force: bool = False, stop: Callable[[], bool] = lambda: False
 ) -> bool:
     """Count if it is time, a code in a transaction; whether that was done. ``force``: in any case.
 
@@ -97,7 +97,7 @@ class PoolCounter(threading.Thread):
         self._alerts = {key: one.alert for key, one in found.items() if one.alert is not None}
 
 
-def _strata(conn: Connection, config: Config, stop: Callable[[], bool]) -> list[Stratum]:
+def _strata(conn: SyncConnection, config: Config, stop: Callable[[], bool]) -> list[Stratum]:
     ruled = config.pilot.rules.calendar is not None
     rows = conn.execute(_SQL["strata"], {"ruled": ruled, "most": config.pools.count_codes}).fetchall()
     strata = []
@@ -111,12 +111,12 @@ def _strata(conn: Connection, config: Config, stop: Callable[[], bool]) -> list[
     return strata
 
 
-def _count(conn: Connection, code: int) -> CodeCount:
+def _count(conn: SyncConnection, code: int) -> CodeCount:
     (_, bound, quarantined, locked), *scenes = conn.execute(_SQL["count_code"], {"code": code}).fetchall()
     return CodeCount(bound, quarantined, locked, {name: (live, rest) for name, live, rest, _ in scenes})
 
 
-def _keep(conn: Connection, strata: list[Stratum], days: int) -> None:
+def _keep(conn: SyncConnection, strata: list[Stratum], days: int) -> None:
     at = datetime.now(UTC)
     rows = [
         {

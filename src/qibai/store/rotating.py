@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from qibai.core.errors import Conflict, StoreUnavailable
+from qibai.store.connection import SyncConnection
 from qibai.store.failures import own_errors
 
 ROTATION_LOCK: Final = 7_002
@@ -18,7 +19,6 @@ BATCH: Final = 500
 _LOCK_TIMEOUT_MS: Final = 100  # we give way to calls and bindings, not they to us
 _TRIES: Final = 600
 
-Connection = psycopg.Connection[tuple[Any, ...]]
 T = TypeVar("T")
 Key = list[Any]  #: where a part has got to: a row's key, as JSON can hold it
 
@@ -52,7 +52,7 @@ def no_progress(step: RotationStep) -> None:
 class Rotation:
     """One running rotation: its connection, which holds the lock, and its book-keeping."""
 
-    def __init__(self, conn: Connection, progress: Progress) -> None:
+    def __init__(self, conn: SyncConnection, progress: Progress) -> None:
         self.conn = conn
         self._progress = progress
 

@@ -12,10 +12,9 @@ from qibai.core.existing import ExistingNumber
 from qibai.core.pilot import CodeRights, CodeStanding, CodeState, Rule, Rules, Span, Standing
 from qibai.core.routing import RouteRecord
 from qibai.store.connect import Session
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.statements import load
-
-Connection = psycopg.AsyncConnection[Any]
 
 _SQL: Final = load("standing")
 _CODE_RIGHTS: Final = _SQL["code_rights"]

@@ -12,6 +12,7 @@ import psycopg
 from qibai.core import figures
 from qibai.core.figures import CallTally, CodeHeadroom, LinkFigures, Statistics, TenantBindings
 from qibai.core.numbering import SERIALS_PER_CODE, Code
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.statements import load
 
@@ -19,7 +20,6 @@ MOST_CODES: Final = 20
 _SQL: Final = load("stats")
 _ID_BITS: Final = 21  #: of a row's id are not milliseconds
 _SLACK: Final = timedelta(hours=1)  #: nodes' clocks may differ
-Connection = psycopg.AsyncConnection[Any]
 
 
 async def read(

@@ -22,11 +22,10 @@ from qibai.core.errors import BadRequest, Conflict, KeyUnknown, SealBroken, Tena
 from qibai.core.roles import Role
 from qibai.core.typed import checked_name, without_number
 from qibai.store.actors import person_name
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
-
-Connection = psycopg.AsyncConnection[Any]
 
 TENANT_NAME_KEY: Final = "tenant_name_key"
 _ID_ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import psycopg
 from psycopg.rows import class_row
 
 from qibai.core.errors import BindingNotFound, CallNotFound
@@ -17,11 +16,10 @@ from qibai.core.numbering import Msisdn, Number700
 from qibai.store.bindings import Binding
 from qibai.store.bindings.query import from_row
 from qibai.store.calls import CallRecord
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
-
-Connection = psycopg.AsyncConnection[Any]
 
 MOST: Final = 100  #: bindings that one trace answers with
 _SQL: Final = load("trace")

@@ -8,12 +8,12 @@ from litestar.params import Parameter
 
 from qibai.api.admin import models
 from qibai.api.admin.common import read
-from qibai.api.connections import Connection
 from qibai.api.decode import instant, no_nulls
 from qibai.api.handlers import Asking
 from qibai.core.roles import Action
 from qibai.core.trail import Entry, Point
 from qibai.store import audit
+from qibai.store.connection import Connection
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NUL: Final = r"^[^\x00]+$"

@@ -5,13 +5,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from qibai.api.connections import Connection
 from qibai.api.decode import decode
 from qibai.api.gate import asked
 from qibai.api.handlers import Asking, services_of
 from qibai.core.errors import Forbidden
 from qibai.service import desk as desks
 from qibai.service.desk import ACT_TIMEOUT_S, Desk
+from qibai.store.connection import Connection
 
 T = TypeVar("T")
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from qibai.cli.database import Connection
 from qibai.cli.desk import perform
 from qibai.cli.migration.notify import tell
 from qibai.cli.migration.progress import progress
@@ -36,6 +35,7 @@ from qibai.core.errors import StepRefused
 from qibai.core.oldfile import OrderFrom
 from qibai.service import existing
 from qibai.store import dsn
+from qibai.store.connection import Connection
 from qibai.store.existing.notice import TEXT
 from qibai.store.existing.results import rejects
 from qibai.store.existing.run import Execution, Outcome

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from qibai.cli.database import Connection
 from qibai.cli.migration.progress import progress
 from qibai.cli.migration.source import (
     File,
@@ -31,6 +30,7 @@ from qibai.cli.output import as_json, err, note, say, table
 from qibai.cli.resources.common import instant, names_of, read
 from qibai.core.binding import Scene
 from qibai.core.oldfile import BadOldLine, OrderFrom
+from qibai.store.connection import Connection
 from qibai.store.existing.business import BusinessStatus
 from qibai.store.existing.check import Checked
 from qibai.store.existing.model import Terms

@@ -10,13 +10,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from qibai.cli.database import Connection
 from qibai.cli.migration.source import TenantName, tenant_of
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.outfile import OutFile
 from qibai.cli.output import as_json, done
 from qibai.cli.resources.common import read
 from qibai.core.times import utc_text
+from qibai.store.connection import Connection
 from qibai.store.existing.results import Mapped, results
 from qibai.store.keys import Keyring
 

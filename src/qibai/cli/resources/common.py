@@ -6,11 +6,12 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from qibai.cli.database import Connection, with_store
+from qibai.cli.database import with_store
 from qibai.cli.options import config_of
 from qibai.cli.times import FORM, moment_of
 from qibai.core.errors import BadRequest
 from qibai.core.numbering import PILOT_PROVINCES, Province, parse_province
+from qibai.store.connection import Connection
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from qibai.cli.actor import actor_of
-from qibai.cli.database import Connection, with_store
+from qibai.cli.database import with_store
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.outfile import OutFile
 from qibai.cli.output import as_json, done, err, note
@@ -27,6 +27,7 @@ from qibai.service import desk as desks
 from qibai.service.desk import Desk
 from qibai.store.anchors import Witness
 from qibai.store.codes import CodeRow
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring
 from qibai.store.resources import bulk
 from qibai.store.resources.bulk import Terms

@@ -18,6 +18,7 @@ from qibai.config import Config
 from qibai.core.errors import BadRequest
 from qibai.core.figures import Statistics
 from qibai.store import stats as store_stats
+from qibai.store.connection import Connection
 from qibai.store.resources.platforms import tenant_of
 
 _LEAST: Final = timedelta(minutes=1)
@@ -66,7 +67,7 @@ def stats(  # noqa: PLR0917  # options
 
 
 def _read(config: Config, last: timedelta, tenant: str | None) -> Statistics:
-    async def work(conn: store_stats.Connection) -> Statistics:
+    async def work(conn: Connection) -> Statistics:
         id = None if tenant is None else (await tenant_of(conn, tenant))[0]
         return await store_stats.read(conn, last, tenant=id)
 

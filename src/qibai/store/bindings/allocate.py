@@ -18,7 +18,8 @@ from qibai.core.numbering import SERIALS_PER_CODE
 from qibai.store.bindings.arrays import Blobs, Int2s
 from qibai.store.bindings.codeset import CodeSet
 from qibai.store.bindings.model import BindItem
-from qibai.store.bindings.session import Connection, Epoch
+from qibai.store.bindings.session import Epoch
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring, binding_aad
 
 _SAMPLE: Final = 256  # serials tried before all of a code's are

@@ -27,8 +27,9 @@ from qibai.store.bindings.codeset import CodeSet, Entitlement
 from qibai.store.bindings.model import Binding, BindItem, Bound
 from qibai.store.bindings.query import get_many
 from qibai.store.bindings.request import GIVE, Batch, counted
-from qibai.store.bindings.session import ATTEMPTS, Connection, Epoch, learn_epoch, likely_epoch
+from qibai.store.bindings.session import ATTEMPTS, Epoch, learn_epoch, likely_epoch
 from qibai.store.codes import TenantCode
+from qibai.store.connection import Connection
 from qibai.store.existing.numbers import middle_numbers
 from qibai.store.failures import UNAVAILABLE, own_errors
 from qibai.store.keys import Keyring

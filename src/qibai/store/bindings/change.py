@@ -31,7 +31,8 @@ from qibai.store.bindings.arrays import Blobs, Int2s
 from qibai.store.bindings.codeset import Entitlement
 from qibai.store.bindings.model import Binding
 from qibai.store.bindings.query import from_row
-from qibai.store.bindings.session import Connection, Epoch, fetch_epoch, persist
+from qibai.store.bindings.session import Epoch, fetch_epoch, persist
+from qibai.store.connection import Connection
 from qibai.store.existing.numbers import middle_numbers
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.routes import flags_of

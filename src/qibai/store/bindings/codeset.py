@@ -8,8 +8,9 @@ from qibai.core.errors import NoCodeForProvince, NoCodes, NumberNotOwned, Policy
 from qibai.core.numbering import Code
 from qibai.core.pilot import CodeRights, Rule, Rules, pilot_time
 from qibai.store.bindings.model import BindItem
-from qibai.store.bindings.session import Connection, database_time
+from qibai.store.bindings.session import database_time
 from qibai.store.codes import TenantCode
+from qibai.store.connection import Connection
 from qibai.store.standing import TenantCodes, read_tenant
 
 _FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()

@@ -10,7 +10,8 @@ from qibai.core.ids import format_id, parse_id
 from qibai.core.numbering import Code, Msisdn, Number700
 from qibai.store.bindings.arrays import Int4s, Int8s
 from qibai.store.bindings.model import Binding, NumberPair, Page, Sealed
-from qibai.store.bindings.session import Connection, database_time
+from qibai.store.bindings.session import database_time
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.routes import TO_GROUP

@@ -12,7 +12,8 @@ from qibai.store import sqlstate
 from qibai.store.bindings.arrays import Blobs, Int2s, Int4s, Int8s, Texts, literal
 from qibai.store.bindings.model import Binding, Released
 from qibai.store.bindings.query import get_many
-from qibai.store.bindings.session import ATTEMPTS, Connection, Epoch, fetch_epoch, likely_epoch, persist
+from qibai.store.bindings.session import ATTEMPTS, Epoch, fetch_epoch, likely_epoch, persist
+from qibai.store.connection import Connection
 from qibai.store.keys import Keyring
 from qibai.store.statements import load
 

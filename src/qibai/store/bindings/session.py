@@ -4,18 +4,16 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
+from typing import Final, NamedTuple, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
-import psycopg
 from psycopg import errors
 
 from qibai.core.errors import StoreUnavailable
 from qibai.core.numbering import Msisdn
+from qibai.store.connection import Connection
 from qibai.store.failures import UNAVAILABLE, own_errors
 from qibai.store.keys import Keyring
-
-Connection = psycopg.AsyncConnection[Any]
 
 ATTEMPTS: Final = 10  # after a deadlock or a race that a unique key decided
 

@@ -9,7 +9,7 @@ from psycopg.rows import class_row
 from qibai.core.errors import Conflict, StepRefused, TenantNotFound
 from qibai.core.pilot import Rules
 from qibai.store.bindings import policy_refused
-from qibai.store.bindings.session import Connection
+from qibai.store.connection import Connection
 from qibai.store.existing.model import TURN_LOCK
 from qibai.store.failures import own_errors
 from qibai.store.standing import old_business

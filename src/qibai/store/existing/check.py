@@ -15,7 +15,7 @@ from qibai.core.errors import QibaiError
 from qibai.core.numbering import Msisdn
 from qibai.core.oldfile import BadOldLine, OldLine
 from qibai.core.oldfile.line import bad
-from qibai.store.bindings.session import Connection
+from qibai.store.connection import Connection
 from qibai.store.existing.draft import axn_off, end_of
 from qibai.store.existing.model import Terms
 from qibai.store.failures import own_errors

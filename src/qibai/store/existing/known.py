@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from qibai.store.bindings.arrays import Blobs, Int4s
-from qibai.store.bindings.session import Connection, Epoch
+from qibai.store.bindings.session import Epoch
+from qibai.store.connection import Connection
 from qibai.store.existing.draft import OldDraft
 from qibai.store.existing.numbers import middle_numbers
 from qibai.store.keys import Keyring, binding_aad

@@ -12,7 +12,7 @@ from qibai.core.numbering import Msisdn, Number700
 from qibai.core.routing import RouteRecord
 from qibai.store.bindings import Binding, Idempotency
 from qibai.store.bindings.query import get_many
-from qibai.store.bindings.session import Connection
+from qibai.store.connection import Connection
 from qibai.store.crypto import binding_aad
 from qibai.store.existing.run import Step
 from qibai.store.failures import own_errors

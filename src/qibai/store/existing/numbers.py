@@ -6,7 +6,7 @@ from typing import Final
 from qibai.core.existing import ExistingNumber
 from qibai.core.numbering import Msisdn
 from qibai.store.bindings.arrays import Blobs, Int4s
-from qibai.store.bindings.session import Connection
+from qibai.store.connection import Connection
 from qibai.store.existing.keys import after, number_key
 from qibai.store.keys import Keyring
 from qibai.store.statements import load

@@ -9,7 +9,7 @@ from qibai.core.existing import OldParties
 from qibai.core.ids import format_id
 from qibai.core.numbering import Code
 from qibai.core.oldfile import BadOldLine
-from qibai.store.bindings.session import Connection
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.statements import load

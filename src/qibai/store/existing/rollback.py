@@ -15,7 +15,8 @@ from qibai.core.existing import OldParties
 from qibai.store.bindings import Binding
 from qibai.store.bindings.query import get_many
 from qibai.store.bindings.release import end_many
-from qibai.store.bindings.session import Connection, Epoch, database_time, fetch_epoch, persist
+from qibai.store.bindings.session import Epoch, database_time, fetch_epoch, persist
+from qibai.store.connection import Connection
 from qibai.store.existing.keys import pair_key
 from qibai.store.existing.model import BATCH
 from qibai.store.existing.run import Step

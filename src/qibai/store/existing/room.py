@@ -9,7 +9,7 @@ from qibai.core.errors import QibaiError
 from qibai.core.numbering import SERIALS_PER_CODE, Msisdn
 from qibai.core.pilot import Rules
 from qibai.store.bindings import BindItem, Entitlement
-from qibai.store.bindings.session import Connection
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.resources.quotas import list_quotas
 from qibai.store.statements import load

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from qibai.store.bindings.arrays import Instants
-from qibai.store.bindings.session import Connection
+from qibai.store.connection import Connection
 from qibai.store.existing.draft import OldDraft
 from qibai.store.existing.model import Terms
 

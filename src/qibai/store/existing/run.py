@@ -18,7 +18,7 @@ from psycopg.rows import class_row
 
 from qibai.core.errors import Conflict
 from qibai.core.oldfile import BadOldLine, RawRow, Reading
-from qibai.store.bindings.session import Connection
+from qibai.store.connection import Connection
 from qibai.store.existing.check import Checked, Checker
 from qibai.store.existing.model import BATCH, TURN_LOCK, Counts, Migration, Terms
 from qibai.store.existing.take import Wanting, note_rejects

@@ -26,7 +26,8 @@ from qibai.store.bindings import BindItem, Bound, Entitlement
 from qibai.store.bindings.allocate import Draft
 from qibai.store.bindings.arrays import Blobs, Int2s, Int4s, Int8s
 from qibai.store.bindings.bind import Binder
-from qibai.store.bindings.session import Connection, database_time, fetch_epoch, persist
+from qibai.store.bindings.session import database_time, fetch_epoch, persist
+from qibai.store.connection import Connection
 from qibai.store.existing.draft import OldDraft, draft
 from qibai.store.existing.known import Known, Moment, forget_free, known_pairs, with_middle_party
 from qibai.store.existing.model import Counts, Migration, Terms

@@ -17,7 +17,7 @@ import psycopg
 from qibai.core.errors import QibaiError, StoreUnavailable
 from qibai.core.oldfile import RawRow, Reading
 from qibai.store.bindings import Entitlement
-from qibai.store.bindings.session import Connection
+from qibai.store.connection import Connection
 from qibai.store.existing.model import Migration, Terms
 from qibai.store.existing.take import Taken, Taker
 from qibai.store.failures import own_errors

@@ -5,8 +5,9 @@ from typing import Any, Final, NamedTuple
 
 from qibai.core.messages import MessageState
 from qibai.store.bindings.arrays import Blobs, Instants, Int2s, Int4s, Int8s, PgArray, Texts
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
-from qibai.store.messages.model import Connection, MessageRow
+from qibai.store.messages.model import MessageRow
 from qibai.store.pgtime import to_pg
 from qibai.store.statements import load
 

@@ -11,11 +11,12 @@ from qibai.core.messages import MessageState
 from qibai.core.numbering import Number700
 from qibai.core.routing import RouteRecord
 from qibai.store.bindings.model import Idempotency
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 from qibai.store.messages.accept import accept
 from qibai.store.messages.body import seal_body, starred
-from qibai.store.messages.model import HAS_NUMBER, Connection, Kind, MessageRecord, MessageRow
+from qibai.store.messages.model import HAS_NUMBER, Kind, MessageRecord, MessageRow
 from qibai.store.messages.query import get_message
 from qibai.store.statements import load
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from qibai.core.messages import MessageState
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
-from qibai.store.messages.model import Connection
 from qibai.store.statements import load
 
 _SQL: Final = load("messages")

@@ -2,10 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import psycopg
 
 from qibai.core.errors import SealBroken
 from qibai.core.messages import MessageState
@@ -14,7 +13,6 @@ from qibai.store.keys import Keyring, binding_aad
 
 CHANNEL: Final = "qibai_message"  #: NOTIFY: a message waits for a gateway to take it
 
-Connection = psycopg.AsyncConnection[Any]
 
 #: message.flags
 WANTS_RECEIPT: Final = 1

@@ -7,8 +7,9 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from qibai.core.errors import BadRequest, Conflict
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
-from qibai.store.messages.model import CHANNEL, Connection
+from qibai.store.messages.model import CHANNEL
 from qibai.store.statements import load
 
 _SQL: Final = load("message_nodes")

@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.routing import RouteRecord
 from qibai.store.bindings.arrays import Blobs, Int2s, Int4s
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
-from qibai.store.messages.model import Connection
 from qibai.store.routes import FROM_GROUP, NO_MESSAGES, TO_GROUP
 from qibai.store.statements import load
 

@@ -8,9 +8,10 @@ from psycopg.rows import kwargs_row
 
 from qibai.core.messages import MessageState
 from qibai.store.bindings.arrays import Bools, Int2s, Int4s, Int8s, PgArray, Texts
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.messages.accept import instants
-from qibai.store.messages.model import Connection, Kind, MessageRow, SentPart
+from qibai.store.messages.model import Kind, MessageRow, SentPart
 from qibai.store.statements import load
 
 _SQL: Final = load("messages")

@@ -7,8 +7,9 @@ from psycopg.rows import kwargs_row
 
 from qibai.core.errors import MessageNotFound
 from qibai.core.messages import MessageState
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
-from qibai.store.messages.model import Connection, Kind, MessageRecord
+from qibai.store.messages.model import Kind, MessageRecord
 from qibai.store.statements import load
 
 _SQL: Final = load("messages")

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
-from qibai.store.messages.model import Connection, MessageRow
+from qibai.store.messages.model import MessageRow
 from qibai.store.statements import load
 
 _SQL: Final = load("messages")

@@ -8,8 +8,9 @@ from typing import Final, Literal, get_args
 from qibai.core.errors import BadRequest, NotHere, StepRefused
 from qibai.core.masking import mask_text
 from qibai.core.pilot import ApplicationState, after_application, pilot_time
+from qibai.store.connection import Connection
 from qibai.store.resources.platforms import platform_id
-from qibai.store.resources.session import Connection, changing, plausible, row, rows, run
+from qibai.store.resources.session import changing, plausible, row, rows, run
 
 ApplicationKind = Literal["initial", "supplement", "return", "early_exit", "renewal"]
 CLOCKS_DIFFER_S: Final = 60.0

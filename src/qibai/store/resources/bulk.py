@@ -9,8 +9,9 @@ from psycopg.rows import class_row
 
 from qibai.core.codefile import BadLine, CodeLine
 from qibai.store.codes import CodeRow, list_statement
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
-from qibai.store.resources.session import SQL, Connection, row, run
+from qibai.store.resources.session import SQL, row, run
 
 BATCH: Final = 2_000  #: lines of one transaction, during which binds wait
 

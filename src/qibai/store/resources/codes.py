@@ -12,8 +12,9 @@ from qibai.core.masking import mask_text
 from qibai.core.numbering import Code, Province
 from qibai.core.pilot import CodeEvent, CodeState, after_code
 from qibai.core.times import utc_text
+from qibai.store.connection import Connection
 from qibai.store.resources.platforms import tenant_of
-from qibai.store.resources.session import SQL, Connection, changing, row, rows, run
+from qibai.store.resources.session import SQL, changing, row, rows, run
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from datetime import datetime
 from qibai.core.errors import NotHere
 from qibai.core.masking import mask_text
 from qibai.core.numbering import Code, Number700
-from qibai.store.resources.session import Connection, changing, rows, run
+from qibai.store.connection import Connection
+from qibai.store.resources.session import changing, rows, run
 
 
 @dataclass(frozen=True, slots=True)

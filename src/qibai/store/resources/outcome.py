@@ -9,10 +9,11 @@ from qibai.core.errors import BadRequest, NotHere, SubLease
 from qibai.core.numbering import Code, Province
 from qibai.core.pilot import ApplicationState
 from qibai.core.times import utc_text
+from qibai.store.connection import Connection
 from qibai.store.resources.applications import move
 from qibai.store.resources.codes import assign, drain
 from qibai.store.resources.papers import Kind, Paper, add_paper, leave_early, renew
-from qibai.store.resources.session import SQL, Connection, changing, row
+from qibai.store.resources.session import SQL, changing, row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

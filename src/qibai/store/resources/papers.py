@@ -11,8 +11,9 @@ from qibai.core.errors import BadRequest, Conflict, NotHere, StepRefused
 from qibai.core.masking import mask_text
 from qibai.core.numbering import Province
 from qibai.core.typed import checked_name
+from qibai.store.connection import Connection
 from qibai.store.resources.platforms import platform_id
-from qibai.store.resources.session import Connection, changing, plausible, row, rows, run
+from qibai.store.resources.session import changing, plausible, row, rows, run
 
 Kind = Literal["approval", "certificate"]
 

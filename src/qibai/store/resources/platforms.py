@@ -8,7 +8,8 @@ import psycopg
 
 from qibai.core.errors import BadRequest, Conflict, NotHere, StepRefused, SubLease, TenantNotFound
 from qibai.core.typed import checked_name
-from qibai.store.resources.session import Connection, changing, row, rows, run
+from qibai.store.connection import Connection
+from qibai.store.resources.session import changing, row, rows, run
 
 _UNDER: Final = ("code", "tenant", "paper", "application", "API key")
 

@@ -6,8 +6,9 @@ from datetime import datetime
 from qibai.core.binding import Scene
 from qibai.core.errors import BadRequest, NotHere
 from qibai.core.numbering import Province
+from qibai.store.connection import Connection
 from qibai.store.resources.platforms import tenant_of
-from qibai.store.resources.session import Connection, changing, row, rows, run
+from qibai.store.resources.session import changing, row, rows, run
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ import psycopg
 from psycopg.rows import class_row
 
 from qibai.core.errors import BadRequest, SubLease
+from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
 from qibai.store.statements import load
 
-Connection = psycopg.AsyncConnection[Any]
 SQL: Final = load("resources")
 _HANDED_ON: Final = frozenset({"code_tenant_platform_fkey", "code_certificate_fkey"})
 
