@@ -1,6 +1,7 @@
 """Figures that are no phone numbers though their digits would make one: dates, times, amounts, ids, lists."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
@@ -53,6 +54,7 @@ _DIGITS: Final = re.compile(r"[0-9]+")
 _BEFORE_MONEY: Final = re.compile(rf"[ \u00a0]?{_MONEY}")
 
 _CLASSES: Final = WIDE + LONE
+_DIGIT_CLASSES: Final = frozenset(NARROW + _CLASSES)
 _TO_DIGIT: Final = dict(zip(_CLASSES, NARROW * 2, strict=True))
 _TIMES_SIGNS: Final = frozenset({"x", "X", "×", "*", "✕", "✖", "＊"})
 
@@ -63,6 +65,7 @@ class Figures:
     def __init__(self, text: str, classes: str) -> None:
         """``classes``: the text's, character for character."""
         self._plain = text if text.isascii() else _plain(text, classes)
+        self._written, self._classes = ("", "") if text.isascii() else (text, classes)
         self._unseen = classes if "z" in classes else ""
         self._held, self._clock = bytearray(len(text)), bytearray(len(text))
         for pattern in _OTHERS:
@@ -88,11 +91,27 @@ class Figures:
         before = self._plain[max(start - 2, 0) : start].rstrip()
         return before.endswith(("¥", "￥", "$", "€", "£")) or bool(_BEFORE_MONEY.match(self._plain, end))
 
+    def are_plain(self, start: int, end: int) -> bool:
+        """Returns True if nothing unseen stands in this span and its digits are of one alphabet."""
+        return "z" not in self._unseen[start:end] and self._is_of_one_alphabet(start, end)
+
     def _found(self, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
-        """What the pattern finds and what does not go on behind unseen characters: ``V1.3.0\\u200b.0``."""
+        """What the pattern finds, but for what only looks like it.
+
+        A figure does not go on behind unseen characters (``V1.3.0\\u200b.0``), and nobody writes a figure
+        with digits of two alphabets (``1.30.0.０``).
+        """
         for found in pattern.finditer(self._plain):
-            if not (self._unseen and self._goes_on(found.start(), found.end())):
+            if self._unseen and self._goes_on(found.start(), found.end()):
+                continue
+            if self._is_of_one_alphabet(found.start(), found.end()):
                 yield found
+
+    def _is_of_one_alphabet(self, start: int, end: int) -> bool:
+        """Returns True if the digits of this span have all the same zero. Chinese numerals have none."""
+        spans = zip(self._written[start:end], self._classes[start:end], strict=True)
+        zeros = {_zero_of(char) for char, found in spans if found in _DIGIT_CLASSES}
+        return len(zeros) <= 1 and None not in zeros
 
     def _goes_on(self, start: int, end: int) -> bool:
         before, after = start, end
@@ -135,6 +154,12 @@ def is_list(groups: Sequence[str], gaps: Sequence[str], *, shaped: bool) -> bool
 
 def _is_round(group: str) -> bool:
     return group[-1] == "0" or group[-2:] in {"58", "68", "88", "98", "99"}
+
+
+def _zero_of(digit: str) -> int | None:
+    """The code point of the zero of a digit's alphabet. None: its alphabet has no known zero."""
+    value = unicodedata.decimal(digit, None)
+    return None if value is None else ord(digit) - value
 
 
 def _plain(text: str, classes: str) -> str:

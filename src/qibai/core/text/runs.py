@@ -135,7 +135,7 @@ class DigitRun:
         bounds = [0, *sorted(cuts), len(number.national)]
         groups = [number.national[a:b] for a, b in pairwise(bounds)]
         gaps = [self._gap(index) for index in own]
-        if is_list(groups, gaps, shaped=shaped):
+        if is_list(groups, gaps, shaped=shaped) and self._figures().are_plain(start, end):
             return False
         from_zero = any(group[0] == "0" for group in groups)
         if not shaped and not from_zero and self._figures().is_money(start, end):
