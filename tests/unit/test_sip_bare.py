@@ -31,3 +31,10 @@ def test_what_is_needed_stands_first() -> None:
 def test_what_is_incomplete_stays() -> None:
     for text in ("", "\r\n", "BYE sip:x SIP/2.0", "BYE sip:x SIP/2.0\r\nX: y\r\n", "x\r\n\r\nVia: y"):
         assert needed_first(text) == text
+
+
+def test_a_via_without_a_value_or_with_a_lone_quote_is_none() -> None:
+    rest = "v: SIP/2.0/UDP a\r\nf: <sip:a>\r\nt: <sip:b>\r\ni: c\r\nCSeq: 1 BYE\r\n"
+    text = f'BYE sip:x SIP/2.0\r\nVia:\r\nVia: "\r\nVia: ,\r\n{rest}\r\n'
+    assert bare_request(text) == f"BYE sip:x SIP/2.0\r\n{rest}Content-Length: 0\r\n\r\n"
+    assert needed_first(text) == f'BYE sip:x SIP/2.0\r\n{rest}Via:\r\nVia: "\r\nVia: ,\r\n\r\n'

@@ -69,6 +69,8 @@ def test_response() -> None:
         HEAD.replace("<sip:b@c>", "<sip:b@c>;;") + "\r\n",
         HEAD.replace("<sip:b@c>", "<sip:b@c>;tag=1;tag=2") + "\r\n",
         HEAD.replace(";branch", ";;branch") + "\r\n",
+        HEAD.replace("SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1", "") + "\r\n",
+        HEAD.replace("SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1", "") + "Via: ,\r\n\r\n",
         HEAD + "X: y\r\n" * 500 + "\r\n",
         HEAD + "X: " + "y" * 66_000 + "\r\n\r\n",
     ],

@@ -235,7 +235,11 @@ def encode(text: str) -> bytes:
 
 def is_via(value: str) -> bool:
     """Returns True if a Via's value can be read."""
-    return all(_VIA.fullmatch(item) for item in split_list(value))
+    try:
+        items = split_list(value)
+    except BadMessage:
+        return False
+    return bool(items) and all(_VIA.fullmatch(item) for item in items)
 
 
 def _divide(text: str) -> tuple[list[str], str]:
@@ -323,9 +327,8 @@ def _read_cseq(message: Message, value: str) -> None:
 def _read_vias(message: Message, values: list[str]) -> None:
     if len(values) > 1 or "," in values[0]:
         values = [item for value in values for item in split_list(value)]
-    for value in values:
-        if not _VIA.fullmatch(value):
-            raise BadMessage("a Via is malformed")
+    if not values or not all(_VIA.fullmatch(value) for value in values):
+        raise BadMessage("a Via is malformed")
     message.vias = values
 
 

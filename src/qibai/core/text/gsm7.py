@@ -24,7 +24,7 @@ _EXTENDED: Final = {
     0x65: "€",
 }
 _READ: Final = _BASIC.ljust(256, "\ufffe")  # what is beyond seven bits has no character
-_WRITE: Final = codecs.charmap_build(_READ)
+_WRITE: Final = {ord(char): septet for septet, char in enumerate(_BASIC)}
 _ESCAPED: Final = {ord(char): "\x1b" + _BASIC[at] for at, char in _EXTENDED.items()}
 _PAIR: Final = re.compile(rb"\x1b(.?)", re.DOTALL)
 
