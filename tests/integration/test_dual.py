@@ -166,6 +166,18 @@ async def test_a_revocation_and_the_use_of_an_approval_wait_for_each_other(
             assert await revoking
 
 
+async def test_an_approval_whose_key_was_revoked_is_listed_as_void(
+    dsn: str, conn: Connection, keyring: Keyring
+) -> None:
+    asked = await ask(conn, keyring)
+    await decide(conn, keyring, BOB, asked.id, approve=True)
+    assert [(one.id, one.state) for one in await dual.requests(conn)] == [(asked.id, "approved")]
+    async with await psycopg.AsyncConnection.connect(as_platform(dsn), autocommit=True) as own:
+        assert await tenants.revoke_key(own, "bbb")
+    assert await dual.requests(conn) == []
+    assert [(one.id, one.state) for one in await dual.requests(conn, open_only=False)] == [(asked.id, "void")]
+
+
 async def test_an_approval_that_ends_while_its_row_is_waited_for_is_over(
     dsn: str, conn: Connection, keyring: Keyring
 ) -> None:

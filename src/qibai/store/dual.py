@@ -42,7 +42,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     params: str
     reason: str
-    state: str  #: pending, approved, rejected, used
+    state: str  #: pending, approved, rejected, used; void: approved with a key that was revoked since
     asked_by: str
     asked_via: str
     asked_at: datetime

@@ -286,7 +286,7 @@ class DualRequest(msgspec.Struct, frozen=True, kw_only=True):
     action: Annotated[str, Meta(examples=["trace.reveal"])]
     params: Annotated[dict[str, Any], Meta(description="What would be done, exactly.")]
     reason: str
-    state: Literal["pending", "approved", "rejected", "used"]
+    state: Literal["pending", "approved", "rejected", "used", "void"]
     asked_by: str
     asked_at: datetime
     expires_at: datetime

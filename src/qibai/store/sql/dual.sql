@@ -34,9 +34,14 @@ RETURNING id, action, params, reason, state, asked_by, asked_via, asked_at, expi
 UPDATE dual_request SET state = 'used', used_at = now() WHERE id = %(id)s AND expires_at > clock_timestamp();
 
 -- name: list
-SELECT id, action, params, reason, state, asked_by, asked_via, asked_at, expires_at, decided_by, decided_via, decided_at,
-       used_at
-FROM dual_request
+-- An approval has no effect once the key that gave it is revoked.
+WITH shown AS (
+    SELECT r.id, action, params, reason,
+           CASE WHEN r.state = 'approved' AND k.revoked_at IS NOT NULL THEN 'void' ELSE r.state END AS state,
+           asked_by, asked_via, asked_at, expires_at, decided_by, decided_via, decided_at, used_at
+    FROM dual_request r LEFT JOIN api_key k ON 'key:' || k.id = r.decided_via
+)
+SELECT * FROM shown
 WHERE NOT %(open_only)s OR (state IN ('pending', 'approved') AND expires_at > now())
 ORDER BY asked_at DESC, id
 LIMIT %(limit)s;
