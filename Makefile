@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help setup setup-tests demo test test-later check bench fuzz lock clean
+.PHONY: help setup setup-tests demo test test-later check bench fuzz lock sync-client clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,11 +27,12 @@ LATER_FILES ?= tests/unit tests/property/test_pilot_life.py tests/integration/te
 test-later: setup-tests  ## run every test with the clock 400 days ahead (LATER=+40d: by so much; LATER_PART=1: a part)
 	@scripts/later $(PY) -m pytest -n $${TEST_WORKERS:-2} --dist loadfile $(if $(LATER_PART),$(LATER_FILES))
 
-check: setup-tests  ## lint, format, types, import rules
+check: setup-tests  ## lint, format, types, import rules, what is generated
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
+	@$(PY) scripts/sync_client.py --check
 
 bench: setup-tests  ## measure, each figure beside its reference
 	@$(PY) -m bench
@@ -49,6 +50,9 @@ fuzz: setup-tests  ## fuzzing of what comes from the network (FUZZ_SECONDS each)
 
 lock:  ## write requirements.lock anew
 	@scripts/lock
+
+sync-client:  ## write the client that waits from the one for asyncio
+	@$(PY) scripts/sync_client.py
 
 clean:  ## remove the environment and caches (never data)
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,22 +1,16 @@
-"""The client against a real server, and against one that fails before it answers."""
+"""Both clients against a real server, and against one that fails before it answers."""
 
 import asyncio
-import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from uuid import uuid4
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from api_tools import A, Api, B, C, Tenant
+from client_tools import BOTH
 from qibai.client import (
     AsyncClient,
     BindingEnded,
@@ -30,8 +24,18 @@ from qibai.client import (
     Unauthenticated,
 )
 from qibai.testing.ports import free_port
+from tls_tools import make_certificate
 
+#: Either client: the methods of both have the same names and arguments.
+Connect = Callable[..., Client]
 ITEM = BindRequest(mode="AXYB", a=A, b=B, order_id="order-1", scene="ride")
+
+
+@pytest.fixture(params=BOTH, ids=["waiting", "asyncio"])
+def connect(request: pytest.FixtureRequest) -> Connect:
+    """What makes the client at hand."""
+    connect: Connect = request.param
+    return connect
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +51,8 @@ def tenant(api: Api) -> Tenant:
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_the_life_of_a_binding(api: Api, tenant: Tenant, signed: bool) -> None:
-    with Client(api.url, tenant.key.bearer, signed=signed) as client:
+def test_the_life_of_a_binding(connect: Connect, api: Api, tenant: Tenant, signed: bool) -> None:
+    with connect(api.url, tenant.key.bearer, signed=signed) as client:
         made = client.bind(ITEM)
         assert A not in repr(made)
         assert client.get(made.id) == made
@@ -66,19 +70,20 @@ def test_the_life_of_a_binding(api: Api, tenant: Tenant, signed: bool) -> None:
         assert list(client.calls()) == []
 
 
-def test_bulks_and_pages(api: Api, tenant: Tenant) -> None:
-    with Client(api.url, tenant.key.bearer) as client:
-        items = [BindRequest(mode="AXB", a=A, b=f"+86139{i:08d}", order_id="bulk") for i in range(30)]
-        answers = client.bind_many([*items, BindRequest(mode="AXB", a=A, b=A, order_id="bulk")])
+def test_bulks_and_pages(connect: Connect, api: Api, tenant: Tenant) -> None:
+    order = uuid4().hex
+    with connect(api.url, tenant.key.bearer) as client:
+        items = [BindRequest(mode="AXB", a=A, b=f"+86139{i:08d}", order_id=order) for i in range(30)]
+        answers = client.bind_many([*items, BindRequest(mode="AXB", a=A, b=A, order_id=order)])
         assert [answer.status for answer in answers] == [201] * 30 + [422]
         assert answers[-1].problem is not None and answers[-1].problem.code == "party_repeated"
         ids = [answer.binding.id for answer in answers if answer.binding is not None]
-        assert sorted(item.id for item in client.bindings(order_id="bulk", page=7)) == sorted(ids)
+        assert sorted(item.id for item in client.bindings(order_id=order, page=7)) == sorted(ids)
         assert {answer.status for answer in client.release_many(ids)} == {200}
 
 
-def test_errors_by_code(api: Api, tenant: Tenant) -> None:
-    with Client(api.url, tenant.key.bearer) as client:
+def test_errors_by_code(connect: Connect, api: Api, tenant: Tenant) -> None:
+    with connect(api.url, tenant.key.bearer) as client:
         with pytest.raises(Invalid) as wrong:
             client.bind(BindRequest(mode="AXB", a="123", b=B, order_id="x"))
         assert (wrong.value.code, wrong.value.problem.errors[0].field) == ("number_malformed", "a")
@@ -88,15 +93,15 @@ def test_errors_by_code(api: Api, tenant: Tenant) -> None:
         client.bind(ITEM, idempotency_key="mine")
         with pytest.raises(IdempotencyMismatch):
             client.bind(BindRequest(mode="AXB", a=A, b=C, order_id="x"), idempotency_key="mine")
-    with Client(api.url, tenant.key.bearer + "x") as client, pytest.raises(Unauthenticated):
+    with connect(api.url, tenant.key.bearer + "x") as client, pytest.raises(Unauthenticated):
         client.codes()
     port = free_port("127.0.0.1", socket.SOCK_STREAM)
-    nobody = Client(f"http://127.0.0.1:{port}", tenant.key.bearer, retries=1)
+    nobody = connect(f"http://127.0.0.1:{port}", tenant.key.bearer, retries=1)
     with nobody as client, pytest.raises(NoAnswer):
         client.codes()
 
 
-async def test_the_asynchronous_one(api: Api, tenant: Tenant) -> None:
+async def test_many_binds_at_once_on_one_client(api: Api, tenant: Tenant) -> None:
     async with AsyncClient(api.url, tenant.key.bearer) as client:
         made = await asyncio.gather(*(client.bind(ITEM) for _ in range(20)))
         assert len({binding.id for binding in made}) == 20
@@ -105,36 +110,12 @@ async def test_the_asynchronous_one(api: Api, tenant: Tenant) -> None:
         assert {answer.status for answer in await client.release_many(listed)} == {200}
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "qibai test")])
-    now = datetime.now(UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
-    cert_file.write_bytes(made.public_bytes(Encoding.PEM))
-    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return cert_file, key_file
-
-
-def test_over_tls(database: Callable[[], str], tmp_path: Path) -> None:
-    cert, key = _certificate(tmp_path)
+def test_over_tls(connect: Connect, database: Callable[[], str], tmp_path: Path) -> None:
+    cert, key = make_certificate(tmp_path, "127.0.0.1")
     server = Api(tmp_path / "api", database(), tls_cert=str(cert), tls_key=str(key)).start()
     try:
         who = server.tenant("one", "70012345678")
-        with Client(server.url, who.key.bearer, signed=False, verify=str(cert)) as client:
+        with connect(server.url, who.key.bearer, signed=False, verify=str(cert)) as client:
             assert client.bind(ITEM).status == "active"
     finally:
         server.stop()
@@ -175,12 +156,13 @@ class _Cutting:
         self._thread.join(10)
 
 
-def test_a_bind_whose_answer_was_lost_is_not_made_twice(api: Api, tenant: Tenant) -> None:
+def test_a_bind_whose_answer_was_lost_is_not_made_twice(connect: Connect, api: Api, tenant: Tenant) -> None:
+    order = uuid4().hex
     proxy = _Cutting(api.config.api.port, drop=2)
     try:
-        with Client(f"http://127.0.0.1:{proxy.port}", tenant.key.bearer) as client:
-            made = client.bind(BindRequest(mode="AXB", a=A, b=B, order_id="lost"))
+        with connect(f"http://127.0.0.1:{proxy.port}", tenant.key.bearer) as client:
+            made = client.bind(BindRequest(mode="AXB", a=A, b=B, order_id=order))
     finally:
         proxy.close()
-    rows: list[Any] = api.sql("SELECT count(*) FROM binding WHERE order_id = 'lost'")
-    assert rows == [(1,)] and made.order_id == "lost"
+    with connect(api.url, tenant.key.bearer) as client:
+        assert list(client.bindings(order_id=order)) == [made]

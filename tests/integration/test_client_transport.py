@@ -1,4 +1,4 @@
-"""How the client that waits reaches the API: kept connections, threads, proxies, certificates."""
+"""How the clients reach the API: kept connections, threads, proxies, certificates."""
 
 import base64
 import contextlib
@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api_tools import Api, Tenant
+from client_tools import BOTH
 from qibai.cli.app import app
 from qibai.client import Client, NoAnswer
 from qibai.core.errors import Unavailable
@@ -152,19 +153,24 @@ def test_a_connection_that_the_server_closed_is_not_used_again(tenant: Tenant) -
     assert asked == 3
 
 
+@pytest.mark.parametrize("connect", BOTH)
 def test_a_proxy_of_the_environment_is_asked(
-    api: Api, tenant: Tenant, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    api: Api,
+    tenant: Tenant,
+    proxy: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+    connect: Callable[..., Client],
 ) -> None:
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("http_proxy", f"http://wang:se%40cret@{proxy.address}")
-    with Client(api.url, tenant.key.bearer) as client:
+    with connect(api.url, tenant.key.bearer) as client:
         assert codes(client) == ONE_CODE
     asked, *headers = proxy.heads[0].splitlines()
     assert asked == f"GET {api.url}/v1/codes HTTP/1.1"
     word = base64.b64encode(b"wang:se@cret").decode()
     assert f"proxy-authorization: basic {word.lower()}" in [line.lower() for line in headers]
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with Client(api.url, tenant.key.bearer) as client:
+    with connect(api.url, tenant.key.bearer) as client:
         assert codes(client) == ONE_CODE
     assert len(proxy.heads) == 1
 
@@ -181,22 +187,33 @@ def test_tls_goes_through_a_proxy_unread(
     assert asked == [f"CONNECT 127.0.0.1:{api.config.api.port}"]  # three requests on one connection
 
 
-def test_a_certificate_of_nobody_is_refused_and_said(secure: tuple[Api, Tenant], tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+@pytest.mark.parametrize("connect", BOTH)
+def test_a_certificate_of_nobody_is_refused_and_the_client_says_why(
+    secure: tuple[Api, Tenant], connect: Callable[..., Client]
+) -> None:
     api, tenant = secure
-    with Client(api.url, tenant.key.bearer, retries=0) as client, pytest.raises(NoAnswer) as refused:
+    with connect(api.url, tenant.key.bearer, retries=0) as client, pytest.raises(NoAnswer) as refused:
         client.codes()
     assert "self-signed" in (refused.value.certificate or "").replace("self signed", "self-signed")
-    with Client(api.url, tenant.key.bearer, verify=False) as client:
+    with connect(api.url, tenant.key.bearer, verify=False) as client:
         assert codes(client) == ONE_CODE
+
+
+def test_a_command_says_why_it_refuses_a_certificate(secure: tuple[Api, Tenant], tmp_path: Path) -> None:
+    api, tenant = secure
     asked = ["--home", str(tmp_path), "calls", "--api-url", api.url, "--api-key", tenant.key.bearer]
     done = CliRunner().invoke(app, asked)
     assert isinstance(done.exception, Unavailable) and "is not accepted: self" in str(done.exception)
 
 
+@pytest.mark.parametrize("connect", BOTH)
 @pytest.mark.parametrize("url", ["127.0.0.1:7000", "ftp://127.0.0.1", "http://", "http://127.0.0.1:99999"])
-def test_what_is_no_address_is_refused_at_once(tenant: Tenant, url: str) -> None:
+def test_what_is_no_address_is_refused_at_once(
+    tenant: Tenant, connect: Callable[..., Client], url: str
+) -> None:
     with pytest.raises(ValueError, match="give an address as https://host:port"):
-        Client(url, tenant.key.bearer)
+        connect(url, tenant.key.bearer)
 
 
 def test_a_proxy_that_cannot_be_used_is_refused_at_once(

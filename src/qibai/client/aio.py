@@ -1,23 +1,17 @@
-"""The client for asyncio; method by method the same as ``sync``."""
+"""The client for asyncio. `make sync-client` writes ``sync.py`` from this file."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
-
-import niquests
+from typing import Any, Self, TypeVar
 
 from qibai.client import models, requests
+from qibai.client.aio_transport import AsyncTransport
 from qibai.client.errors import NoAnswer, error_of
 from qibai.client.requests import RETRY_STATUS, Asked, Credentials, Page, chunks, pause, too_long
 
 T = TypeVar("T")
-_NO_ANSWER: Final = (
-    niquests.exceptions.ConnectionError,
-    niquests.exceptions.Timeout,
-    niquests.exceptions.ChunkedEncodingError,  # cut off in the middle
-)
 
 
 class AsyncClient:
@@ -39,15 +33,13 @@ class AsyncClient:
         verify: bool | str = True,
     ) -> None:
         """``signed``: sign requests rather than send the key; ``verify``: a CA file, or False for none."""
-        self._url = url.rstrip("/")
         self._credentials = Credentials.of(api_key, signed=signed)
-        self._timeout_s, self._retries = timeout_s, retries
-        self._session = niquests.AsyncSession()
-        self._verify = verify  # for each request: the environment would have its way with a session's
+        self._transport = AsyncTransport(url, timeout_s=timeout_s, verify=verify)
+        self._retries = retries
 
     async def close(self) -> None:
         """Close connections."""
-        await self._session.close()
+        await self._transport.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,14 +60,15 @@ class AsyncClient:
         answers: list[models.BulkBound] = []
         for number, part in enumerate(chunks(items)):
             key = None if idempotency_key is None else f"{idempotency_key}.{number}"
-            answers += (await self._ask(requests.bind_bulk(part, key))).results
+            bulk = await self._ask(requests.bind_bulk(part, key))
+            answers += bulk.results
         return answers
 
     async def get(self, id: str) -> models.Binding:
         """One binding."""
         return await self._ask(requests.binding(id))
 
-    async def bindings(
+    def bindings(
         self,
         *,
         status: models.Status | None = None,
@@ -85,12 +78,11 @@ class AsyncClient:
         page: int = 100,
     ) -> AsyncIterator[models.Binding]:
         """All bindings that fit, newest first, page by page."""
-        async for item in self._pages(
+        return self._pages(
             lambda cursor: requests.bindings(
                 status=status, order_id=order_id, number=number, mode=mode, cursor=cursor, limit=page
             )
-        ):
-            yield item
+        )
 
     async def extend(
         self, id: str, *, ttl: int | None = None, expires_at: datetime | None = None
@@ -118,7 +110,8 @@ class AsyncClient:
         """End any number of bindings; the answers are in the order of the ids."""
         answers: list[models.BulkReleased] = []
         for part in chunks(ids):
-            answers += (await self._ask(requests.release_bulk(part))).results
+            bulk = await self._ask(requests.release_bulk(part))
+            answers += bulk.results
         return answers
 
     async def translate(self, called: str, caller: str) -> models.Translation:
@@ -127,13 +120,14 @@ class AsyncClient:
 
     async def codes(self) -> list[models.Code]:
         """The tenant's codes."""
-        return (await self._ask(requests.codes())).items
+        answer = await self._ask(requests.codes())
+        return answer.items
 
     async def call(self, id: str) -> models.Call:
         """One call record."""
         return await self._ask(requests.call(id))
 
-    async def calls(
+    def calls(
         self,
         *,
         binding: str | None = None,
@@ -152,7 +146,7 @@ class AsyncClient:
 
         With a key that is no tenant's, give ``tenant``, or ``everyone`` for all that the key reaches.
         """
-        async for item in self._pages(
+        return self._pages(
             lambda cursor: requests.calls(
                 binding=binding,
                 number=number,
@@ -167,8 +161,7 @@ class AsyncClient:
                 cursor=cursor,
                 limit=page,
             )
-        ):
-            yield item
+        )
 
     async def terminate(self, id: str) -> models.Call:
         """Have a running call ended; it takes about a second."""
@@ -182,7 +175,7 @@ class AsyncClient:
         """One message record."""
         return await self._ask(requests.message(id))
 
-    async def messages(
+    def messages(
         self,
         *,
         binding: str | None = None,
@@ -193,7 +186,7 @@ class AsyncClient:
         page: int = 100,
     ) -> AsyncIterator[models.Message]:
         """All message records that fit, newest first, page by page."""
-        async for item in self._pages(
+        return self._pages(
             lambda cursor: requests.messages(
                 binding=binding,
                 order_id=order_id,
@@ -203,8 +196,7 @@ class AsyncClient:
                 cursor=cursor,
                 limit=page,
             )
-        ):
-            yield item
+        )
 
     async def request(self, method: str, target: str, body: Any = None) -> Any:
         """Whatever else the API has, such as ``/v1/admin/…``, as plain JSON; ``target``: path and query."""
@@ -227,27 +219,18 @@ class AsyncClient:
             retry_after: str | None = None
             error: Exception
             try:
-                response = await self._session.request(
-                    asked.method,
-                    self._url + asked.target,
-                    data=asked.body or None,
-                    headers=asked.headers(self._credentials),
-                    timeout=self._timeout_s,
-                    allow_redirects=False,
-                    verify=self._verify,
+                answer = await self._transport.request(
+                    asked.method, asked.target, asked.body, asked.headers(self._credentials)
                 )
-            except _NO_ANSWER as exc:
-                error = NoAnswer(f"{asked.method} {asked.target.partition('?')[0]}: no answer")
-                error.__cause__ = exc
+            except NoAnswer as exc:
+                error = exc
             else:
-                status, body = response.status_code or 0, response.content or b""
-                if 200 <= status < 300:
-                    return asked.read(body)
-                error = error_of(status, body)
-                if status not in RETRY_STATUS:
+                if 200 <= answer.status < 300:
+                    return asked.read(answer.body)
+                error = error_of(answer.status, answer.body)
+                if answer.status not in RETRY_STATUS:
                     raise error
-                after = response.headers.get("Retry-After")
-                retry_after = after if isinstance(after, str) else None
+                retry_after = answer.retry_after
             if attempt >= self._retries or too_long(retry_after):
                 raise error
             await asyncio.sleep(pause(attempt, retry_after))

@@ -14,7 +14,11 @@ class ClientError(Exception):
 class NoAnswer(ClientError):
     """The platform could not be reached, or did not answer in time, also after retries."""
 
-    certificate: str | None = None  #: why its certificate was not accepted, if that was it
+    def __init__(self, method: str, target: str, certificate: str | None = None) -> None:
+        """``certificate``: why the platform's certificate was not accepted, if that was the reason."""
+        path = target.partition("?")[0]  # a query may name parties
+        super().__init__(f"{method} {path}: no answer")
+        self.certificate = certificate
 
 
 class ApiError(ClientError):

@@ -1,9 +1,8 @@
-"""The client for code that waits."""
+"""The client for code that waits. `make sync-client` writes this file from ``aio.py``."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from http.client import HTTPException, InvalidURL
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -61,7 +60,8 @@ class Client:
         answers: list[models.BulkBound] = []
         for number, part in enumerate(chunks(items)):
             key = None if idempotency_key is None else f"{idempotency_key}.{number}"
-            answers += (self._ask(requests.bind_bulk(part, key))).results
+            bulk = self._ask(requests.bind_bulk(part, key))
+            answers += bulk.results
         return answers
 
     def get(self, id: str) -> models.Binding:
@@ -110,7 +110,8 @@ class Client:
         """End any number of bindings; the answers are in the order of the ids."""
         answers: list[models.BulkReleased] = []
         for part in chunks(ids):
-            answers += (self._ask(requests.release_bulk(part))).results
+            bulk = self._ask(requests.release_bulk(part))
+            answers += bulk.results
         return answers
 
     def translate(self, called: str, caller: str) -> models.Translation:
@@ -119,7 +120,8 @@ class Client:
 
     def codes(self) -> list[models.Code]:
         """The tenant's codes."""
-        return (self._ask(requests.codes())).items
+        answer = self._ask(requests.codes())
+        return answer.items
 
     def call(self, id: str) -> models.Call:
         """One call record."""
@@ -219,12 +221,8 @@ class Client:
                 answer = self._transport.request(
                     asked.method, asked.target, asked.body, asked.headers(self._credentials)
                 )
-            except InvalidURL:  # nothing was sent
-                raise
-            except (OSError, HTTPException) as exc:
-                error = NoAnswer(f"{asked.method} {asked.target.partition('?')[0]}: no answer")
-                error.certificate = getattr(exc, "verify_message", None)
-                error.__cause__ = exc
+            except NoAnswer as exc:
+                error = exc
             else:
                 if 200 <= answer.status < 300:
                     return asked.read(answer.body)

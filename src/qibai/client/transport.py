@@ -4,9 +4,11 @@ import base64
 import os
 import select
 import ssl
-from http.client import HTTPConnection, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, InvalidURL
 from typing import Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from qibai.client.errors import NoAnswer
 
 _KEPT: Final = 32  #: idle connections at most; a program with more threads opens others
 
@@ -27,15 +29,8 @@ class Transport:
 
     def __init__(self, url: str, *, timeout_s: float, verify: bool | str) -> None:
         """Raise ValueError when ``url`` is no address, or when the environment names an unusable proxy."""
-        parts = urlsplit(url)
+        parts, self._host, self._port = split_address(url)
         self._tls = parts.scheme == "https"
-        try:
-            port = parts.port
-        except ValueError:
-            port = 0
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-            raise ValueError("give an address as https://host:port")
-        self._host, self._port = parts.hostname, port or (443 if self._tls else 80)
         self._prefix = parts.path.rstrip("/")
         self._origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._proxy = _proxy_for(parts.scheme, self._host, self._port)
@@ -44,23 +39,27 @@ class Transport:
         self._idle: list[HTTPConnection] = []
 
     def request(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> Answer:
-        """Raise OSError or HTTPException when no whole answer came in time, InvalidURL for a wrong target."""
+        """Raise NoAnswer when no whole answer came in time, InvalidURL when ``target`` cannot be sent."""
         connection = self._kept() or self._open()
         where = self._prefix + target
         if self._proxy is not None and not self._tls:
             where = self._origin + where
             headers = headers | self._proxy.headers
+        keep = False
         try:
             connection.request(method, where, body or None, headers)
             response = connection.getresponse()
             answer = Answer(response.status, response.read(), response.headers.get("Retry-After"))
-        except BaseException:
-            connection.close()
+            keep = not response.will_close and len(self._idle) < _KEPT
+        except InvalidURL:
             raise
-        if response.will_close or len(self._idle) >= _KEPT:
-            connection.close()
-        else:
-            self._idle.append(connection)
+        except (OSError, HTTPException) as exc:
+            raise NoAnswer(method, target, getattr(exc, "verify_message", None)) from exc
+        finally:
+            if keep:
+                self._idle.append(connection)
+            else:
+                connection.close()
         return answer
 
     def close(self) -> None:
@@ -86,6 +85,18 @@ class Transport:
         if self._proxy is not None:
             connection.set_tunnel(self._host, self._port, self._proxy.headers)
         return connection
+
+
+def split_address(url: str) -> tuple[SplitResult, str, int]:
+    """The parts of a platform's address, its host and its port. Raise ValueError when it is no address."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError("give an address as https://host:port")
+    return parts, parts.hostname, port or (443 if parts.scheme == "https" else 80)
 
 
 class _Proxy(NamedTuple):
