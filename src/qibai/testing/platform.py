@@ -107,11 +107,14 @@ class Platform:
         wait_for(lambda: answers(b"0 d7:command4:pinge", ("127.0.0.1", port)), "rtpengine")
 
     def signal_rtpengine(self, how: signal.Signals) -> None:
-        """Halt it, let it go on, or kill it."""
+        """Halt it, let it go on, or kill it; returns when a halt or an end has taken effect."""
         if self._rtpengine is not None:
             self._rtpengine.send_signal(how)
             if how is signal.SIGKILL:
                 self._rtpengine.wait()
+            elif how is signal.SIGSTOP:
+                pid = self._rtpengine.pid
+                wait_for(lambda: _halted(pid), "halt of rtpengine")
 
     def start_kamailio(self) -> None:
         """Start Kamailio and wait until its workers answer."""
@@ -151,6 +154,12 @@ def answers(packet: bytes, address: tuple[str, int]) -> bool:
             return bool(probe.recv(65_536))
         except OSError:
             return False
+
+
+def _halted(pid: int) -> bool:
+    """Whether each thread of the process stands still: SIGSTOP reaches them one after the other."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(task.read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
 
 
 def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
