@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def texts(carrier: LoopPeer) -> list[str]:
 async def test_parts_that_reach_different_nodes_join_and_receipts_count_at_either(
     tmp_path: Path, dsn: str, keyring: Keyring
 ) -> None:
+    """No two long texts leave under one reference, whatever node sends them: phones would mix their parts."""
     bound(dsn, keyring)
     early: list[asyncio.Task[Any]] = []
     numbers = itertools.count(1)
@@ -75,6 +77,12 @@ async def test_parts_that_reach_different_nodes_join_and_receipts_count_at_eithe
                     f"{number}", A.e164, str(X), text_part(short), wants_receipt=True
                 )
             await until(lambda: sorted(texts(one) + texts(two)) == sorted(whole))
+            references = [
+                concat.ref
+                for said in one.submitted + two.submitted
+                if (concat := read_part(said["part"]).concat)
+            ]
+            assert sorted(Counter(references).values()) == [3] * ROUNDS
             await asyncio.gather(*early)
             await until(lambda: set(states(dsn).values()) == {"delivered"})
             wanted = len(states(dsn))

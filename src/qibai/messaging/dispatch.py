@@ -20,7 +20,7 @@ from qibai.messaging.facts import Fact, FactKind, MessageKey
 from qibai.messaging.fence import Fence
 from qibai.messaging.held import Held
 from qibai.messaging.link import InDoubt, NotNow, Outgoing, Rejected, SubmitError
-from qibai.messaging.outlets import Outlet, Outlets, parts_of
+from qibai.messaging.outlets import Outlet, Outlets, parts_of, reference
 from qibai.messaging.rows import LEASE_S
 from qibai.messaging.table import Table
 from qibai.store.keys import Keyring
@@ -168,7 +168,7 @@ class Dispatcher:
         row, link = held.row, outlet.link
         long = row.out_long or outlet.long  # once begun, it is split as it was
         try:
-            parts = parts_of(held.body or "", long, row.id)
+            parts = parts_of(held.body or "", long, reference(row))
         except BadText:
             self._end(held, MessageState.REJECTED, MessageReason.MALFORMED)
             return True

@@ -7,7 +7,7 @@ from zlib import crc32
 
 from qibai.core.text import Encoding, Part, encode, fitting, room, split
 from qibai.messaging.link import Link
-from qibai.store.messages import Body
+from qibai.store.messages import Body, MessageRow
 
 WHOLE: Final = "payload"  #: a link that takes whole texts
 
@@ -58,7 +58,10 @@ class Outlets:
 
 
 def parts_of(body: Body, long: str, ref: int) -> list[Part]:
-    """A message as it leaves by a link of kind ``long``; the same every time. Raise BadText."""
+    """A message as it leaves by a link of kind ``long``; the same every time. Raise BadText.
+
+    ``ref``: the parts of a long text refer to it, cut to the bits that ``long`` has.
+    """
     if isinstance(body, Part):
         if body.concat is not None or len(body.data) <= room(body.encoding) or long == WHOLE:
             return [body]
@@ -69,6 +72,12 @@ def parts_of(body: Body, long: str, ref: int) -> list[Part]:
     return _split(body, encoding, long, ref)
 
 
+def reference(row: MessageRow) -> int:
+    """What the parts of a long text refer to, at every try."""
+    if row.out_ref is None:  # a row of an earlier version, whose first parts may have left
+        return crc32(row.id.to_bytes(8, "big"))
+    return row.out_ref
+
+
 def _split(body: str | bytes, encoding: Encoding, long: str, ref: int) -> list[Part]:
-    mixed = crc32(ref.to_bytes(8, "big"))  # the low bits of ids of one process are too much alike
-    return split(body, encoding, wide=long != "udh8", header=long != "sar", ref=mixed)
+    return split(body, encoding, wide=long != "udh8", header=long != "sar", ref=ref)

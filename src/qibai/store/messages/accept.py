@@ -26,14 +26,17 @@ class Known(NamedTuple):
 async def accept(conn: Connection, rows: Sequence[MessageRow]) -> list[Known | None]:
     """Store rows, each with a (link, ref) of its own among them; None: stored, at each row's place.
 
-    The other parts in ``joined`` of a stored row are marked as its. ``conn`` is in autocommit mode: what is
-    returned is committed; or it is in a transaction of the caller's. Raise StoreUnavailable.
+    The other parts in ``joined`` of a stored row are marked as its. Each stored row gets its ``out_ref``.
+    ``conn`` is in autocommit mode: what is returned is committed; or it is in a transaction of the caller's.
+    Raise StoreUnavailable.
     """
     if not rows:
         return []
     with own_errors():
         cursor = await conn.execute(_SQL["accept"], _columns(rows), prepare=True, binary=True)
-        stored = {row[0] for row in await cursor.fetchall()}
+        stored = dict(await cursor.fetchall())
+        for row in rows:
+            row.out_ref = stored.get(row.id)
         if len(stored) == len(rows):
             return [None] * len(rows)
         wanted = [row for row in rows if row.id not in stored]

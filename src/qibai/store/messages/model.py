@@ -71,6 +71,9 @@ class MessageRow(msgspec.Struct, kw_only=True):
     out_part: int | None = None  #: the part that went out last and was not answered
     out_tries: int = 0  #: how often it went out
     stated_at: float | None = None  #: the date that a peer gave in its receipt; it decides nothing
+    #: Under which phones put the parts of a long text together. Counted: texts that leave one after the other
+    #: never share it. None: a row of an earlier version.
+    out_ref: int | None = None
 
     @property
     def waits(self) -> bool:

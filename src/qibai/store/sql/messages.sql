@@ -23,14 +23,14 @@ WITH stored AS (
                  unnest(%(valid_until)s) AS valid_until, unnest(%(final_at)s) AS final_at,
                  unnest(%(due_at)s) AS due_at) w
     ON CONFLICT (code, in_link, in_ref) WHERE in_ref IS NOT NULL DO NOTHING
-    RETURNING id
+    RETURNING id, out_ref
 ), joined AS (
     UPDATE message m SET whole_id = f.whole, due_at = NULL
     FROM (SELECT unnest(%(f_code)s) AS code, unnest(%(f_id)s) AS id, unnest(%(f_whole)s) AS whole) f
     JOIN stored ON stored.id = f.whole
     WHERE m.code = f.code AND m.id = f.id
 )
-SELECT id FROM stored;
+SELECT id, out_ref FROM stored;
 
 -- name: known
 SELECT m.code, m.in_link, m.in_ref, m.id, m.state, m.reason, m.rule
@@ -55,7 +55,7 @@ WHERE m.code = w.code AND m.id = w.id;
 -- name: due
 SELECT code, id, kind, tenant_id, binding_id, called, shown, sender, receiver, body, content, flags, node, in_link, in_ref,
        long_ref, long_total, long_seq, whole_id, joined, state, reason, rule, error, out_link, out_long, parts, attempts,
-       created_at, valid_until, sent_at, final_at, due_at, out_part, out_tries, stated_at
+       created_at, valid_until, sent_at, final_at, due_at, out_part, out_tries, stated_at, out_ref
 FROM message WHERE node = %(node)s AND due_at <= %(until)s
 ORDER BY due_at LIMIT %(limit)s;
 
@@ -73,12 +73,12 @@ WHERE m.code = w.code AND m.id = w.id
 RETURNING m.code, m.id, m.kind, m.tenant_id, m.binding_id, m.called, m.shown, m.sender, m.receiver, m.body, m.content,
           m.flags, m.node, m.in_link, m.in_ref, m.long_ref, m.long_total, m.long_seq, m.whole_id, m.joined, m.state,
           m.reason, m.rule, m.error, m.out_link, m.out_long, m.parts, m.attempts, m.created_at, m.valid_until,
-          m.sent_at, m.final_at, m.due_at, m.out_part, m.out_tries, m.stated_at;
+          m.sent_at, m.final_at, m.due_at, m.out_part, m.out_tries, m.stated_at, m.out_ref;
 
 -- name: waiting_parts
 SELECT code, id, kind, tenant_id, binding_id, called, shown, sender, receiver, body, content, flags, node, in_link, in_ref,
        long_ref, long_total, long_seq, whole_id, joined, state, reason, rule, error, out_link, out_long, parts, attempts,
-       created_at, valid_until, sent_at, final_at, due_at, out_part, out_tries, stated_at
+       created_at, valid_until, sent_at, final_at, due_at, out_part, out_tries, stated_at, out_ref
 FROM message WHERE node = %(node)s AND due_at IS NOT NULL AND long_total > 1 AND whole_id IS NULL AND joined IS NULL
   AND state = 'queued';
 
@@ -148,7 +148,7 @@ DELETE FROM message_receipt WHERE at < now() - make_interval(secs => %(age_s)s);
 SELECT m.code, m.id, m.kind, m.tenant_id, m.binding_id, m.called, m.shown, m.sender, m.receiver, m.body, m.content,
        m.flags, m.node, m.in_link, m.in_ref, m.long_ref, m.long_total, m.long_seq, m.whole_id, m.joined, m.state,
        m.reason, m.rule, m.error, m.out_link, m.out_long, m.parts, m.attempts, m.created_at, m.valid_until,
-       m.sent_at, m.final_at, m.due_at, m.out_part, m.out_tries, m.stated_at
+       m.sent_at, m.final_at, m.due_at, m.out_part, m.out_tries, m.stated_at, m.out_ref
 FROM (SELECT unnest(%(code)s) AS code, unnest(%(id)s) AS id) w
 JOIN message m ON m.code = w.code AND m.id = w.id;
 
