@@ -131,6 +131,8 @@ def test_a_server_elsewhere_has_an_owner_and_a_platform(home: tuple[Config, Embe
         conn.execute("CREATE ROLE there_owner LOGIN PASSWORD 'a'")
         conn.execute("CREATE ROLE there LOGIN PASSWORD 'b'")
         conn.execute("CREATE DATABASE there OWNER there_owner")
+    with psycopg.connect(make_conninfo(server.owner_dsn, dbname="there")) as conn:
+        conn.execute("ALTER DEFAULT PRIVILEGES FOR ROLE there_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
 
     def config(user: str, owner: str) -> Config:
         def dsn(role: str) -> str:
@@ -145,6 +147,7 @@ def test_a_server_elsewhere_has_an_owner_and_a_platform(home: tuple[Config, Embe
     assert upgrade(config("there", "")) == []
     with psycopg.connect(platform_dsn(config("there", ""))) as conn:
         assert excess(conn) == []
+        assert conn.execute("SELECT standing_now()").fetchone() == (1,)
     alone = config("there_owner", "")  # one role for both: it works, and doctor says what is wrong with it
     assert owner_dsn(alone) == platform_dsn(alone)
     with psycopg.connect(platform_dsn(alone)) as conn:

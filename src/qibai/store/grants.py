@@ -20,6 +20,7 @@ RESTRICTED: Final[dict[str, tuple[str, ...]]] = {
     "dual_request": ("SELECT", "INSERT", "UPDATE"),
     "dual_rule": ("SELECT", "INSERT", "UPDATE"),
     "key_made": ("SELECT", "INSERT"),
+    "schema_functions": ("SELECT",),
     "schema_version": ("SELECT",),
 }
 GUARDED: Final = ("api_key", "api_key_untied", "audit", "audit_head", "dual_request")
@@ -33,6 +34,11 @@ UNION ALL
 SELECT c.relname, 'OWNER' FROM pg_class c
 WHERE c.oid IN (SELECT to_regclass(t) FROM unnest(%s::text[]) t) AND pg_has_role(c.relowner, 'MEMBER')
 ORDER BY 1, 2"""
+
+
+_FUNCTIONS: Final = """
+SELECT oid::regprocedure::text FROM pg_proc
+WHERE pronamespace = current_schema()::regnamespace AND proowner = current_user::regrole AND prokind = 'f'"""
 
 
 def grant(conn: psycopg.Connection[Any], role: str) -> None:
@@ -51,6 +57,8 @@ def grant(conn: psycopg.Connection[Any], role: str) -> None:
         "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
     ):
         conn.execute(sql.SQL(statement).format(schema=schema, role=name))
+    for (signature,) in conn.execute(_FUNCTIONS).fetchall():  # where not everybody may call functions
+        conn.execute(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(sql.SQL(signature), name))
     for table, rights in RESTRICTED.items():
         where = {"schema": schema, "table": sql.Identifier(table), "role": name}
         conn.execute(sql.SQL("REVOKE ALL ON {schema}.{table} FROM {role}").format(**where))

@@ -1,6 +1,7 @@
-"""Versioned migrations: packaged ``.sql`` files, each run once, in order, under an advisory lock.
+"""Bring the schema up to date: packaged migrations, each run once, in order, and then the SQL functions.
 
-Any number of processes may call ``migrate`` at once; one of them does the work, the others find it done.
+An advisory lock lets any number of processes call ``migrate`` at once: one does the work, the others find it
+done. A migration calls none of the functions, because it does not know which revision of them is there.
 """
 
 from importlib import resources
@@ -9,6 +10,7 @@ from typing import Any, Final
 import psycopg
 
 from qibai.core.errors import SchemaError, StoreUnavailable
+from qibai.store.functions import install, is_current, packaged
 from qibai.store.hosts import connect
 
 MIN_SERVER_VERSION: Final = 150_000
@@ -23,13 +25,14 @@ CREATE TABLE IF NOT EXISTS schema_version (
 
 
 def available() -> list[str]:
-    """The names of this release's migrations, oldest first."""
+    """Name this release's migrations, oldest first, and the revision of its functions."""
     folder = resources.files("qibai.store") / "migrations"
-    return sorted(item.name for item in folder.iterdir() if item.name.endswith(".sql"))
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".sql"))
+    return [*names, packaged().label]
 
 
 def pending(dsn: str) -> list[str]:
-    """The migrations that ``migrate`` would run. Raise StoreUnavailable or SchemaError."""
+    """Name what ``migrate`` would run. Raise StoreUnavailable or SchemaError."""
     with _connect(dsn) as conn:
         done = _applied(conn)
     return [name for name in available() if name not in done]
@@ -49,8 +52,11 @@ def migrate(dsn: str) -> list[str]:
                 conn.execute(_CREATE)
                 if name in _applied(conn):
                     continue
-                conn.execute(_text(name))
-                conn.execute("INSERT INTO schema_version (name) VALUES (%s)", [name])
+                if name == packaged().label:
+                    install(conn)
+                else:
+                    conn.execute(_text(name))
+                    conn.execute("INSERT INTO schema_version (name) VALUES (%s)", [name])
                 applied.append(name)
     return applied
 
@@ -75,7 +81,7 @@ def _applied(conn: psycopg.Connection[tuple[Any, ...]]) -> set[str]:
     unknown = done - set(available())
     if unknown:
         raise SchemaError(f"the database has migrations of a later release ({max(unknown)}); upgrade Qibai")
-    return done
+    return done | {packaged().label} if is_current(conn) else done
 
 
 def _text(name: str) -> bytes:
