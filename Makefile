@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help setup setup-tests demo test test-later check bench fuzz lock sync-client clean
+.PHONY: help setup setup-tests demo test test-later check bench fuzz lock sync-client schema clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,7 @@ check: setup-tests  ## lint, format, types, import rules, what is generated
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
 	@$(PY) scripts/sync_client.py --check
+	@$(PY) scripts/schema.py --check
 
 bench: setup-tests  ## measure, each figure beside its reference
 	@$(PY) -m bench
@@ -53,6 +54,9 @@ lock:  ## write requirements.lock anew
 
 sync-client:  ## write the client that waits from the one for asyncio
 	@$(PY) scripts/sync_client.py
+
+schema:  ## write schema.sql from the migrations; count the revision of the SQL functions up if they have changed
+	@$(PY) scripts/schema.py
 
 clean:  ## remove the environment and caches (never data)
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
