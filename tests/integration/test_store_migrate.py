@@ -82,7 +82,7 @@ async def test_a_database_of_the_first_release_is_brought_up_to_date(
         assert (await bindings.get(conn, keyring, new.tenant_id, new.code, new.id)).parties == new.parties
 
 
-@pytest.mark.parametrize("release", ["0007", "0061", "0069"])
+@pytest.mark.parametrize("release", ["0007", "0061", "0070"])
 def test_an_upgraded_database_equals_a_new_one(
     empty: str, database: Callable[[], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, release: str
 ) -> None:

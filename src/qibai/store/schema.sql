@@ -458,7 +458,8 @@ CREATE TABLE message (
     due_at timestamptz,                          -- when something is to be done; NULL: all is done
     out_part smallint,
     out_tries smallint DEFAULT 0 NOT NULL,
-    stated_at timestamptz
+    stated_at timestamptz,
+    out_ref integer DEFAULT nextval('message_out_ref'::regclass)
 )
 PARTITION BY HASH (code);  -- 16 partitions
 ALTER TABLE ONLY message ADD CONSTRAINT message_pkey PRIMARY KEY (code, id);
