@@ -101,7 +101,7 @@ def on_request(worker: Worker, request: Message, state: DialogState, *, ours: bo
     else:
         worker.keep(request, state, source_of(ksr, request))
         if token is not None:
-            ksr.pv.sets(REQUEST_STATE, token_in(request.uri))
+            ksr.pv.sets(REQUEST_STATE, token_in(request.uri) or "")
             ksr.pv.sets(OTHER_STATE, token)
         ksr.tm.t_on_reply("ksr_reply_dialog")
         ksr.tm.t_on_failure("ksr_failure_dialog")
@@ -161,7 +161,7 @@ def _relayed(worker: Worker, state: DialogState, hop: str, rewrite: Callable[...
         return False
     here = worker.here(peer.transport)
     worker.send(rewrite(here=here), here, uri_of(peer))
-    return bool(ksr.tm.t_relay() >= 0)
+    return ksr.tm.t_relay() >= 0
 
 
 def _other_peer(worker: Worker, state: DialogState) -> Peer | None:

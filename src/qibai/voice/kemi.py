@@ -8,9 +8,9 @@ exception behind that surfaces elsewhere.
 import gc
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Any
+from typing import Final
 
-import KSR
+import KSR as _kamailio
 import phonenumbers  # noqa: F401  # now, not while the first call that needs it waits
 
 from qibai.config import Config, Peer, load
@@ -21,13 +21,15 @@ from qibai.core.sip import Message
 from qibai.core.sip.bare import bare_request, needed_first
 from qibai.voice import dialog, messages, replies
 from qibai.voice.invite import RETRY_AFTER, RETRY_HEADER, on_invite
+from qibai.voice.ksr import Ksr
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.octets import text_of, writable
 from qibai.voice.peers import LOOPBACK
 from qibai.voice.refused import note_early
-from qibai.voice.variables import HANDED_ON
+from qibai.voice.variables import HANDED_ON, METHOD, RECEIVED, SOURCE_ADDRESS, TO_TAG, TRANSPORT
 from qibai.voice.worker import Worker, parse_request
 
+KSR: Final[Ksr] = _kamailio
 _OK = 1
 _KEPT_S = 3605  #: so long a peer's TCP connection may be silent
 _BADGE = BADGE_HEADER.lower()
@@ -55,32 +57,32 @@ class Router:
         gc.set_threshold(50_000, 20, 100)
         return 0
 
-    def ksr_received(self, msg: Any) -> int:
+    def ksr_received(self, msg: object) -> int:
         """A message that does not begin with a usual Via, before Kamailio reads it, and might drop it."""
-        text = text_of(KSR, "rcv(buf)")
-        KSR.pv.sets("$rcv(buf)", writable(needed_first(text)))
+        text = text_of(KSR, RECEIVED)
+        KSR.pv.sets(RECEIVED, writable(needed_first(text)))
         return _OK
 
-    def ksr_unread(self, msg: Any) -> int:
+    def ksr_unread(self, msg: object) -> int:
         """A message in which Kamailio did not come as far as From, To, Call-ID or CSeq: it would drop it."""
         KSR.textopsx.msg_set_buffer(writable(needed_first(text_of(KSR))))
         return _OK
 
-    def ksr_request_route(self, msg: Any) -> int:
+    def ksr_request_route(self, msg: object) -> int:
         worker = self._worker
         if worker is None:
             KSR.sl.send_reply(503, "Service Unavailable")
             return _OK
         worker.renew()
-        get = KSR.pv.get
-        address = get("$si")
+        pv = KSR.pv
+        address = pv.gete(SOURCE_ADDRESS)
         peer = worker.peers.trusted(address)
         if peer is None:
             peer = self._from_us(address)
         if peer is None:
-            if get("$tt"):
+            if pv.get(TO_TAG):
                 worker.lose("requests_of_strangers", f"a request within a call was refused from {address}")
-            if get("$rm") != "ACK":
+            if pv.get(METHOD) != "ACK":
                 note_early(worker, EarlyRefusal.SOURCE_UNKNOWN, address, stranger=True)
                 self._answer(worker, lambda: worker.refuse(403, "Forbidden", q850=21))
             return _OK
@@ -89,7 +91,7 @@ class Router:
             request = parse_request(text_of(KSR))
         except BadMessage as exc:
             fault = exc
-            if get("$rm") != "ACK":
+            if pv.get(METHOD) != "ACK":
                 note_early(worker, EarlyRefusal.SIP_MALFORMED, peer.name, status=fault.status)
                 self._answer(worker, lambda: worker.refuse_unread(fault))
             return _OK
@@ -104,7 +106,7 @@ class Router:
 
     def _keep_connection(self, worker: Worker) -> None:
         """A peer's message has come: its connection, if it came over one, may be silent for an hour."""
-        if worker.only_transport != "udp" and str(KSR.pv.get("$proto")).lower() != "udp":
+        if worker.only_transport != "udp" and KSR.pv.gete(TRANSPORT).lower() != "udp":
             KSR.tcpops.tcp_set_connection_lifetime(_KEPT_S)
 
     def _answer(self, worker: Worker, refuse: Callable[[], bool]) -> None:
@@ -137,7 +139,7 @@ class Router:
     def _ends_it(self, worker: Worker, request: Message) -> bool:
         """Whether the recorder sent it. A peer may have our own address, too: the badge decides."""
         token = request.first(_BADGE)
-        if not token or ip_address(KSR.pv.get("$si")) not in self._own:
+        if not token or ip_address(KSR.pv.gete(SOURCE_ADDRESS)) not in self._own:
             return False
         return is_hangup(token, request.call_id, worker.keys)
 
@@ -210,12 +212,12 @@ class Router:
         except TokenBroken:
             state = None
         near = worker.peers.by_name.get(state.caller_peer) if state else None
-        if near is None or ip_address(KSR.pv.get("$si")) != self._host:
+        if near is None or ip_address(KSR.pv.gete(SOURCE_ADDRESS)) != self._host:
             worker.refuse(403, "Forbidden", q850=21)
         elif KSR.tm.t_newtran() > 0:
             on_invite(worker, request, near, state)
 
-    def ksr_reply_route(self, msg: Any) -> int:
+    def ksr_reply_route(self, msg: object) -> int:
         """Any reply, before its transaction is looked for.
 
         Kamailio would send a reply without a transaction to its second Via, unchanged: so whoever writes to
@@ -226,7 +228,7 @@ class Router:
             KSR.set_drop()
             return _OK
         worker.renew()
-        address = KSR.pv.get("$si")
+        address = KSR.pv.gete(SOURCE_ADDRESS)
         if worker.peers.trusted(address) is None and self._from_us(address) is None:
             worker.drop_reply("replies_of_strangers", f"from {address}, which is no peer")
             return _OK
@@ -245,29 +247,31 @@ class Router:
             KSR.err(f"a late reply was not read: {type(exc).__name__}\n")
             return False
 
-    def ksr_reply_invite(self, msg: Any) -> int:
+    def ksr_reply_invite(self, msg: object) -> int:
         # tm keeps the route that a branch was made with, so an INVITE that was handed on is told apart here.
         if not KSR.pv.get(HANDED_ON):
             return self._reply(replies.on_invite_reply, replies.put_unusable)
-        if (
-            ip_address(KSR.pv.get("$si")) == self._host
-        ):  # by the next peer, and written for the caller already
-            return _OK
+        if ip_address(KSR.pv.gete(SOURCE_ADDRESS)) == self._host:
+            return _OK  # by the next peer, and written for the caller already
         return self._reply(replies.on_failed_peer_reply)
 
-    def ksr_reply_retried(self, msg: Any) -> int:
+    def ksr_reply_retried(self, msg: object) -> int:
         """A reply to a MESSAGE that was handed on, written for its sender already; or by the failed peer."""
-        if ip_address(KSR.pv.get("$si")) == self._host:
+        if ip_address(KSR.pv.gete(SOURCE_ADDRESS)) == self._host:
             return _OK
         return self._reply(messages.on_failed_peer_reply)
 
-    def ksr_reply_message(self, msg: Any) -> int:
+    def ksr_reply_message(self, msg: object) -> int:
         return self._reply(messages.on_reply)
 
-    def ksr_reply_dialog(self, msg: Any) -> int:
+    def ksr_reply_dialog(self, msg: object) -> int:
         return self._reply(replies.on_dialog_reply, replies.put_unusable_in_dialog)
 
-    def _reply(self, handle: Any, give_up: Any = replies.put_bare) -> int:
+    def _reply(
+        self,
+        handle: Callable[[Worker, str], None],
+        give_up: Callable[[Worker, Exception], None] = replies.put_bare,
+    ) -> int:
         if self._worker is None:
             return -255
         try:
@@ -278,7 +282,7 @@ class Router:
             self._give_up(give_up, exc)
         return _OK
 
-    def _give_up(self, give_up: Any, why: Exception) -> None:
+    def _give_up(self, give_up: Callable[[Worker, Exception], None], why: Exception) -> None:
         worker = self._worker
         if worker is None:
             return
@@ -288,22 +292,22 @@ class Router:
             KSR.err(f"a reply was not replaced: {type(exc).__name__}\n")
             replies.put_bare(worker)
 
-    def ksr_failure_message(self, msg: Any) -> int:
+    def ksr_failure_message(self, msg: object) -> int:
         if self._worker is not None:
             messages.on_failure(self._worker)
         return _OK
 
-    def ksr_failure_sent_message(self, msg: Any) -> int:
+    def ksr_failure_sent_message(self, msg: object) -> int:
         if self._worker is not None:
             messages.on_sent_failure(self._worker)
         return _OK
 
-    def ksr_failure_dialog(self, msg: Any) -> int:
+    def ksr_failure_dialog(self, msg: object) -> int:
         if self._worker is not None:
             replies.on_dialog_failure(self._worker)
         return _OK
 
-    def ksr_failure_invite(self, msg: Any) -> int:
+    def ksr_failure_invite(self, msg: object) -> int:
         if self._worker is not None:
             replies.on_invite_failure(self._worker)
         return _OK

@@ -3,7 +3,7 @@
 The two sides are ``a`` (the caller's) and ``b`` (the callee's): no tag of theirs reaches rtpengine.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -11,6 +11,7 @@ from qibai.core.errors import BadMessage
 from qibai.core.sip import CleanSdp, clean_sdp
 from qibai.core.sip.agreed import has_common_codec
 from qibai.core.sip.sdp import has_open_media
+from qibai.voice.ksr import Ksr, MediaCommand
 from qibai.voice.mediacheck import refuses
 from qibai.voice.relay import Relay
 from qibai.voice.shared import CallMemory
@@ -49,7 +50,7 @@ class Media:
 
     def __init__(
         self,
-        ksr: Any,
+        ksr: Ksr,
         host: str,
         memory: CallMemory,
         *,
@@ -143,7 +144,7 @@ class Media:
         self._ksr.pv.sets(SDP_IN, text)
         return self._relay.ask("offer", self._flags(state, side, other))
 
-    def _pass(self, command: str, text: str, flags: str, salt: str) -> tuple[CleanSdp, str]:
+    def _pass(self, command: MediaCommand, text: str, flags: str, salt: str) -> tuple[CleanSdp, str]:
         """The description for the other side, and what rtpengine was shown of it, "" without rtpengine."""
         passed = (
             self._before(text, salt)

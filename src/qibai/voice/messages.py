@@ -39,6 +39,7 @@ from qibai.voice import variables
 from qibai.voice.invite import RETRY_AFTER, RETRY_HEADER
 from qibai.voice.octets import text_of
 from qibai.voice.peers import LOOPBACK, uri_of
+from qibai.voice.request_memo import original_source_of
 from qibai.voice.worker import Worker, parse_request
 
 _TIMED_OUT: Final = 408
@@ -130,7 +131,7 @@ def on_failure(worker: Worker) -> None:
 
 def _pass_unavailable(worker: Worker) -> None:
     """A 503 passes as it is; by itself tm makes a 500 of it, as a proxy has to (RFC 3261 §16.7)."""
-    if int(worker.ksr.pv.get("$T_reply_code")) == 503:
+    if worker.ksr.pv.getvn(variables.FINAL_STATUS, 0) == 503:
         seconds = worker.ksr.pv.get(variables.RETRY_AFTER)
         _answer(worker, 503, f"Retry-After: {seconds}\r\n" if seconds else RETRY_AFTER)
 
@@ -140,7 +141,7 @@ def _pass_unavailable(worker: Worker) -> None:
 
 def _from_gateway(worker: Worker, request: Message, token: str) -> None:
     ksr = worker.ksr
-    inside = ksr.pv.get("$si") in ("127.0.0.1", "::1", worker.voice.host)
+    inside = ksr.pv.get(variables.SOURCE_ADDRESS) in ("127.0.0.1", "::1", worker.voice.host)
     failed = request.first(RETRY_HEADER.lower())
     try:
         if not inside:
@@ -205,12 +206,12 @@ def on_sent_failure(worker: Worker) -> None:
     Of one that did not answer in time nobody knows whether it has the message: the gateway hears 408.
     """
     ksr = worker.ksr
-    failed = str(ksr.pv.get(variables.FAILED_PEER))
+    failed = ksr.pv.gete(variables.FAILED_PEER)
     if ksr.tm.t_branch_timeout() > 0:
         ksr.pv.seti(variables.DOUBTED, 1)
         _answer(worker, _TIMED_OUT, f"{PEER_HEADER}: {failed}\r\n")
         return
-    status = int(ksr.pv.get("$T_reply_code"))
+    status = ksr.pv.getvn(variables.FINAL_STATUS, 0)
     if status in _UNREACHABLE and worker.next_peer(failed) is not None and _hand_on(worker, failed):
         return
     _pass_unavailable(worker)
@@ -224,7 +225,7 @@ def _hand_on(worker: Worker, failed: str) -> bool:
     ksr.pv.sets(variables.DESTINATION, worker.self_uri)
     ksr.tm.t_on_reply("ksr_reply_retried")
     ksr.tm.t_set_fr(0, 30_000)
-    return bool(ksr.tm.t_relay() > 0)
+    return ksr.tm.t_relay() > 0
 
 
 # -- both --------------------------------------------------------------------------------------
@@ -240,10 +241,8 @@ def on_reply(worker: Worker, text: str) -> None:
         _tell_late(worker, response)
     if response.status == 503:
         ksr.pv.sets(variables.RETRY_AFTER, _seconds(response))
-    request = parse_request(text_of(ksr, "T_req($mb)"))
-    source = None
-    if "rport" in request.vias[0]:
-        source = (str(ksr.pv.get("$T_req($si)")), int(ksr.pv.get("$T_req($sp)")))
+    request = parse_request(text_of(ksr, variables.ORIGINAL_MESSAGE))
+    source = original_source_of(ksr, request)
     # Both ways a 503 is heard by us or said by us: the gateway tries again, or asks the sender to. A peer's
     # 3xx names another place, where Qibai does not follow: only the gateway hears it, as what it is.
     status = response.status if response.status == 503 or 300 <= response.status < 400 else None
@@ -270,7 +269,7 @@ def on_failed_peer_reply(worker: Worker, text: str) -> None:
     response = parse(text)
     if response.status >= 200:
         _tell_late(worker, response)
-    request = parse_request(text_of(worker.ksr, "T_req($mb)"))
+    request = parse_request(text_of(worker.ksr, variables.ORIGINAL_MESSAGE))
     written = write_response(response, request, here=worker.inside, status=max(response.status, 100))
     worker.ksr.textopsx.msg_set_buffer(written)
 

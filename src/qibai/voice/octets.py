@@ -6,32 +6,33 @@ same octets are asked for in base64 (0.7 µs, against 0.1 µs); ``core.sip`` has
 
 import base64
 import re
-from typing import Any, Final
+from typing import Final
 
 from qibai.core.sip import decode
+from qibai.voice.ksr import Ksr, TextVariable
+from qibai.voice.variables import MESSAGE
 
 #: Octets asked for at once: their base64 fits into the buffer of Kamailio's transformations (64 KiB).
 _PIECE: Final = 45_000
 _UNWRITABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
-def text_of(ksr: Any, variable: str = "mb") -> str:
-    """The message in a variable, such as ``mb`` or ``T_req($mb)``."""
+def text_of(ksr: Ksr, variable: TextVariable = MESSAGE) -> str:
+    """The message in a variable."""
     try:
-        return str(ksr.pv.get(f"${variable}"))
+        return ksr.pv.gete(variable)
     except UnicodeError:
-        return decode(_octets(ksr, variable))
+        return decode(_octets(ksr, variable.removeprefix("$")))
 
 
-def _octets(ksr: Any, variable: str) -> bytes:
-    get = ksr.pv.get
-    whole = get(f"$({variable}{{s.encode.base64}})")
-    if isinstance(whole, str) and whole:
+def _octets(ksr: Ksr, name: str) -> bytes:
+    whole = ksr.pv.get(TextVariable(f"$({name}{{s.encode.base64}})"))
+    if whole:
         return base64.b64decode(whole)
     pieces, at = [], 0
     while True:
-        piece = get(f"$({variable}{{s.substr,{at},{_PIECE}}}{{s.encode.base64}})")
-        octets = base64.b64decode(piece) if isinstance(piece, str) else b""
+        piece = ksr.pv.gete(TextVariable(f"$({name}{{s.substr,{at},{_PIECE}}}{{s.encode.base64}})"))
+        octets = base64.b64decode(piece)
         pieces.append(octets)
         at += len(octets)
         if len(octets) < _PIECE:

@@ -2,14 +2,16 @@
 
 import hashlib
 import time
-from typing import Any, Final
+from typing import Final
 
 from qibai.core.existing import Dialled
 from qibai.core.numbering import Msisdn
 from qibai.core.refusals import EARLY_STATUS, EarlyRefusal
 from qibai.core.routing import SipStatus
 from qibai.core.sip import Message, caller_identity, dialled_in, phrase
+from qibai.voice.ksr import Ksr
 from qibai.voice.refusalrate import STRANGERS
+from qibai.voice.variables import CALL_ID, CSEQ, FROM_TAG, METHOD, REQUEST_URI, SOURCE_ADDRESS, TO_TAG
 from qibai.voice.worker import Worker
 
 #: A request that is refused without a transaction is sent again for so long (RFC 3261, timer B).
@@ -42,14 +44,16 @@ def note_early(
     could be read. Who a stranger says to be is not kept. ``status``: the answer, where it is not the usual.
     """
     try:
-        get = worker.ksr.pv.get
-        if get("$rm") != "INVITE" or get("$tt") or not worker.memory.is_first(_identity(get), _REPEATED_S):
+        pv = worker.ksr.pv
+        if pv.get(METHOD) != "INVITE" or pv.get(TO_TAG):
+            return
+        if not worker.memory.is_first(_identity(worker.ksr), _REPEATED_S):
             return
         if not worker.ledger.has_room():
             worker.losses.add("refusals_unrecorded")
             return
         if may_record(worker, source, stranger=stranger):
-            called: Dialled | None = dialled_in(request.uri if request else str(get("$ru") or ""))
+            called: Dialled | None = dialled_in(request.uri if request else pv.gete(REQUEST_URI))
             caller: Msisdn | None = None
             if request is not None and not stranger:
                 caller = caller_identity(request, trust_asserted=True)
@@ -69,6 +73,6 @@ def note_early(
         worker.ksr.err(f"a refused call has no record: {type(exc).__name__}\n")
 
 
-def _identity(get: Any) -> str:
-    said = "\n".join(str(get(name) or "") for name in ("$ci", "$ft", "$cs", "$si"))
-    return hashlib.blake2s(said.encode("utf-8", "replace"), digest_size=12).hexdigest()
+def _identity(ksr: Ksr) -> str:
+    parts = "\n".join(map(ksr.pv.gete, (CALL_ID, FROM_TAG, CSEQ, SOURCE_ADDRESS)))
+    return hashlib.blake2s(parts.encode("utf-8", "replace"), digest_size=12).hexdigest()

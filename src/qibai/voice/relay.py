@@ -6,8 +6,9 @@ away, for all workers. While it is away they ask it nothing; now and then one of
 """
 
 import time
-from typing import Any, Final
+from typing import Final
 
+from qibai.voice.ksr import Ksr, MediaCommand
 from qibai.voice.mediacheck import answers
 from qibai.voice.shared import CallMemory
 
@@ -19,27 +20,36 @@ _NO_CALL: Final = "call-id=awake from-tag=a"
 class Relay:
     """The rtpengine of this machine."""
 
-    def __init__(self, ksr: Any, memory: CallMemory, control_port: int) -> None:
+    def __init__(self, ksr: Ksr, memory: CallMemory, control_port: int) -> None:
         self._ksr = ksr
         self._memory = memory
         self._port = control_port
 
-    def ask(self, command: str, flags: str) -> bool:
+    def ask(self, command: MediaCommand, flags: str) -> bool:
         """Give rtpengine an ``offer``, ``answer`` or ``delete``; returns whether it did what it was asked.
 
         If it does not answer, this takes 0.7 s at most, and no time at all while it is away.
         """
         if self.is_away():
             return False
-        run = getattr(self._ksr.rtpengine, f"rtpengine_{command}")
-        if run(flags) >= 0:
+        if self._run(command, flags):
             return True
         if not answers(self._port):
             self._mark()
             return False
         # It refuses; or it was away for a moment, and the module would not ask it of calls that it has.
         self._wake()
-        return bool(run(flags) >= 0)
+        return self._run(command, flags)
+
+    def _run(self, command: MediaCommand, flags: str) -> bool:
+        module = self._ksr.rtpengine
+        match command:
+            case "offer":
+                return module.rtpengine_offer(flags) >= 0
+            case "answer":
+                return module.rtpengine_answer(flags) >= 0
+            case "delete":
+                return module.rtpengine_delete(flags) >= 0
 
     def is_away(self) -> bool:
         """Whether rtpengine has not answered lately; once in ``AWAY_S`` a worker looks."""

@@ -18,21 +18,24 @@ from qibai.core.sip import (
 )
 from qibai.core.sip.salvage import salvaged_leg, status_of
 from qibai.voice.dialog import bye_done
-from qibai.voice.invite import hand_on
+from qibai.voice.invite import RETRY_AFTER, hand_on
 from qibai.voice.legs import leg_of_asker, legs_of
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.octets import text_of
 from qibai.voice.peers import uri_of
-from qibai.voice.request_memo import Asked, recalled
+from qibai.voice.request_memo import Asked, asked_of, original_source_of
 from qibai.voice.token import DialogState, dialog_of, seal_state
 from qibai.voice.variables import (
-    ASKED,
     DESCRIBED,
+    FINAL_STATUS,
+    ORIGINAL_MESSAGE,
+    ORIGINAL_TRANSPORT,
     OTHER_STATE,
     PASSED,
     REQUEST_STATE,
     SAID,
     STATE,
+    STATUS,
     TOLD,
 )
 from qibai.voice.worker import Worker, end_unanswered, parse_request
@@ -56,7 +59,7 @@ def on_invite_reply(worker: Worker, text: str) -> None:
     response = parse(text)
     if response.status == 100:
         return
-    known = recalled(ksr.pv.get(ASKED))
+    known = asked_of(ksr)
     request, state = known.request(), known.state
     near = worker.peers.by_name.get(state.caller_peer) if known.retry else None
     here = worker.here(near.transport if near else known.transport)
@@ -85,7 +88,7 @@ def on_invite_reply(worker: Worker, text: str) -> None:
 def _check_description(worker: Worker, response: Message, known: Asked, sdp: CleanSdp | None) -> None:
     """An answer has to answer the offer, unless a provisional reply of its dialog did (RFC 3261 §13.2.1)."""
     pv = worker.ksr.pv
-    described = str(pv.get(DESCRIBED) or "").split()
+    described = pv.gete(DESCRIBED).split()
     if response.status < 200:
         if sdp is not None and response.to_tag not in described:
             pv.sets(DESCRIBED, " ".join([*described, response.to_tag]))
@@ -95,7 +98,7 @@ def _check_description(worker: Worker, response: Message, known: Asked, sdp: Cle
 
 def on_failed_peer_reply(worker: Worker, text: str) -> None:
     """A reply by a peer that did not answer in time, while the next one has the call: it comes too late."""
-    known = recalled(worker.ksr.pv.get(ASKED))
+    known = asked_of(worker.ksr)
     if 200 <= status_of(text) < 300:
         _dismiss(worker, text, known)
     else:
@@ -149,7 +152,7 @@ def _dismiss(worker: Worker, text: str, known: Asked, reason: str | None = None)
         near = state.caller_peer if asked_by_caller else state.callee_peer
         to_tag = known.to_tag or mapped(leg.call_id, leg.remote_tag)
         worker.ledger.late(state, leg_of_asker(worker, known.request(), to_tag, near, token), reason)
-    _put(worker, known, int(worker.ksr.pv.get(TOLD) or _BAD_GATEWAY))
+    _put(worker, known, worker.ksr.pv.getvn(TOLD, _BAD_GATEWAY))
 
 
 def _put(worker: Worker, known: Asked, status: int) -> None:
@@ -170,7 +173,7 @@ def put_unusable(worker: Worker, why: Exception) -> None:
     if not 200 <= status_of(text) < 300:
         put_bare(worker)
         return
-    known = recalled(ksr.pv.get(ASKED))
+    known = asked_of(ksr)
     if not ksr.pv.get(TOLD) and not ksr.pv.get(PASSED):
         away = isinstance(why, MediaUnavailable)
         status, reason, q850 = (503, _MEDIA_AWAY, 41) if away else (_BAD_GATEWAY, _UNUSABLE, 127)
@@ -184,7 +187,7 @@ def put_unusable_in_dialog(worker: Worker, why: Exception) -> None:
     """The same within a call. An INVITE's 2xx leaves the sides with two sessions: the call has to end."""
     ksr = worker.ksr
     text = text_of(ksr)
-    known = recalled(ksr.pv.get(ASKED))
+    known = asked_of(ksr)
     if known.method == "BYE" and status_of(text) >= 200:
         bye_done(worker, known.state, known.from_tag, status_of(text))
     if known.method == "INVITE" and 200 <= status_of(text) < 300:
@@ -203,7 +206,7 @@ def on_dialog_reply(worker: Worker, text: str) -> None:
     response = parse(text)
     if response.status == 100:
         return
-    known = recalled(ksr.pv.get(ASKED))
+    known = asked_of(ksr)
     request, state = known.request(), known.state
     here = worker.here(known.transport)
     refreshing = response.status < 300 and request.method in ("INVITE", "UPDATE")
@@ -225,7 +228,7 @@ def on_dialog_reply(worker: Worker, text: str) -> None:
         else:
             worker.media.take_back(state, from_caller=state.from_caller)  # if the offer was not answered
     if refreshing and response.status >= 200:
-        tokens = (token or ksr.pv.get(REQUEST_STATE), ksr.pv.get(OTHER_STATE))
+        tokens = (token or ksr.pv.gete(REQUEST_STATE), ksr.pv.gete(OTHER_STATE))
         legs = legs_of(worker, request, response, state, asked_by_caller=state.from_caller, tokens=tokens)
         worker.ledger.refreshed(state, legs, session_seconds(response))
 
@@ -233,9 +236,9 @@ def on_dialog_reply(worker: Worker, text: str) -> None:
 def on_dialog_failure(worker: Worker) -> None:
     """A request within the call was refused, or got no answer in time."""
     ksr = worker.ksr
-    known = recalled(ksr.pv.get(ASKED))
+    known = asked_of(ksr)
     if known.method == "BYE":
-        status = _TIMED_OUT if ksr.tm.t_branch_timeout() > 0 else int(ksr.pv.get("$T_reply_code"))
+        status = _TIMED_OUT if ksr.tm.t_branch_timeout() > 0 else ksr.pv.getvn(FINAL_STATUS, 0)
         bye_done(worker, known.state, known.from_tag, status)
     else:
         worker.media.take_back(known.state, from_caller=known.state.from_caller)
@@ -247,13 +250,13 @@ def put_bare(worker: Worker, why: Exception | None = None) -> None:
     (Kamailio cannot be told to drop it: let be, it passes as it came.)
     """
     ksr = worker.ksr
-    request = parse_request(text_of(ksr, "T_req($mb)"))
-    status = int(ksr.pv.get("$rs"))
+    request = parse_request(text_of(ksr, ORIGINAL_MESSAGE))
+    status = ksr.pv.getvn(STATUS, 0)
     bare = write_bare_response(
         request,
         here=worker.here(_arrival(worker)),
         status=status if status < 200 else _BAD_GATEWAY,
-        source=_source(worker, request),
+        source=original_source_of(ksr, request),
     )
     ksr.textopsx.msg_set_buffer(bare)
 
@@ -263,20 +266,20 @@ def on_invite_failure(worker: Worker) -> None:
     ksr, tm = worker.ksr, worker.ksr.tm
     told = ksr.pv.get(TOLD)
     if told:  # the callee answered, and nobody could use it: its end is noted already
-        worker.let_go(recalled(ksr.pv.get(ASKED)).request())
-        if int(told) == _AWAY:  # tm would make 500 of it
-            ksr.hdr.append_to_reply("Retry-After: 5\r\nReason: Q.850;cause=41\r\n")
+        worker.let_go(asked_of(ksr).request())
+        if told == _AWAY:  # tm would make 500 of it
+            ksr.hdr.append_to_reply(f"{RETRY_AFTER}Reason: Q.850;cause=41\r\n")
             tm.t_reply(_AWAY, "Service Unavailable")
         return
-    token = ksr.pv.get(STATE)
+    token = ksr.pv.gete(STATE)
     if tm.t_is_canceled() > 0:
         ksr.pv.seti(TOLD, 487)
         end_unanswered(worker, token, 487, by="caller")
-        worker.let_go(recalled(ksr.pv.get(ASKED)).request())
+        worker.let_go(asked_of(ksr).request())
         return
     timed_out, replied = tm.t_branch_timeout() > 0, tm.t_branch_replied() > 0
-    status = int(ksr.pv.get(SAID) or ksr.pv.get("$T_reply_code"))
-    request = recalled(ksr.pv.get(ASKED)).request()
+    status = ksr.pv.get(SAID) or ksr.pv.getvn(FINAL_STATUS, 0)
+    request = asked_of(ksr).request()
     unreachable = (timed_out and not replied) or (not timed_out and status in _UNREACHABLE)
     if unreachable and hand_on(worker, token, 408 if timed_out else status):
         return
@@ -285,7 +288,7 @@ def on_invite_failure(worker: Worker) -> None:
         ksr.pv.seti(TOLD, 408 if replied else 503)
     if timed_out and not replied:
         end_unanswered(worker, token, 503)
-        ksr.hdr.append_to_reply("Retry-After: 5\r\nReason: Q.850;cause=41\r\n")
+        ksr.hdr.append_to_reply(f"{RETRY_AFTER}Reason: Q.850;cause=41\r\n")
         tm.t_reply(503, "Service Unavailable")
     elif timed_out:
         end_unanswered(worker, token, 408)
@@ -318,7 +321,7 @@ def _note(
         if status in (180, 183):
             worker.ledger.ringing(state)
     elif status < 300 and caller_token is not None:
-        tokens = (caller_token, worker.ksr.pv.get(STATE))
+        tokens = (caller_token, worker.ksr.pv.gete(STATE))
         legs = legs_of(worker, request, response, state, asked_by_caller=True, tokens=tokens)
         worker.ksr.pv.sets(PASSED, response.to_tag)
         worker.memory.answered(state.call_id, response.to_tag)
@@ -338,11 +341,4 @@ def _arrival(worker: Worker) -> str:
     """The transport on which the request of this transaction came in."""
     if worker.only_transport is not None:
         return worker.only_transport
-    return str(worker.ksr.pv.get("$T_req($proto)") or "udp").lower()
-
-
-def _source(worker: Worker, request: Message) -> tuple[str, int] | None:
-    if "rport" not in request.vias[0]:
-        return None
-    get = worker.ksr.pv.get
-    return str(get("$T_req($si)")), int(get("$T_req($sp)"))
+    return (worker.ksr.pv.get(ORIGINAL_TRANSPORT) or "udp").lower()

@@ -4,13 +4,21 @@ Any worker may get the reply, so nothing in the memory of one would do; and to r
 its transaction costs more than all the rest of a reply.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from qibai.core.sip import Message, echoed, sdp_of
+from qibai.voice.ksr import Ksr
 from qibai.voice.octets import writable
 from qibai.voice.token import DialogState
+from qibai.voice.variables import (
+    ASKED,
+    ORIGINAL_ADDRESS,
+    ORIGINAL_PORT,
+    SOURCE_ADDRESS,
+    SOURCE_PORT,
+)
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -88,9 +96,20 @@ def recalled(text: str) -> Asked:
     return _DECODER.decode(text)
 
 
-def source_of(ksr: Any, request: Message) -> tuple[str, int] | None:
+def asked_of(ksr: Ksr) -> Asked:
+    """What ``Worker.keep`` has kept of the request whose reply or failure is at hand."""
+    return recalled(ksr.pv.gete(ASKED))
+
+
+def source_of(ksr: Ksr, request: Message) -> tuple[str, int] | None:
     """Where the request at hand came from, when its sender wants to know. Ask before ``Worker.send``."""
     if "rport" not in request.vias[0]:
         return None
-    get = ksr.pv.get
-    return str(get("$si")), int(get("$sp"))
+    return ksr.pv.gete(SOURCE_ADDRESS), ksr.pv.getvn(SOURCE_PORT, 0)
+
+
+def original_source_of(ksr: Ksr, request: Message) -> tuple[str, int] | None:
+    """Where the request came from whose reply is at hand, when its sender wants to know."""
+    if "rport" not in request.vias[0]:
+        return None
+    return ksr.pv.gete(ORIGINAL_ADDRESS), ksr.pv.getvn(ORIGINAL_PORT, 0)

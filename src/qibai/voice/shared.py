@@ -4,7 +4,10 @@ It only ever makes things more exact: another node, or this one after a restart,
 """
 
 import time
-from typing import Any, Final
+from typing import Final
+
+from qibai.voice.ksr import Ksr
+from qibai.voice.variables import OWED_KEY, OWED_VALUE
 
 _TABLE: Final = "calls"
 _MEDIA_AWAY: Final = "media"  #: every key of a call begins with its number
@@ -15,7 +18,7 @@ _ENDED_S: Final = 600  #: so long it is known that a call has ended; by then its
 class CallMemory:
     """Short notes by call and name; each goes by itself after a day."""
 
-    def __init__(self, ksr: Any) -> None:
+    def __init__(self, ksr: Ksr) -> None:
         self._table = ksr.htable
         self._pv = ksr.pv
 
@@ -99,7 +102,7 @@ class CallMemory:
         found: dict[str, str] = {}
         self._table.sht_iterator_start(_OWED, _OWED)
         while self._table.sht_iterator_next(_OWED) > 0:
-            found[str(self._pv.get(f"$shtitkey({_OWED})"))] = str(self._pv.get(f"$shtitval({_OWED})"))
+            found[self._pv.gete(OWED_KEY)] = self._pv.gete(OWED_VALUE)
         self._table.sht_iterator_end(_OWED)
         for key in found:
             self._table.sht_rm(_OWED, key)

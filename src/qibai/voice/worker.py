@@ -1,7 +1,7 @@
 """What one Kamailio worker process holds: keys, a database session, a spool file, the peers."""
 
 from functools import cached_property, lru_cache
-from typing import Any, Final
+from typing import Final
 
 from qibai.config import Config, Peer, VoiceConfig
 from qibai.core.errors import BadMessage, TokenBroken
@@ -13,6 +13,7 @@ from qibai.store.keys import Keyring
 from qibai.store.loss_counts import LossCounts
 from qibai.store.routes import RouteReader
 from qibai.store.spool import SpoolWriter
+from qibai.voice.ksr import Ksr
 from qibai.voice.ledger import Ledger, failure_of
 from qibai.voice.media import Media
 from qibai.voice.octets import writable
@@ -22,7 +23,7 @@ from qibai.voice.refusalrate import RefusalRate
 from qibai.voice.request_memo import asked
 from qibai.voice.shared import CallMemory
 from qibai.voice.token import DialogState, open_state
-from qibai.voice.variables import ASKED, DESTINATION
+from qibai.voice.variables import ASKED, DESTINATION, TRANSPORT
 
 ALLOW: Final = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, INFO\r\n"
 #: Of bodies, where one of another type was refused.
@@ -39,7 +40,7 @@ parse_request = lru_cache(maxsize=1024)(parse)
 class Worker:
     """Made after the fork, one a process; the database session opens at the first call."""
 
-    def __init__(self, ksr: Any, config: Config) -> None:
+    def __init__(self, ksr: Ksr, config: Config) -> None:
         voice = config.voice
         self.ksr = ksr
         self.voice = voice
@@ -117,7 +118,7 @@ class Worker:
         """The live peer of the highest priority, as OPTIONS probes tell; sets ``$du``. None: all are down."""
         if self.ksr.dispatcher.ds_select_dst(1, 8) < 0:
             return None
-        return self.peers.at(self.ksr.pv.get(DESTINATION))
+        return self.peers.at(self.ksr.pv.gete(DESTINATION))
 
     def next_peer(self, failed: str) -> Peer | None:
         """The live peer to try after the one of that name; None when there is no more."""
@@ -137,14 +138,14 @@ class Worker:
         self, request: Message, state: DialogState, source: tuple[str, int] | None, *, retry: bool = False
     ) -> None:
         """Keep with the transaction what replies need of ``request``, which came from ``source``."""
-        transport = self.only_transport or str(self.ksr.pv.get("$proto") or "udp").lower()
+        transport = self.only_transport or (self.ksr.pv.get(TRANSPORT) or "udp").lower()
         text = asked(request, state, transport=transport, source=source, retry=retry)
         self.ksr.pv.sets(ASKED, text)
 
     def send(self, text: str, here: Endpoint, to: str | None) -> None:
         """Put ``text`` in the place of the message at hand, its next hop ``to`` (None: ``$du`` stays)."""
         ksr = self.ksr
-        du = ksr.pv.get(DESTINATION) if to is None else to
+        du = ksr.pv.gete(DESTINATION) if to is None else to
         ksr.textopsx.msg_set_buffer(text)
         # Otherwise Kamailio adds received=<the sender's address> to the Via that stands for the sender.
         ksr.corex.set_source_address(f"{here.transport}:{here.host}:{here.port}")
@@ -184,7 +185,7 @@ class Worker:
         Then the request has come on two ways and its second way is to be refused (RFC 3261 §8.2.2.2). Call it
         once for each new transaction; all workers share the table.
         """
-        return int(self.ksr.htable.sht_inc(_MERGED, _identity(request))) <= 1
+        return self.ksr.htable.sht_inc(_MERGED, _identity(request)) <= 1
 
     def let_go(self, request: Message) -> None:
         """The transaction ends without a call: the same request may be tried again another way."""
@@ -198,7 +199,7 @@ class Worker:
             extra += f"Reason: Q.850;cause={q850}\r\n"
         if extra:
             ksr.hdr.append_to_reply(extra)
-        return bool(ksr.sl.send_reply(status, phrase) > 0)
+        return ksr.sl.send_reply(status, phrase) > 0
 
 
 def _identity(request: Message) -> str:
