@@ -104,8 +104,9 @@ class Bench:
         binding_id: int | None = None,
         flags: int = 0,
         ends_in: timedelta = HOUR,
+        damage: Callable[[bytes], bytes] = bytes,
     ) -> int:
-        """One pair, as the store keeps it; returns the binding's id."""
+        """One pair, as the store keeps it; returns the binding's id. ``damage``: to the sealed callee."""
         id = new_id() if binding_id is None else binding_id
         aad = binding_aad(dialled.code.value, id)
         with psycopg.connect(self.dsn) as conn:
@@ -125,7 +126,7 @@ class Bench:
                     flags,
                     ends,
                     ends + timedelta(days=1),
-                    self.keyring.seal(str(callee), aad),
+                    damage(self.keyring.seal(str(callee), aad)),
                     self.keyring.seal(str(caller), aad),
                 ],
             )

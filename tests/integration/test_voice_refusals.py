@@ -176,6 +176,23 @@ def test_store_down(voice: Bench, tmp_path_factory: pytest.TempPathFactory) -> N
     assert "Reason: Q.850;cause=41\n" in seen.caller[-1]
 
 
+def test_a_damaged_number_refuses_its_own_call_alone(voice: Bench) -> None:
+    """No Retry-After: the peer must not hold back the calls to other numbers."""
+    x = voice.number()
+    voice.bind(x, A, B, damage=lambda sealed: sealed[:-1] + bytes((sealed[-1] ^ 1,)))
+    seen = voice.call(refused(str(x), 500), None)
+    assert "Retry-After" not in seen.caller[-1]
+    assert early(voice, x) == [("internal_error", 500, "east")]
+
+
+def test_a_key_that_this_node_lacks_is_told_apart(voice: Bench) -> None:
+    x = voice.number()
+    voice.bind(x, A, B, damage=lambda sealed: b"\x7f\x7f\x7f\x7f" + sealed[4:])
+    voice.call(refused(str(x), 503), None)
+    (event,) = voice.events(CallEventKind.DECIDED, x)
+    assert (event.reason, event.sip_status) == ("key_unknown", 503)
+
+
 def two_peers(callee_port: int) -> list[Peer]:
     """A first choice that is of no use, and the callee."""
     first = Peer(name="first", host=DEAD_AT, port=callee_port, priority=20, number_format="national")

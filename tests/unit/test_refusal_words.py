@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from qibai.core.events import EndReason
 from qibai.core.refusals import EARLY_STATUS, EarlyRefusal
 from qibai.core.routing import RefusalReason
 from qibai.voice.refusalrate import RefusalRate
@@ -41,8 +42,13 @@ def test_a_source_is_told_of_once_a_minute() -> None:
     assert rate.tells("east")
 
 
+def _words(text: str) -> list[str]:
+    return re.findall(r"`([a-z_]+)`", text)
+
+
 def test_every_reason_is_on_the_page_and_has_a_status() -> None:
-    section = PAGE.read_text("utf-8").partition("## Refused calls")[2].partition("\n## ")[0]
-    named = set(re.findall(r"`([a-z_]+)`", section))
-    assert {reason.value for reason in (*RefusalReason, *EarlyRefusal)} <= named
+    page = PAGE.read_text("utf-8")
+    refused = page.partition("## Refused calls")[2].partition("\n## ")[0]
+    assert {*RefusalReason, *EarlyRefusal} <= set(_words(refused))
+    assert set(EndReason) <= set(_words(page))
     assert set(EARLY_STATUS) == set(EarlyRefusal)

@@ -18,9 +18,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from qibai.core.events import CallEvent, CallEventKind
+from qibai.core.events import CallEvent, CallEventKind, EndReason
 
-LOST: Final = "lost"  #: the reason of an end that nobody saw
 PLATFORM: Final = "platform"
 MICROSECONDS: Final = 1_000_000
 
@@ -166,7 +165,7 @@ def _end_of(event: CallEvent, at: int) -> End:
     by = event.ended_by or ""
     reason = event.reason or ""
     numbers = event.sip_status or 0, event.q850 or 0, event.talked_ms or 0
-    return End(reason == LOST, at, by != PLATFORM, by, reason, *numbers)
+    return End(reason == EndReason.LOST, at, by != PLATFORM, by, reason, *numbers)
 
 
 def _least(one: int | None, other: int | None) -> int | None:

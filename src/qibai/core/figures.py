@@ -9,11 +9,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from qibai.core.events import EndReason
+
 STRANGERS: Final = "strangers"  #: senders that are no peer, together
 #: Ends without an answer that show that the network did its part (E.425 7.3: user busy, ring no answer,
 #: terminal rejection). Who hangs up before it rings has not shown that.
-_EFFECTIVE: Final = frozenset({"busy", "no_answer", "rejected"})
-_CANCELLED: Final = "cancelled"
+_EFFECTIVE: Final = frozenset({EndReason.BUSY, EndReason.NO_ANSWER, EndReason.REJECTED})
 
 
 class CallTally(NamedTuple):
@@ -132,7 +133,7 @@ def call_figures(tallies: Iterable[CallTally], delays: tuple[float | None, float
         elif not one.ended:
             under_way += one.calls
             continue
-        elif one.reason in _EFFECTIVE or (one.reason == _CANCELLED and one.rang):
+        elif one.reason in _EFFECTIVE or (one.reason == EndReason.CANCELLED and one.rang):
             effective += one.calls
         seizures += one.calls if one.went_out else 0
     return CallFigures(

@@ -26,6 +26,7 @@ class RefusalReason(StrEnum):
     MEDIA_REFUSED = "media_refused"  #: the caller's session description cannot be used
     MEDIA_UNAVAILABLE = "media_unavailable"  #: our media relay does not answer
     NO_PEER = "no_peer"  #: no peer that calls go to is alive
+    KEY_UNKNOWN = "key_unknown"  #: our key file lacks a key that another node has made
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ SIP_STATUS: Final[dict[RefusalReason, SipStatus]] = {
     RefusalReason.MEDIA_REFUSED: SipStatus(488, "Not Acceptable Here", 88),
     RefusalReason.MEDIA_UNAVAILABLE: SipStatus(503, "Service Unavailable", 41),
     RefusalReason.NO_PEER: SipStatus(503, "Service Unavailable", 41),
+    RefusalReason.KEY_UNKNOWN: SipStatus(503, "Service Unavailable", 41),
 }
 
 

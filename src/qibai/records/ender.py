@@ -10,9 +10,9 @@ import psycopg
 import structlog
 
 from qibai.config import Config
-from qibai.core.calls import LOST, MICROSECONDS, PLATFORM, CallRow
+from qibai.core.calls import MICROSECONDS, PLATFORM, CallRow
 from qibai.core.errors import QibaiError
-from qibai.core.events import CallEvent, CallEventKind
+from qibai.core.events import CallEvent, CallEventKind, EndReason
 from qibai.core.legs import Legs, read_leg, read_legs
 from qibai.records.hangup import Hangup
 from qibai.records.keeper import Keeper
@@ -34,12 +34,12 @@ MEDIA_PATIENCE_S: Final = 2.0
 MEDIA_AT_ONCE: Final = 16
 
 #: The Q.850 cause on record for an end that the platform brought about.
-_Q850: Final = {
-    "max_duration": 102,
-    "session_expired": 102,
-    "media_timeout": 41,
-    "terminated": 16,
-    "media_unavailable": 41,
+_Q850: Final[dict[str, int]] = {
+    EndReason.MAX_DURATION: 102,
+    EndReason.SESSION_EXPIRED: 102,
+    EndReason.MEDIA_TIMEOUT: 41,
+    EndReason.TERMINATED: 16,
+    EndReason.MEDIA_UNAVAILABLE: 41,
 }
 
 _Legs = TypeVar("_Legs")
@@ -135,7 +135,7 @@ class Ender:
                 await self._load(conn)
             row = self._keeper.claim(key)
             if row is not None:
-                self._end(row, "terminated")
+                self._end(row, EndReason.TERMINATED)
             elif key in self._keeper.live and not self._keeper.is_ending(key):
                 continue  # it rings: the order waits for the answer, or for the end
             await calls.order_done(conn, *key)
@@ -157,15 +157,15 @@ class Ender:
                         gone = self._keeper.media_gone(key, has is False, now, MEDIA_PATIENCE_S)
                         row = self._keeper.claim(key) if gone and self._may_act else None
                         if row is not None:
-                            self._end(row, "media_timeout")
+                            self._end(row, EndReason.MEDIA_TIMEOUT)
                     if None in heard:
                         break  # rtpengine is away: what it does not say proves nothing
         finally:
             client.close()
 
     def _end(self, row: CallRow, reason: str) -> None:
-        legs = None if reason == LOST else self._open(row.code, row.id, row.legs, read_legs)
-        self._start(self._end_with(row, LOST if legs is None else reason, legs))
+        legs = None if reason == EndReason.LOST else self._open(row.code, row.id, row.legs, read_legs)
+        self._start(self._end_with(row, EndReason.LOST if legs is None else reason, legs))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

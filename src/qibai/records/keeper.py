@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from qibai.core.calls import LOST, MICROSECONDS, CallKey, CallRow, merge, row_of
-from qibai.core.events import CallEvent, CallEventKind
+from qibai.core.calls import MICROSECONDS, CallKey, CallRow, merge, row_of
+from qibai.core.events import CallEvent, CallEventKind, EndReason
 from qibai.records.meter import CallMeter
 
 REMEMBER_S: Final = 300.0
@@ -149,20 +149,20 @@ class Keeper:
             return False
         return now - self._silent.setdefault(key, now) >= patience_s
 
-    def _reason(self, row: CallRow, now: float) -> str | None:
+    def _reason(self, row: CallRow, now: float) -> EndReason | None:
         if row.answered_at is None:
             heard = row.ringing_at or row.started_at
-            return LOST if now - heard / MICROSECONDS > self._unanswered_s else None
+            return EndReason.LOST if now - heard / MICROSECONDS > self._unanswered_s else None
         answered = row.answered_at / MICROSECONDS
         longest = row.max_call_s or self._max_call_s
         if now - answered >= longest:
             if row.legs is not None:
-                return "max_duration"
-            return LOST if now - answered >= longest + LOST_GRACE_S else None
+                return EndReason.MAX_DURATION
+            return EndReason.LOST if now - answered >= longest + LOST_GRACE_S else None
         if row.session_expires and row.refreshed_at is not None:
             silent = now - row.refreshed_at / MICROSECONDS - row.session_expires - SESSION_GRACE_S
             if silent >= 0:
-                return "session_expired" if row.legs is not None else LOST
+                return EndReason.SESSION_EXPIRED if row.legs is not None else EndReason.LOST
         return None
 
 

@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from qibai.core.calls import LOST, CallRow
+from qibai.core.calls import CallRow
+from qibai.core.events import EndReason
 from qibai.core.pilot import document_of
 from qibai.core.refusals import EarlyRefusal
 from qibai.core.routing import RefusalReason
@@ -16,9 +17,7 @@ REASONS: Final = frozenset(
     {
         *(reason.value for reason in RefusalReason),
         *(reason.value for reason in EarlyRefusal),
-        *("answered", "cancelled", "busy", "no_answer", "unreachable", "rejected", "redirected"),
-        *("max_duration", "terminated", "session_expired", "media_timeout", LOST),
-        *("answer_unusable", "media_refused", "media_unavailable", "no_peer"),
+        *(reason.value for reason in EndReason),
     }
 )
 _MICRO: Final = 1_000_000

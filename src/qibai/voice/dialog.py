@@ -11,6 +11,7 @@ import msgspec
 
 from qibai.config import Peer
 from qibai.core.errors import BadMessage, StoreUnavailable, TokenBroken
+from qibai.core.events import EndReason
 from qibai.core.legs import ends_dialog
 from qibai.core.sip import (
     CleanSdp,
@@ -145,7 +146,7 @@ def _end_unagreed(worker: Worker, request: Message, state: DialogState) -> None:
     near = state.caller_peer if state.from_caller else state.callee_peer
     token = seal_state(msgspec.structs.replace(state, stray=True), worker.keys)
     leg = leg_of_asker(worker, request, request.to_tag, near, token)
-    worker.ledger.late(state, leg, "answer_unusable")
+    worker.ledger.late(state, leg, EndReason.ANSWER_UNUSABLE)
 
 
 def _relayed(worker: Worker, state: DialogState, hop: str, rewrite: Callable[..., str]) -> bool:

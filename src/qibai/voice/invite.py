@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from qibai.config import Peer
-from qibai.core.errors import BadMessage, QibaiError, StoreUnavailable
+from qibai.core.errors import BadMessage, KeyUnknown, QibaiError, StoreUnavailable
 from qibai.core.existing import Dialled
 from qibai.core.ids import format_id
 from qibai.core.numbering import Msisdn
@@ -130,8 +130,8 @@ def _decide(worker: Worker, attempt: _Attempt) -> tuple[Decision, RouteRecord | 
     try:
         look = worker.routes.look(called, caller)
         return look.decide(called, caller, worker.policy), look.record
-    except StoreUnavailable:
-        return Refusal(RefusalReason.STORE_UNAVAILABLE), None
+    except StoreUnavailable as exc:
+        return Refusal(_FAULTS[type(exc)]), None
 
 
 def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
@@ -144,12 +144,8 @@ def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:
     except BadMessage as exc:
         _refuse_unread(worker, attempt, exc, route.record)
         return
-    except (MediaUnavailable, _NoPeer, QibaiError) as exc:
-        refusal = (
-            Refusal(RefusalReason.STORE_UNAVAILABLE, exc.code)
-            if isinstance(exc, QibaiError)
-            else Refusal(_FAULTS[type(exc)])
-        )
+    except (StoreUnavailable, MediaUnavailable, _NoPeer) as exc:
+        refusal = Refusal(_FAULTS[type(exc)])
         _refuse(worker, attempt, refusal, refusal.sip, route.record)
         return
     if retry is None:
@@ -185,6 +181,8 @@ def _send(  # noqa: PLR0917
 
 
 _FAULTS: Final[dict[type[Exception], RefusalReason]] = {
+    StoreUnavailable: RefusalReason.STORE_UNAVAILABLE,
+    KeyUnknown: RefusalReason.KEY_UNKNOWN,
     MediaUnavailable: RefusalReason.MEDIA_UNAVAILABLE,
     _NoPeer: RefusalReason.NO_PEER,
 }

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from qibai.core.errors import QibaiError
-from qibai.core.events import CallEvent, CallEventKind
+from qibai.core.events import CallEvent, CallEventKind, EndReason
 from qibai.core.existing import Dialled, ExistingNumber
 from qibai.core.legs import Leg, Legs
 from qibai.core.numbering import Msisdn
@@ -19,55 +19,55 @@ from qibai.voice.token import DialogState
 #: What a final SIP status says of a call that was not answered: (reason, Q.850 cause), as RFC 3398 §8.2.6.1
 #: maps them where it says a cause.
 _FAILURES: Final = {
-    400: ("rejected", 41),
-    401: ("rejected", 21),
-    402: ("rejected", 21),
-    403: ("rejected", 21),
-    404: ("unreachable", 1),
-    405: ("rejected", 63),
-    406: ("rejected", 79),
-    407: ("rejected", 21),
-    408: ("no_answer", 19),
-    410: ("unreachable", 22),
-    413: ("rejected", 127),
-    414: ("rejected", 127),
-    415: ("rejected", 79),
-    416: ("rejected", 127),
-    420: ("rejected", 127),
-    421: ("rejected", 127),
-    422: ("rejected", 127),
-    480: ("no_answer", 19),
-    481: ("unreachable", 41),
-    482: ("unreachable", 25),
-    483: ("unreachable", 25),
-    484: ("unreachable", 28),
-    485: ("unreachable", 1),
-    486: ("busy", 17),
-    487: ("cancelled", 16),
-    488: ("rejected", 88),
-    493: ("rejected", 21),
-    494: ("rejected", 21),
-    500: ("unreachable", 41),
-    501: ("unreachable", 79),
-    502: ("unreachable", 38),
-    503: ("unreachable", 41),
-    504: ("unreachable", 102),
-    600: ("busy", 17),
-    603: ("rejected", 21),
-    604: ("unreachable", 1),
-    606: ("rejected", 88),
-    607: ("rejected", 21),
-    608: ("rejected", 21),
+    400: (EndReason.REJECTED, 41),
+    401: (EndReason.REJECTED, 21),
+    402: (EndReason.REJECTED, 21),
+    403: (EndReason.REJECTED, 21),
+    404: (EndReason.UNREACHABLE, 1),
+    405: (EndReason.REJECTED, 63),
+    406: (EndReason.REJECTED, 79),
+    407: (EndReason.REJECTED, 21),
+    408: (EndReason.NO_ANSWER, 19),
+    410: (EndReason.UNREACHABLE, 22),
+    413: (EndReason.REJECTED, 127),
+    414: (EndReason.REJECTED, 127),
+    415: (EndReason.REJECTED, 79),
+    416: (EndReason.REJECTED, 127),
+    420: (EndReason.REJECTED, 127),
+    421: (EndReason.REJECTED, 127),
+    422: (EndReason.REJECTED, 127),
+    480: (EndReason.NO_ANSWER, 19),
+    481: (EndReason.UNREACHABLE, 41),
+    482: (EndReason.UNREACHABLE, 25),
+    483: (EndReason.UNREACHABLE, 25),
+    484: (EndReason.UNREACHABLE, 28),
+    485: (EndReason.UNREACHABLE, 1),
+    486: (EndReason.BUSY, 17),
+    487: (EndReason.CANCELLED, 16),
+    488: (EndReason.REJECTED, 88),
+    493: (EndReason.REJECTED, 21),
+    494: (EndReason.REJECTED, 21),
+    500: (EndReason.UNREACHABLE, 41),
+    501: (EndReason.UNREACHABLE, 79),
+    502: (EndReason.UNREACHABLE, 38),
+    503: (EndReason.UNREACHABLE, 41),
+    504: (EndReason.UNREACHABLE, 102),
+    600: (EndReason.BUSY, 17),
+    603: (EndReason.REJECTED, 21),
+    604: (EndReason.UNREACHABLE, 1),
+    606: (EndReason.REJECTED, 88),
+    607: (EndReason.REJECTED, 21),
+    608: (EndReason.REJECTED, 21),
 }
 #: A peer that redirects a call names another place, where Qibai does not follow.
-_REDIRECTED: Final = ("redirected", 23)
+_REDIRECTED: Final = (EndReason.REDIRECTED, 23)
 
 
-def failure_of(status: int) -> tuple[str, int]:
+def failure_of(status: int) -> tuple[EndReason, int]:
     """(reason, Q.850 cause) of a final failure status, 300 … 699."""
     if status < 400:
         return _REDIRECTED
-    return _FAILURES.get(status, ("unreachable", 127) if status < 600 else ("rejected", 21))
+    return _FAILURES.get(status, (EndReason.UNREACHABLE, 127) if status < 600 else (EndReason.REJECTED, 21))
 
 
 class Ledger:
@@ -220,7 +220,7 @@ class Ledger:
             CallEventKind.ENDED,
             state,
             ended_by=by,
-            reason="answered",
+            reason=EndReason.ANSWERED,
             q850=16,
             callee_peer=peer,
             talked_ms=talked_ms,

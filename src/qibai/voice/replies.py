@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from qibai.core.errors import BadMessage
+from qibai.core.events import EndReason
 from qibai.core.sip import (
     CleanSdp,
     Leg,
@@ -47,8 +48,6 @@ _AWAY: Final = 503
 _TRYING: Final = "SIP/2.0 100 "
 #: A peer that answers so cannot serve the call, but another may.
 _UNREACHABLE: Final = frozenset({500, 502, 503, 504})
-_UNUSABLE: Final = "answer_unusable"
-_MEDIA_AWAY: Final = "media_unavailable"
 
 
 def on_invite_reply(worker: Worker, text: str) -> None:
@@ -130,7 +129,7 @@ def _caller_state(known: Asked, leg: Leg, *, early: bool = False, stray: bool = 
     )
 
 
-def _dismiss(worker: Worker, text: str, known: Asked, reason: str | None = None) -> None:
+def _dismiss(worker: Worker, text: str, known: Asked, reason: EndReason | None = None) -> None:
     """An answer that the caller does not get: the recorder acknowledges it and hangs up on the callee.
 
     The caller hears what it was told already, or nothing. ``reason``: the session that the answer was to
@@ -175,12 +174,17 @@ def put_unusable(worker: Worker, why: Exception) -> None:
         return
     known = asked_of(ksr)
     if not ksr.pv.get(TOLD) and not ksr.pv.get(PASSED):
-        away = isinstance(why, MediaUnavailable)
-        status, reason, q850 = (503, _MEDIA_AWAY, 41) if away else (_BAD_GATEWAY, _UNUSABLE, 127)
+        reason = _end_reason(why)
+        status, q850 = (503, 41) if reason == EndReason.MEDIA_UNAVAILABLE else (_BAD_GATEWAY, 127)
         ksr.pv.seti(TOLD, status)
         worker.media.end(known.state)
         worker.ledger.ended(known.state, by="platform", reason=reason, status=status, q850=q850)
     _dismiss(worker, text, known)
+
+
+def _end_reason(why: Exception) -> EndReason:
+    away = isinstance(why, MediaUnavailable)
+    return EndReason.MEDIA_UNAVAILABLE if away else EndReason.ANSWER_UNUSABLE
 
 
 def put_unusable_in_dialog(worker: Worker, why: Exception) -> None:
@@ -191,7 +195,7 @@ def put_unusable_in_dialog(worker: Worker, why: Exception) -> None:
     if known.method == "BYE" and status_of(text) >= 200:
         bye_done(worker, known.state, known.from_tag, status_of(text))
     if known.method == "INVITE" and 200 <= status_of(text) < 300:
-        _dismiss(worker, text, known, _MEDIA_AWAY if isinstance(why, MediaUnavailable) else _UNUSABLE)
+        _dismiss(worker, text, known, _end_reason(why))
         return
     if known.method != "BYE" and status_of(text) >= 200:  # whoever asked hears that nothing has changed
         worker.media.take_back(known.state, from_caller=known.state.from_caller)
