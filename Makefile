@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help setup setup-tests demo test test-later check bench fuzz lock sync-client schema clean
+.PHONY: help setup setup-tests demo test test-later check docs bench fuzz lock sync-client schema clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,13 +27,17 @@ LATER_FILES ?= tests/unit tests/property/test_pilot_life.py tests/integration/te
 test-later: setup-tests  ## run every test with the clock 400 days ahead (LATER=+40d: by so much; LATER_PART=1: a part)
 	@scripts/later $(PY) -m pytest -n $${TEST_WORKERS:-2} --dist loadfile $(if $(LATER_PART),$(LATER_FILES))
 
-check: setup-tests  ## lint, format, types, import rules, what is generated
+check: setup-tests  ## lint, format, types, import rules, what is generated, the documentation without warnings
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
 	@$(PY) scripts/sync_client.py --check
 	@$(PY) scripts/schema.py --check
+	@$(PY) docs/site/build.py
+
+docs: setup  ## build the documentation that the platform serves at /docs
+	@$(PY) docs/site/build.py
 
 bench: setup-tests  ## measure, each figure beside its reference
 	@$(PY) -m bench
@@ -59,4 +63,4 @@ schema:  ## write schema.sql from the migrations; count the revision of the SQL 
 	@$(PY) scripts/schema.py
 
 clean:  ## remove the environment and caches (never data)
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv src/qibai/api/site .mypy_cache .ruff_cache .pytest_cache .hypothesis
