@@ -8,8 +8,8 @@ from page_pairs import Section, anchor, broken, differences, sections
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 #: Two are for developers. The configuration's page is made from comments in the source, which are English.
-#: That of errors has both languages.
-ENGLISH_ONLY = {"architecture.md", "performance.md", "configuration.md", "errors.md"}
+#: Those of errors and of SIP tables have both languages.
+ENGLISH_ONLY = {"architecture.md", "performance.md", "configuration.md", "errors.md", "sip-tables.md"}
 NAMES = sorted({page.name for page in DOCS.glob("*.md")} - ENGLISH_ONLY)
 PAGES = [
     ROOT / "README.md",

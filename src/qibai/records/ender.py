@@ -34,7 +34,7 @@ MEDIA_PATIENCE_S: Final = 2.0
 MEDIA_AT_ONCE: Final = 16
 
 #: The Q.850 cause on record for an end that the platform brought about.
-_Q850: Final[dict[str, int]] = {
+CAUSES: Final[dict[str, int]] = {
     EndReason.MAX_DURATION: 102,
     EndReason.SESSION_EXPIRED: 102,
     EndReason.MEDIA_TIMEOUT: 41,
@@ -201,7 +201,7 @@ class Ender:
                 node=self._config.node,
                 reason=reason,
                 ended_by=PLATFORM,
-                q850=_Q850.get(reason),
+                q850=CAUSES.get(reason),
                 talked_ms=None if row.answered_at is None else round(now * 1000 - row.answered_at / 1000),
             )
         )

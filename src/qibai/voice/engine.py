@@ -25,7 +25,7 @@ from qibai.voice.peers import uri_of
 
 _VERSION = re.compile(r"version: kamailio ([0-9]+)\.([0-9]+)\.")
 SCRIPT: Final = "route.py"  #: in the run directory
-_ANSWER_TIMEOUT_MS: Final = 5_000  # no reply at all: the peer is not there
+ANSWER_TIMEOUT_MS: Final = 5_000  #: without any reply by then, the peer is not there
 #: By then nobody answers an offer any more, whichever peer the call was handed on to.
 _UNANSWERED_GRACE_S: Final = 40
 #: Kamailio's allocators without debugging aids: less CPU a call than Debian's default.
@@ -67,7 +67,7 @@ def render(config: Config) -> None:
             run_dir=run,
             script=script,
             ng_port=voice.media_ng_port,
-            answer_timeout_ms=_ANSWER_TIMEOUT_MS,
+            answer_timeout_ms=ANSWER_TIMEOUT_MS,
             ring_timeout_ms=voice.ring_timeout_s * 1000,
             probe_interval_s=voice.probe_interval_s,
             host=voice.host,

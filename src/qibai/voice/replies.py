@@ -47,7 +47,7 @@ _CANCELLED: Final = 487
 _AWAY: Final = 503
 _TRYING: Final = "SIP/2.0 100 "
 #: A peer that answers so cannot serve the call, but another may.
-_UNREACHABLE: Final = frozenset({500, 502, 503, 504})
+PEER_FAILURES: Final = frozenset({500, 502, 503, 504})
 
 
 def on_invite_reply(worker: Worker, text: str) -> None:
@@ -284,7 +284,7 @@ def on_invite_failure(worker: Worker) -> None:
     timed_out, replied = tm.t_branch_timeout() > 0, tm.t_branch_replied() > 0
     status = ksr.pv.get(SAID) or ksr.pv.getvn(FINAL_STATUS, 0)
     request = asked_of(ksr).request()
-    unreachable = (timed_out and not replied) or (not timed_out and status in _UNREACHABLE)
+    unreachable = (timed_out and not replied) or (not timed_out and status in PEER_FAILURES)
     if unreachable and hand_on(worker, token, 408 if timed_out else status):
         return
     worker.let_go(request)

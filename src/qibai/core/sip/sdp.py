@@ -24,7 +24,7 @@ _MEDIA = re.compile(
     r"(audio|video|text|image) ([0-9]{1,5})(?:/[0-9]{1,2})? ([A-Za-z0-9/]{3,24}) ([A-Za-z0-9 \-]+)"
 )
 _REFUSED_MEDIA = re.compile(r"([A-Za-z0-9\-]{1,20}) [0-9]{1,5}(?:/[0-9]{1,5})? \S+(?: .*)?")
-_RTP: Final = frozenset(
+RTP_PROFILES: Final = frozenset(
     {"RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"}
 )
 _DTLS: Final = frozenset({"UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"})
@@ -263,7 +263,7 @@ def _media(value: str, lines: list[str], index: int, *, rtp_only: bool) -> tuple
         raise BadMessage("the session description is malformed")
     if protocol == "udptl" and formats == "t38" and not rtp_only:
         return f"m={name} {port} udptl t38", frozenset()
-    if protocol not in _RTP or (rtp_only and protocol in _DTLS):
+    if protocol not in RTP_PROFILES or (rtp_only and protocol in _DTLS):
         return f"m={name} 0 RTP/AVP 0", None
     codecs = _codecs(lines, index)
     types = [f for f in formats.split(" ") if _type_passes(f, codecs)]

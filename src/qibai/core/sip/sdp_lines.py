@@ -27,7 +27,7 @@ _SWITCH: Final = "[01]"
 _RATE: Final = "[1-9][0-9]?(?:\\.[0-9]{1,2})?(?:-[1-9][0-9]{0,2}(?:\\.[0-9]{1,2})?)?"
 _SIZE: Final = "[0-9]{1,7}"
 _TIMES: Final = "(?:[0-9]{1,3})"
-_FMTP_PARAMS: Final = {
+FMTP_PARAMETERS: Final = {
     name: re.compile(pattern, re.ASCII | re.IGNORECASE)
     for names, pattern in (
         ("octet-align crc robust-sorting mode-change-neighbor hf-only evs-mode-switch dtx dtx-recv", _SWITCH),
@@ -56,7 +56,7 @@ _STRENGTH: Final = "mandatory|optional|none|failure|unknown"
 _DIRECTION: Final = "none|send|recv|sendrecv"
 
 #: Attributes without a payload type.
-_SHAPES: Final = {
+ATTRIBUTES: Final = {
     name: re.compile(pattern)
     for name, pattern in (
         ("sendrecv", ""),
@@ -130,7 +130,7 @@ def _is_key(line: str) -> bool:
 def _attribute(line: str) -> tuple[str | None, str | None]:
     """(the line as it passes, the payload type that it speaks of). The same lines come with every call."""
     name, _, value = line[2:].partition(":")
-    shape = _SHAPES.get(name)
+    shape = ATTRIBUTES.get(name)
     if shape is not None:
         return (line if shape.fullmatch(value) else None), None
     if name == "rtpmap":
@@ -158,7 +158,7 @@ def _fmtp(line: str) -> tuple[str | None, str | None]:
     kept: dict[str, str] = {}
     for item in value.split(";"):
         name, _, setting = (part.strip(" ") for part in item.partition("="))
-        shape = _FMTP_PARAMS.get(name.lower())
+        shape = FMTP_PARAMETERS.get(name.lower())
         if shape is not None and shape.fullmatch(setting):
             kept.setdefault(name.lower(), f"{name}={setting}")
     return (f"a=fmtp:{payload} {';'.join(kept.values())}", payload) if kept else (None, None)
