@@ -290,8 +290,8 @@ def _limits() -> Iterable[str]:
 
 def _refusals() -> Iterable[str]:
     yield "## Calls that the platform refuses · 本平台拒绝的呼叫\n"
-    yield "What each reason means: [call records](records.md#refused-calls).\n"
-    yield "各原因的含义见[话单](zh-CN/records.md#被拒的呼叫)。\n"
+    yield "What each reason means: [call records](records.md).\n"
+    yield "各原因的含义见[话单](zh-CN/records.md)。\n"
     statuses: dict[str, SipStatus] = {
         reason.value: sip for table in (SIP_STATUS, EARLY_STATUS) for reason, sip in table.items()
     }
