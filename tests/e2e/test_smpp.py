@@ -515,9 +515,9 @@ async def test_a_kept_receipt_ends_the_message_with_its_numbers_though_another_n
                 await keep_receipt(conn, "north", [ref], state, error="", stated_at=None, pair=pair)
         told = await south.expect("deliver_sm", esm_class=4)
         assert told["message_state"] == 2
-        with psycopg.connect(dsn) as conn:
-            left = conn.execute("SELECT state, pair FROM message_receipt").fetchall()
-        assert left == [("rejected", theirs)]
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            left = "SELECT state, pair FROM message_receipt"
+            await until(lambda: conn.execute(left).fetchall() == [("rejected", theirs)])
 
 
 async def test_a_text_whose_validity_is_over_is_refused(home: Path, dsn: str, keyring: Keyring) -> None:

@@ -6,6 +6,7 @@ import select
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,13 @@ from qibai.core.errors import Unavailable
 from tls_tools import make_certificate
 
 ONE_CODE = ["70012345678"]
+
+
+@pytest.fixture(autouse=True)
+def proxies_as_they_are_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """niquests keeps the proxies that it has read once: the tests that follow would get these."""
+    monkeypatch.setattr("niquests.utils.getproxies", urllib.request.getproxies)
+    monkeypatch.setattr("niquests.utils.getproxies_environment", urllib.request.getproxies_environment)
 
 
 class Proxy:
