@@ -12,16 +12,18 @@ from typing import Final
 
 NODES: Final = 128
 PLACES: Final = 256  #: processes of one node
+NOISE_BITS: Final = 21
 _WITHIN_MS: Final = 64
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUE: Final = {ch: i for i, ch in enumerate(_ALPHABET)}
 
 
-def new_id(now_ms: int | None = None) -> int:
-    """63 bits: milliseconds since 1970 (42 bits, top bit clear until 2109) and 21 random bits."""
+def new_id(now_ms: int | None = None, noise: int | None = None) -> int:
+    """63 bits: milliseconds since 1970 (42 bits, top bit clear until 2109), and ``noise``: random bits."""
     ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    return ((ms & ((1 << 42) - 1)) << 21) | secrets.randbits(21)
+    low = secrets.randbits(NOISE_BITS) if noise is None else noise
+    return (ms & ((1 << 42) - 1)) << NOISE_BITS | low
 
 
 def node_number(name: str) -> int:

@@ -21,9 +21,10 @@ from qibai.store.bindings.model import BindItem
 from qibai.store.bindings.session import Epoch
 from qibai.store.connection import Connection
 from qibai.store.keys import Keyring, binding_aad
+from qibai.store.statements import load
 
 _SAMPLE: Final = 256  # serials tried before all of a code's are
-_FREE: Final = "SELECT free_serials(%s::timestamptz, %s::integer, %s, %s)"
+_SQL: Final = load("bindings")
 
 
 class Draft:
@@ -204,6 +205,6 @@ class Pool:
 async def _free(
     conn: Connection, code: int, keys: Sequence[bytes], serials: Sequence[int], now: datetime | None
 ) -> list[int]:
-    params = [now, code, Blobs.of_blobs(keys), Int2s.of(serials)]
-    cur = await conn.execute(_FREE, params, prepare=True, binary=True)
+    params = {"now": now, "code": code, "keys": Blobs.of_blobs(keys), "serials": Int2s.of(serials)}
+    cur = await conn.execute(_SQL["free_serials"], params, prepare=True, binary=True)
     return [row[0] for row in await cur.fetchall()]

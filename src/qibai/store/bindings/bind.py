@@ -26,7 +26,7 @@ from qibai.store.bindings.allocate import Draft, Pool
 from qibai.store.bindings.codeset import CodeSet, Entitlement
 from qibai.store.bindings.model import Binding, BindItem, Bound
 from qibai.store.bindings.query import get_many
-from qibai.store.bindings.request import GIVE, Batch, counted
+from qibai.store.bindings.request import Batch, counted
 from qibai.store.bindings.session import ATTEMPTS, Epoch, learn_epoch, likely_epoch
 from qibai.store.codes import TenantCode
 from qibai.store.connection import Connection
@@ -193,9 +193,8 @@ class Binder:
     async def _send(self, batch: Batch) -> None:
         if not batch.drafts:
             return
-        statement, parameters = batch.query(self._tenant_id, self._now, self._quarantine)
         try:
-            rows = await self._execute(statement, parameters)
+            rows = await self._execute(batch.parameters(self._tenant_id, self._now, self._quarantine))
         except (errors.DeadlockDetected, errors.SerializationFailure, errors.UniqueViolation) as exc:
             self._failures += 1  # a race that an index other than the arbiter decided, or an id drawn twice
             if self._failures > ATTEMPTS:
@@ -220,8 +219,8 @@ class Binder:
             if batch.counted and rows:
                 await self._give_back(batch, rows)
 
-    async def _execute(self, statement: str, parameters: list[Any]) -> list[Any]:
-        cur = await self._conn.execute(statement, parameters, prepare=True, binary=True)
+    async def _execute(self, parameters: dict[str, Any]) -> list[Any]:
+        cur = await self._conn.execute(_SQL["bind_many"], parameters, prepare=True, binary=True)
         return await cur.fetchall()
 
     async def _fit(self, batch: Batch, said: str) -> None:
@@ -244,7 +243,8 @@ class Binder:
         failed = {row[1] for row in rows}
         drafts = [draft for draft in batch.drafts if rows[0][0] == _RELOAD or draft.id in failed]
         with own_errors():
-            await self._conn.execute(GIVE, [self._tenant_id, *counted(drafts)], binary=True)
+            parameters = {"tenant": self._tenant_id, **counted(drafts)}
+            await self._conn.execute(_SQL["give_quota"], parameters, binary=True)
 
     def _try_again(self, batch: Batch) -> None:
         for draft in batch.drafts:

@@ -1,12 +1,12 @@
 """One call of the database's ``bind_many``: drafts in, arrays out."""
 
-import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from qibai.core.binding import Messages, Scene
 from qibai.core.entropy import Entropy
+from qibai.core.ids import NOISE_BITS, new_id
 from qibai.core.pairs import forbidden, occupied
 from qibai.store.bindings.allocate import Draft, Pool
 from qibai.store.bindings.arrays import Blobs, Instants, Int2s, Int4s, Int8s, PgArray, Texts, literal
@@ -15,20 +15,6 @@ from qibai.store.keys import Keyring
 from qibai.store.routes import flags_of
 
 _REDRAWS: Final = 20  # within one batch, until a clashing item waits for the next one
-_ARRAYS: Final = 34
-
-
-def _statement(tenant: str) -> str:
-    return f"""SELECT outcome, id, other_code, other_id
-FROM bind_many(%s::timestamptz, %s, {tenant}, %s::integer, %s::integer, {", ".join(["%s"] * _ARRAYS)})"""  # noqa: S608
-
-
-_GATE: Final = "standing_gate(%s::integer, %s::bigint, %s::timestamptz)"
-STATEMENT: Final = _statement("%s::integer")
-#: The same, if no right has changed since it was read; and for tenants with quotas.
-GATED: Final = _statement(_GATE)
-COUNTED: Final = _statement(f"quota_take({_GATE}, %s::timestamptz, %s, %s, %s)")
-GIVE: Final = "SELECT quota_give(%s::integer, %s, %s, %s)"
 _SCENES: Final = {scene: scene.value for scene in Scene}
 _MESSAGES: Final = {messages: messages.value for messages in Messages}
 
@@ -90,7 +76,7 @@ class Batch:
 
     def _new_id(self) -> int:
         while True:
-            id = (time.time_ns() // 1_000_000 & ((1 << 42) - 1)) << 21 | self._entropy.below(1 << 21)
+            id = new_id(noise=self._entropy.below(1 << NOISE_BITS))
             if id not in self._ids:
                 return id
 
@@ -104,63 +90,62 @@ class Batch:
         """Whether quotas count these."""
         return self._pool.codes.quotas
 
-    def query(self, tenant_id: int, now: datetime | None, quarantine: timedelta) -> tuple[str, list[Any]]:
-        """The statement that binds, and what it takes."""
+    def parameters(self, tenant_id: int, now: datetime | None, quarantine: timedelta) -> dict[str, Any]:
+        """What the statement ``bind_many`` takes."""
         codes = self._pool.codes
-        statement = STATEMENT
-        tenant: list[Any] = [tenant_id]
-        if codes.version is not None:
-            statement, tenant = GATED, [tenant_id, codes.version, codes.until if now is None else None]
-        if codes.quotas:
-            statement, tenant = COUNTED, [*tenant, now, *counted(self.drafts)]
-        return statement, [
-            now,
-            quarantine,
-            *tenant,
-            self.epoch.write,
-            self.epoch.extra,
-            *_bindings(self.drafts),
-            *_routes(self.drafts),
-            *_checks(self.drafts),
-            *_idempotency(self.drafts),
-        ]
+        return {
+            "now": now,
+            "quarantine": quarantine,
+            "tenant": tenant_id,
+            "version": codes.version,
+            "until": codes.until if now is None else None,
+            "counted": codes.quotas,
+            "write": self.epoch.write,
+            "extra": self.epoch.extra,
+            **_bindings(self.drafts),
+            **_routes(self.drafts),
+            **_checks(self.drafts),
+            **_idempotency(self.drafts),
+        }
 
 
-def counted(drafts: Sequence[Draft]) -> list[PgArray]:
-    """What quotas look at: scenes, provinces, ends."""
+def counted(drafts: Sequence[Draft]) -> dict[str, PgArray]:
+    """What quotas look at."""
     items = [draft.item for draft in drafts]
-    return [
-        Texts.of_strings([_SCENES[item.scene] for item in items]),
-        Texts.of_strings([item.province for item in items]),
-        Instants.of_times([item.expires_at for item in items]),
-    ]
+    return {
+        "p_scene": Texts.of_strings([_SCENES[item.scene] for item in items]),
+        "p_province": Texts.of_strings([item.province for item in items]),
+        "p_expires": Instants.of_times([item.expires_at for item in items]),
+    }
 
 
-def _bindings(drafts: Sequence[Draft]) -> list[PgArray]:
+def _bindings(drafts: Sequence[Draft]) -> dict[str, PgArray]:
     items = [draft.item for draft in drafts]
     group = [item.parties.mode.is_group for item in items]
-    return [
-        Int4s.of([draft.code for draft in drafts]),
-        Int8s.of([draft.id for draft in drafts]),
-        Texts.of_strings([item.parties.mode.value for item in items]),
-        Texts.of_strings([_SCENES[item.scene] for item in items]),
-        Texts.of_strings([item.order_id for item in items]),
-        Texts.of_strings([item.industrial_id for item in items]),
-        Texts.of_strings([item.province for item in items]),
-        Int2s.of([draft.x for draft in drafts]),
-        Int2s.of_optional([draft.y for draft in drafts]),
-        Blobs.of_blobs([None if many else draft.blobs[0] for draft, many in zip(drafts, group, strict=True)]),
-        Blobs.of_blobs([draft.blobs[-1] for draft in drafts]),
-        Texts.of_strings(
+    return {
+        "p_code": Int4s.of([draft.code for draft in drafts]),
+        "p_id": Int8s.of([draft.id for draft in drafts]),
+        "p_mode": Texts.of_strings([item.parties.mode.value for item in items]),
+        "p_scene": Texts.of_strings([_SCENES[item.scene] for item in items]),
+        "p_order": Texts.of_strings([item.order_id for item in items]),
+        "p_industrial": Texts.of_strings([item.industrial_id for item in items]),
+        "p_province": Texts.of_strings([item.province for item in items]),
+        "p_x": Int2s.of([draft.x for draft in drafts]),
+        "p_y": Int2s.of_optional([draft.y for draft in drafts]),
+        "p_a": Blobs.of_blobs(
+            [None if many else draft.blobs[0] for draft, many in zip(drafts, group, strict=True)]
+        ),
+        "p_b": Blobs.of_blobs([draft.blobs[-1] for draft in drafts]),
+        "p_members": Texts.of_strings(
             [literal(draft.blobs[:-1]) if many else None for draft, many in zip(drafts, group, strict=True)]
         ),
-        Int4s.of([item.max_call_s for item in items]),
-        Texts.of_strings([_MESSAGES[item.messages] for item in items]),
-        Instants.of_times([item.expires_at for item in items]),
-    ]
+        "p_max_call": Int4s.of([item.max_call_s for item in items]),
+        "p_messages": Texts.of_strings([_MESSAGES[item.messages] for item in items]),
+        "p_expires": Instants.of_times([item.expires_at for item in items]),
+    }
 
 
-def _routes(drafts: Sequence[Draft]) -> list[PgArray]:
+def _routes(drafts: Sequence[Draft]) -> dict[str, PgArray]:
     rows: list[tuple[Any, ...]] = []
     for draft in drafts:
         item = draft.item
@@ -176,45 +161,45 @@ def _routes(drafts: Sequence[Draft]) -> list[PgArray]:
     codes, dialled, caller_keys, next_keys, ids, shown, all_flags, lengths, ends, callees, callers = zip(
         *rows, strict=True
     )
-    return [
-        Int4s.of(codes),
-        Int2s.of(dialled),
-        Blobs.of_blobs(caller_keys),
-        Blobs.of_blobs(next_keys),
-        Int8s.of(ids),
-        Int2s.of(shown),
-        Int2s.of(all_flags),
-        Int4s.of(lengths),
-        Instants.of_times(ends),
-        Blobs.of_blobs(callees),
-        Blobs.of_blobs(callers),
-    ]
+    return {
+        "r_code": Int4s.of(codes),
+        "r_serial": Int2s.of(dialled),
+        "r_key": Blobs.of_blobs(caller_keys),
+        "r_next": Blobs.of_blobs(next_keys),
+        "r_id": Int8s.of(ids),
+        "r_shown": Int2s.of(shown),
+        "r_flags": Int2s.of(all_flags),
+        "r_max_call": Int4s.of(lengths),
+        "r_expires": Instants.of_times(ends),
+        "r_callee": Blobs.of_blobs(callees),
+        "r_caller": Blobs.of_blobs(callers),
+    }
 
 
-def _checks(drafts: Sequence[Draft]) -> list[PgArray]:
+def _checks(drafts: Sequence[Draft]) -> dict[str, PgArray]:
     rows = [
         (draft.code, draft.serials[number], draft.keys[party], draft.id)
         for draft in drafts
         for number, party in forbidden(draft.item.parties.mode, len(draft.keys))
     ]
-    return [
-        Int4s.of([row[0] for row in rows]),
-        Int2s.of([row[1] for row in rows]),
-        Blobs.of_blobs([row[2] for row in rows]),
-        Int8s.of([row[3] for row in rows]),
-    ]
+    return {
+        "c_code": Int4s.of([row[0] for row in rows]),
+        "c_serial": Int2s.of([row[1] for row in rows]),
+        "c_key": Blobs.of_blobs([row[2] for row in rows]),
+        "c_id": Int8s.of([row[3] for row in rows]),
+    }
 
 
-def _idempotency(drafts: Sequence[Draft]) -> list[PgArray]:
+def _idempotency(drafts: Sequence[Draft]) -> dict[str, PgArray]:
     rows = [
         (draft.item.idempotency.key, draft.item.idempotency.request, draft.code, draft.id)
         for draft in drafts
         if draft.item.idempotency is not None
     ]
     rows.sort()
-    return [
-        Blobs.of_blobs([row[0] for row in rows]),
-        Blobs.of_blobs([row[1] for row in rows]),
-        Int4s.of([row[2] for row in rows]),
-        Int8s.of([row[3] for row in rows]),
-    ]
+    return {
+        "i_key": Blobs.of_blobs([row[0] for row in rows]),
+        "i_request": Blobs.of_blobs([row[1] for row in rows]),
+        "i_code": Int4s.of([row[2] for row in rows]),
+        "i_id": Int8s.of([row[3] for row in rows]),
+    }

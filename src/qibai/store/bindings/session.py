@@ -14,7 +14,9 @@ from qibai.core.numbering import Msisdn
 from qibai.store.connection import Connection
 from qibai.store.failures import UNAVAILABLE, own_errors
 from qibai.store.keys import Keyring
+from qibai.store.statements import load
 
+_SQL: Final = load("bindings")
 ATTEMPTS: Final = 10  # after a deadlock or a race that a unique key decided
 
 #: The server undid everything and the same again may well succeed.
@@ -54,7 +56,7 @@ def learn_epoch(keyring: Keyring, epoch: Epoch) -> Epoch:
 
 async def fetch_epoch(conn: Connection, keyring: Keyring) -> tuple[Epoch, bool]:
     """The epoch, fixed until the running transaction ends, and whether next_key decides conflicts."""
-    cur = await conn.execute("SELECT write_id, extra_id, by_next FROM route_epoch()")
+    cur = await conn.execute(_SQL["epoch"])
     row = await cur.fetchone()
     assert row is not None  # noqa: S101  # a function that returns one row
     return learn_epoch(keyring, Epoch(row[0], row[1])), row[2]
@@ -63,7 +65,7 @@ async def fetch_epoch(conn: Connection, keyring: Keyring) -> tuple[Epoch, bool]:
 async def database_time(conn: Connection) -> datetime:
     """Return what the database's clock says. Raise StoreUnavailable."""
     with own_errors():
-        row = await (await conn.execute("SELECT clock_timestamp()", binary=True)).fetchone()
+        row = await (await conn.execute(_SQL["clock"], binary=True)).fetchone()
     assert row is not None  # noqa: S101  # a statement that returns one row
     at: datetime = row[0]
     return at.astimezone(UTC)

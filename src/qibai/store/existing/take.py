@@ -63,9 +63,9 @@ class _InTransaction(Binder):
     async def _middle(self, drafts: Sequence[Draft]) -> set[Draft]:
         return set()
 
-    async def _execute(self, statement: str, parameters: list[Any]) -> list[Any]:
+    async def _execute(self, parameters: dict[str, Any]) -> list[Any]:
         async with self._conn.transaction():
-            return await super()._execute(statement, parameters)
+            return await super()._execute(parameters)
 
 
 class Taker:

@@ -61,13 +61,13 @@ async def _find(
     """What is held under these hash keys, and the ids of those under which rows stand just now."""
     keys = [[keyring.blind_by(id, caller) for _, caller in pairs] for id in key_ids[:_MAX_KEYS]]
     others: list[bytes | None] = [*keys[1]] if len(keys) > 1 else [None] * len(pairs)
-    params = [
-        now,
-        Int4s.of([called.code.value for called, _ in pairs]),
-        Int2s.of([called.serial for called, _ in pairs]),
-        Blobs.of_blobs(keys[0]),
-        Blobs.of_blobs(others),
-    ]
+    params = {
+        "now": now,
+        "codes": Int4s.of([called.code.value for called, _ in pairs]),
+        "serials": Int2s.of([called.serial for called, _ in pairs]),
+        "keys": Blobs.of_blobs(keys[0]),
+        "others": Blobs.of_blobs(others),
+    }
     with own_errors():
         cursor = await conn.execute(_SQL["find_pairs"], params, prepare=True, binary=True)
         rows = await cursor.fetchall()

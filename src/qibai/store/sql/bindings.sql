@@ -60,7 +60,8 @@ FOR UPDATE;
 
 -- name: moment
 SELECT pairs, moment
-FROM binding_moment(%(now)s::timestamptz, %(code)s, %(id)s, %(serials)s, %(keys)s, %(by_next)s);
+FROM binding_moment(now_ => %(now)s::timestamptz, code_ => %(code)s, id_ => %(id)s, serials => %(serials)s,
+                    keys => %(keys)s, by_next => %(by_next)s);
 
 -- name: settle
 SELECT FROM binding WHERE code = %(code)s AND id = %(id)s FOR SHARE;
@@ -103,11 +104,48 @@ SET caller_key = excluded.caller_key, next_key = excluded.next_key, binding_id =
     callee = excluded.callee, caller = excluded.caller
 WHERE r.free_at <= %(now)s OR r.binding_id = excluded.binding_id;
 
+-- name: epoch
+SELECT write_id, extra_id, by_next FROM route_epoch();
+
+-- name: clock
+SELECT clock_timestamp();
+
+-- name: free_serials
+SELECT free_serials(now_ => %(now)s::timestamptz, code_ => %(code)s::integer, keys => %(keys)s, serials => %(serials)s);
+
+-- name: bind_many
+-- Binds if no right has changed since `version` was read, unless that is NULL. `counted`: quotas count the bindings.
+SELECT outcome, id, other_code, other_id
+FROM bind_many(
+    now_ => %(now)s::timestamptz, quarantine => %(quarantine)s,
+    tenant => CASE
+        WHEN %(counted)s THEN quota_take(
+            tenant => standing_gate(%(tenant)s::integer, %(version)s::bigint, %(until)s::timestamptz),
+            now_ => %(now)s::timestamptz, scenes => %(p_scene)s, provinces_ => %(p_province)s, ends => %(p_expires)s)
+        WHEN %(version)s::bigint IS NULL THEN %(tenant)s::integer
+        ELSE standing_gate(%(tenant)s::integer, %(version)s::bigint, %(until)s::timestamptz) END,
+    write_key => %(write)s::integer, extra_key => %(extra)s::integer,
+    p_code => %(p_code)s, p_id => %(p_id)s, p_mode => %(p_mode)s, p_scene => %(p_scene)s, p_order => %(p_order)s,
+    p_industrial => %(p_industrial)s, p_province => %(p_province)s, p_x => %(p_x)s, p_y => %(p_y)s, p_a => %(p_a)s,
+    p_b => %(p_b)s, p_members => %(p_members)s, p_max_call => %(p_max_call)s, p_messages => %(p_messages)s,
+    p_expires => %(p_expires)s,
+    r_code => %(r_code)s, r_serial => %(r_serial)s, r_key => %(r_key)s, r_next => %(r_next)s, r_id => %(r_id)s,
+    r_shown => %(r_shown)s, r_flags => %(r_flags)s, r_max_call => %(r_max_call)s, r_expires => %(r_expires)s,
+    r_callee => %(r_callee)s, r_caller => %(r_caller)s,
+    c_code => %(c_code)s, c_serial => %(c_serial)s, c_key => %(c_key)s, c_id => %(c_id)s,
+    i_key => %(i_key)s, i_request => %(i_request)s, i_code => %(i_code)s, i_id => %(i_id)s);
+
+-- name: give_quota
+SELECT quota_give(tenant => %(tenant)s::integer, scenes => %(p_scene)s, provinces_ => %(p_province)s,
+                  ends => %(p_expires)s);
+
 -- name: release_many
 SELECT outcome, code_, id_, at
-FROM release_many(%(now)s::timestamptz, %(quarantine)s, release_gate(%(tenant)s::integer), %(write)s::integer,
-                  %(extra)s::integer, %(codes)s, %(ids)s, %(near)s, %(a)s, %(b)s, %(members)s,
-                  %(route_codes)s, %(route_serials)s, %(route_keys)s, %(route_ids)s);
+FROM release_many(
+    now_ => %(now)s::timestamptz, quarantine => %(quarantine)s, tenant => release_gate(%(tenant)s::integer),
+    write_key => %(write)s::integer, extra_key => %(extra)s::integer,
+    p_code => %(codes)s, p_id => %(ids)s, p_near => %(near)s, p_a => %(a)s, p_b => %(b)s, p_members => %(members)s,
+    r_code => %(route_codes)s, r_serial => %(route_serials)s, r_key => %(route_keys)s, r_id => %(route_ids)s);
 
 -- name: replays
 SELECT key, request, code, binding_id FROM idempotency WHERE tenant_id = %(tenant)s AND key = ANY(%(keys)s);
@@ -116,4 +154,5 @@ SELECT key, request, code, binding_id FROM idempotency WHERE tenant_id = %(tenan
 SELECT standing_now();
 
 -- name: move_quota
-SELECT quota_moved(%(tenant)s::integer, %(scene)s, %(province)s, %(was)s, %(expires_at)s);
+SELECT quota_moved(tenant => %(tenant)s::integer, scene_ => %(scene)s, province_ => %(province)s, old_end => %(was)s,
+                   new_end => %(expires_at)s);

@@ -1,7 +1,8 @@
 -- name: find_pairs
 SELECT place, binding_id, tenant_id, shown, flags, max_call_s, ends_at, callee, caller, in_use, standing,
        clock_timestamp(), phase, current_id, next_id
-FROM message_routes(coalesce(%s::timestamptz, clock_timestamp()), %s, %s, %s, %s);
+FROM message_routes(now_ => coalesce(%(now)s::timestamptz, clock_timestamp()), codes => %(codes)s,
+                    serials => %(serials)s, keys => %(keys)s, others => %(others)s);
 
 -- name: accept
 WITH stored AS (
@@ -38,9 +39,13 @@ FROM (SELECT unnest(%(code)s) AS code, unnest(%(link)s) AS link, unnest(%(ref)s)
 JOIN message m ON m.code = w.code AND m.in_link = w.link AND m.in_ref = w.ref;
 
 -- name: update
-SELECT message_update(%(node)s, %(code)s, %(id)s, %(state)s, %(reason)s, %(error)s, %(link)s, %(long)s, %(parts)s, %(attempts)s,
-                      %(out_part)s, %(out_tries)s, %(sent_at)s, %(final_at)s, %(due_at)s, %(stated_at)s, %(keep)s, %(clear)s,
-                      %(s_code)s, %(s_id)s, %(s_part)s, %(s_link)s, %(s_ref)s, %(s_state)s, %(s_error)s, %(s_at)s);
+SELECT message_update(
+    p_node => %(node)s, p_code => %(code)s, p_id => %(id)s, p_state => %(state)s, p_reason => %(reason)s,
+    p_error => %(error)s, p_link => %(link)s, p_long => %(long)s, p_parts => %(parts)s, p_attempts => %(attempts)s,
+    p_out_part => %(out_part)s, p_out_tries => %(out_tries)s, p_sent => %(sent_at)s, p_final => %(final_at)s,
+    p_due => %(due_at)s, p_stated => %(stated_at)s, p_keep => %(keep)s, p_clear => %(clear)s,
+    s_code => %(s_code)s, s_id => %(s_id)s, s_part => %(s_part)s, s_link => %(s_link)s, s_ref => %(s_ref)s,
+    s_state => %(s_state)s, s_error => %(s_error)s, s_at => %(s_at)s);
 
 -- name: disown
 WITH apart AS (

@@ -1,8 +1,9 @@
 -- name: known
-SELECT * FROM existing_known(%(codes)s, %(keys)s, %(by_next)s, %(now)s);
+SELECT * FROM existing_known(codes => %(codes)s, keys => %(keys)s, by_next => %(by_next)s, now_ => %(now)s);
 
 -- name: old_numbers
-SELECT * FROM existing_numbers(%(codes)s, %(first)s, %(behind)s, (SELECT phase = 2 FROM hash_rotation));
+SELECT * FROM existing_numbers(codes => %(codes)s, first => %(first)s, behind => %(behind)s,
+                               by_next => (SELECT phase = 2 FROM hash_rotation));
 
 -- name: forget_free
 DELETE FROM existing_route r
@@ -10,8 +11,10 @@ USING (SELECT unnest(%(codes)s::integer[]) AS code, unnest(%(keys)s::bytea[]) AS
 WHERE r.code = w.code AND (r.caller_key = w.key OR r.next_key = w.key) AND r.free_at <= %(now)s;
 
 -- name: set_new
-SELECT existing_moved(%(homes)s, %(ids)s, %(codes)s, %(new_ids)s, %(route_codes)s, %(keys)s, %(route_new)s,
-                      %(route_ids)s, %(serials)s, %(by_next)s);
+SELECT existing_moved(
+    b_code => %(homes)s, b_id => %(ids)s, b_new_code => %(codes)s, b_new_id => %(new_ids)s,
+    r_code => %(route_codes)s, r_key => %(keys)s, r_new_code => %(route_new)s, r_new_id => %(route_ids)s,
+    r_serial => %(serials)s, by_next => %(by_next)s);
 
 -- name: lock
 SELECT pg_try_advisory_lock(%(key)s);

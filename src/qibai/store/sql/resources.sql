@@ -210,7 +210,8 @@ SELECT code, serial, stops_calls, why, locked_at FROM number_lock
 WHERE %(code)s::integer IS NULL OR code = %(code)s ORDER BY code, serial;
 
 -- name: set_quota
-SELECT set_quota(%(tenant)s::integer, %(now)s, %(scene)s, %(province)s, %(most)s::bigint);
+SELECT set_quota(tenant => %(tenant)s::integer, now_ => %(now)s, scene_ => %(scene)s, province_ => %(province)s,
+                 most_ => %(most)s::bigint);
 
 -- name: drop_quota
 DELETE FROM quota WHERE tenant_id = %(tenant)s AND scene IS NOT DISTINCT FROM %(scene)s::text
