@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from api_tools import BIND, Api, Tenant, wait_for
 from qibai.api.auth import Authenticator
-from qibai.api.connections import Connections
 from qibai.api.errors import HttpsRequired
 from qibai.config import Config
 from qibai.core.errors import Unauthenticated
 from qibai.core.roles import Role
+from qibai.store.connections import Connections
 from qibai.store.embedded import EmbeddedPostgres
 from qibai.store.keys import Keyring
 from qibai.store.upgrade import upgrade

@@ -13,11 +13,10 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from binding_tools import CODES, DAY, TENANT, item, value
-from qibai.api.connections import Connections
 from qibai.core.errors import StoreUnavailable
 from qibai.core.numbering import Code, Number700
-from qibai.messaging.database import Database
 from qibai.store.bindings import bind_many, get
+from qibai.store.connections import Connections
 from qibai.store.failures import own_errors
 from qibai.store.hosts import connect
 from qibai.store.keys import Keyring
@@ -48,9 +47,7 @@ async def test_a_mute_host_stands_first(two_hosts: str, keyring: Keyring) -> Non
     async with connections.get() as conn:
         (made,) = await bind_many(conn, keyring, TENANT, CODES, [wanted], quarantine=DAY)
         binding = made.binding  # type: ignore[union-attr]
-    database = Database(two_hosts, "test", 2)
-    assert await database.run(lambda conn: value(conn, "SELECT 1")) == 1
-    await database.close()
+    assert await connections.run(lambda conn: value(conn, "SELECT 1")) == 1
     await connections.close()
     with connect(two_hosts) as again:
         assert again.execute("SELECT 1").fetchone() == (1,)
@@ -102,33 +99,25 @@ async def test_a_connection_that_died_while_idle_is_replaced_before_the_work(
 ) -> None:
     """The server ended it, or says nothing at all any more."""
     monkeypatch.setattr("qibai.store.hosts.IDLE_S", 0.0 if silent else 3_600.0)
-    connections, database = Connections(dsn, 1, connect_timeout_s=1), Database(dsn, "test", 1)
-    async with connections.get() as conn:
-        old = [await value(conn, "SELECT pg_backend_pid()")]
-    old.append(await database.run(lambda conn: value(conn, "SELECT pg_backend_pid()")))
+    connections = Connections(dsn, 1, connect_timeout_s=1)
+    old = await connections.run(lambda conn: value(conn, "SELECT pg_backend_pid()"))
     try:
         if silent:
-            for pid in old:
-                os.kill(pid, signal.SIGSTOP)
+            os.kill(old, signal.SIGSTOP)
         else:
             with psycopg.connect(dsn) as admin:
-                for pid in old:
-                    assert admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid]).fetchone() == (True,)
-        async with connections.get() as conn:
-            assert await value(conn, "SELECT pg_backend_pid()") not in old
-        assert await database.run(lambda conn: value(conn, "SELECT pg_backend_pid()")) not in old
-        assert database.up
+                assert admin.execute("SELECT pg_terminate_backend(%s, 5000)", [old]).fetchone() == (True,)
+        assert await connections.run(lambda conn: value(conn, "SELECT pg_backend_pid()")) != old
+        assert connections.up
     finally:
         if silent:
-            for pid in old:
-                os.kill(pid, signal.SIGCONT)
-    await database.close()
+            os.kill(old, signal.SIGCONT)
     await connections.close()
 
 
 async def test_work_whose_connection_breaks_under_it_is_not_done_again(dsn: str) -> None:
     """It may have been done: whoever asked is answered that it is not known."""
-    connections, database, runs = Connections(dsn, 1), Database(dsn, "test", 2), 0
+    connections, runs = Connections(dsn, 1), 0
 
     async def work(conn: psycopg.AsyncConnection[Any]) -> None:
         nonlocal runs
@@ -137,42 +126,25 @@ async def test_work_whose_connection_breaks_under_it_is_not_done_again(dsn: str)
             await conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     with pytest.raises(StoreUnavailable):
-        async with connections.get() as conn:
-            await work(conn)
-    with pytest.raises(StoreUnavailable):
-        await database.run(work)
-    assert runs == 2
-    await database.close()
+        await connections.run(work)
+    assert (runs, connections.up) == (1, False)
     await connections.close()
 
 
-async def test_the_gateway_s_database_is_cut_at_the_deadline(dsn: str) -> None:
-    database = Database(dsn, "test", 2)
-    stopped = await database.run(lambda conn: value(conn, "SELECT pg_backend_pid()"))
-    os.kill(stopped, signal.SIGSTOP)
-    try:
-        async with asyncio.timeout(8):
-            with pytest.raises(StoreUnavailable):
-                await database.run(lambda conn: value(conn, "SELECT 1"), within_s=1.0)
-    finally:
-        os.kill(stopped, signal.SIGCONT)
-    await database.close()
-
-
-async def test_the_gateway_lets_go_of_a_database_while_it_waits_for_an_answer(dsn: str) -> None:
+async def test_connections_are_closed_while_somebody_waits_for_an_answer(dsn: str) -> None:
     """The work that waits ends first: a connection that is closed under it crashed the process."""
     for _ in range(20):
-        database = Database(dsn, "test", 2)
-        await database.run(lambda conn: value(conn, "SELECT 1"))
+        connections = Connections(dsn, 1, patience_s=None)
+        await connections.run(lambda conn: value(conn, "SELECT 1"))
         waiting = [
-            asyncio.create_task(database.run(lambda conn: value(conn, "SELECT pg_sleep(60)")))
+            asyncio.create_task(connections.run(lambda conn: value(conn, "SELECT pg_sleep(60)")))
             for _ in range(2)
         ]
         await asyncio.sleep(0.05)
         async with asyncio.timeout(4):  # which is less than work may take
-            await database.close()
+            await connections.close()
             outcomes = await asyncio.gather(*waiting, return_exceptions=True)
         for outcome in outcomes:
-            assert isinstance(outcome, (StoreUnavailable, psycopg.OperationalError)), outcome
+            assert isinstance(outcome, StoreUnavailable), outcome
         with pytest.raises(StoreUnavailable):
-            await database.run(lambda conn: value(conn, "SELECT 1"))
+            await connections.run(lambda conn: value(conn, "SELECT 1"))

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from binding_tools import CODES, DAY, TENANT, item
-from qibai.api.connections import Connections
 from qibai.core.errors import StoreUnavailable
 from qibai.store.bindings import bind_many, release
+from qibai.store.connections import Connections
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
 

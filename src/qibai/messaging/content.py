@@ -8,9 +8,9 @@ from qibai.config import MessagingConfig
 from qibai.core.content import ContentPolicy, Hook, Passed
 from qibai.core.ids import format_id
 from qibai.core.routing import RouteRecord
-from qibai.messaging.database import Database
 from qibai.messaging.hook import HookClient, Question
 from qibai.store.connection import Connection
+from qibai.store.connections import Connections
 from qibai.store.keys import Keyring
 from qibai.store.message_policy import StoredPolicy, get_policy, policy_aad
 from qibai.store.messages import order_of
@@ -21,7 +21,7 @@ _MAX_TENANTS: Final = 10_000
 class ContentRules:
     """Tenants' policies, kept together with the version of rights at which they were read."""
 
-    def __init__(self, database: Database, keyring: Keyring, config: MessagingConfig) -> None:
+    def __init__(self, database: Connections, keyring: Keyring, config: MessagingConfig) -> None:
         """Raise ValueError or OSError as ``HookClient``."""
         self._database, self._keyring = database, keyring
         self._hook = HookClient(networks=config.hook_networks, ca_file=config.hook_ca)

@@ -13,8 +13,8 @@ from typing import Final
 import structlog
 
 from qibai.core.errors import QibaiError, StoreUnavailable
-from qibai.messaging.database import Database
 from qibai.store.connection import Connection
+from qibai.store.connections import Connections
 from qibai.store.keys import Keyring
 from qibai.store.messages import beat, begin_node
 
@@ -32,7 +32,7 @@ def _now() -> float:
 class Fence:
     """One per gateway."""
 
-    def __init__(self, database: Database, keyring: Keyring, node: str) -> None:
+    def __init__(self, database: Connections, keyring: Keyring, node: str) -> None:
         self._database, self._keyring, self._node = database, keyring, node
         self._epoch = 0
         self._until = 0.0

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,7 +16,6 @@ from qibai.config import Config
 from qibai.core.errors import QibaiError
 from qibai.messaging import stats
 from qibai.messaging.content import ContentRules
-from qibai.messaging.database import Database
 from qibai.messaging.dispatch import Dispatcher
 from qibai.messaging.fence import Fence
 from qibai.messaging.inbox import Gate
@@ -33,8 +32,7 @@ from qibai.messaging.stats import Stats
 from qibai.messaging.table import Table
 from qibai.settings.live import LiveConfig
 from qibai.store import dsn, messages, read_dsn
-from qibai.store.failures import own_errors
-from qibai.store.hosts import connect_async
+from qibai.store.connections import Connections, heard, listening
 from qibai.store.keys import Keyring
 from qibai.store.messages import CHANNEL
 from qibai.store.routes import RouteReader
@@ -57,11 +55,10 @@ class Gateway:
         self._outlets = Outlets(outlets(config, self._keyring, factories))
         self._links = RunningLinks(self._outlets, self._keyring, factories)
         self._journal = Journal(config.spool_dir / "messages")
-        wait_s = config.store.connect_timeout_s
-        self._looking = Database(dsn(config), "qibai gateway look-up", wait_s)
-        self._taking = Database(dsn(config), "qibai gateway", wait_s)
-        self._keeping = Database(dsn(config), "qibai gateway progress", wait_s)
-        self._joining = Database(dsn(config), "qibai gateway joins", wait_s)
+        self._looking = self._connection("look-up")
+        self._taking = self._connection("")
+        self._keeping = self._connection("progress")
+        self._joining = self._connection("joins")
         self._reader = RouteReader(
             read_dsn(config),
             Keyring.load(config.key_file),
@@ -77,7 +74,7 @@ class Gateway:
             keep_text=keep_text,
         )
         self._content = ContentRules(self._looking, self._keyring, messaging)
-        self._living = Database(dsn(config), "qibai gateway life", wait_s)
+        self._living = self._connection("life")
         self._fence = Fence(self._living, self._keyring, config.node)
         self._dispatcher = Dispatcher(self._table, self._outlets, self._keyring, self._fence)
         self._reporter = Reporter(
@@ -228,25 +225,25 @@ class Gateway:
         for row in await self._keeping.run(lambda conn: messages.waiting_parts(conn, self._config.node)):
             await self._joins.late(row)
 
+    def _connection(self, purpose: str) -> Connections:
+        return Connections(
+            dsn(self._config),
+            application=f"qibai gateway {purpose}".strip(),
+            by_key=True,
+            connect_timeout_s=max(2, self._config.store.connect_timeout_s),
+            patience_s=None,
+        )
+
     async def _listen(self) -> None:
         """Wake the clock when the API puts a message into the queue."""
         while True:
             try:
-                async for _ in self._notifications():
-                    self._clock.wake()
+                async with listening(dsn(self._config), CHANNEL, application="qibai gateway listen") as conn:
+                    while True:
+                        if await heard(conn, LISTEN_S):
+                            self._clock.wake()
             except QibaiError:
                 await asyncio.sleep(RETRY_S)
-
-    async def _notifications(self) -> AsyncIterator[str]:
-        with own_errors():
-            async with await connect_async(
-                dsn(self._config), application_name="qibai gateway listen"
-            ) as conn:
-                await conn.execute(f"LISTEN {CHANNEL}")
-                while True:
-                    async for notice in conn.notifies(timeout=LISTEN_S):
-                        yield notice.payload
-                    await conn.execute("SELECT 1")
 
     async def _tell(self) -> None:
         while True:

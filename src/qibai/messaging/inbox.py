@@ -18,7 +18,6 @@ from qibai.core.text import BadText, Encoding, Part, cleaned, decode, encode
 from qibai.messaging.apart import UNSTORABLE, Unstorable, storable, store_apart
 from qibai.messaging.batch import Batches
 from qibai.messaging.content import ContentRules
-from qibai.messaging.database import Database
 from qibai.messaging.ends import pair_named, pair_of_row
 from qibai.messaging.held import Held, receipt_fact
 from qibai.messaging.joins import Joins
@@ -30,6 +29,7 @@ from qibai.messaging.rules import Rules, Verdict
 from qibai.messaging.table import ELSEWHERE, Found, Table
 from qibai.store import messages
 from qibai.store.connection import Connection
+from qibai.store.connections import Connections
 from qibai.store.keys import Keyring
 from qibai.store.messages import Body, MessageRow
 
@@ -70,7 +70,7 @@ class Gate:
     def __init__(
         self,
         config: MessagingConfig,
-        database: Database,
+        database: Connections,
         *,
         rules: Rules,
         content: ContentRules,

@@ -17,7 +17,6 @@ from qibai.core.errors import KeyUnknown, SealBroken, StoreUnavailable
 from qibai.core.messages import MessageReason, MessageState
 from qibai.core.numbering import Code
 from qibai.core.text import BadText, Part, join
-from qibai.messaging.database import Database
 from qibai.messaging.facts import MessageKey
 from qibai.messaging.held import Held, wants_report
 from qibai.messaging.link import Refused, Taken
@@ -25,6 +24,7 @@ from qibai.messaging.rows import LEASE_S
 from qibai.messaging.rules import Rules, Verdict
 from qibai.store import messages
 from qibai.store.connection import Connection
+from qibai.store.connections import Connections
 from qibai.store.keys import Keyring
 from qibai.store.messages import Body, MessageRow, open_body, open_party
 
@@ -61,7 +61,7 @@ class Joins:
     """Puts together what has come whole. One per gateway."""
 
     def __init__(
-        self, database: Database, keyring: Keyring, node: str, rules: Rules, send: Callable[[Held], None]
+        self, database: Connections, keyring: Keyring, node: str, rules: Rules, send: Callable[[Held], None]
     ) -> None:
         self._database, self._keyring, self._node = database, keyring, node
         self._rules, self._send = rules, send

@@ -13,8 +13,8 @@ from qibai.core.numbering import Msisdn, Number700
 from qibai.core.pilot import Rules as PilotRules
 from qibai.core.routing import Look, Refusal, RefusalReason, RouteRecord
 from qibai.messaging.batch import Batches
-from qibai.messaging.database import Database
 from qibai.store.connection import Connection
+from qibai.store.connections import Connections
 from qibai.store.keys import Keyring
 from qibai.store.messages import Pair, find_pairs
 from qibai.store.routes import RouteReader
@@ -45,7 +45,9 @@ class Verdict:
 class Rules:
     """Decides for many at once: one look-up a batch."""
 
-    def __init__(self, database: Database, keyring: Keyring, reader: RouteReader, pilot: PilotRules) -> None:
+    def __init__(
+        self, database: Connections, keyring: Keyring, reader: RouteReader, pilot: PilotRules
+    ) -> None:
         """``reader`` is used in worker threads, by one at a time."""
         self._database, self._keyring = database, keyring
         self._reader = reader

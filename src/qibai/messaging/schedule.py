@@ -10,7 +10,6 @@ import structlog
 
 from qibai.core.errors import KeyUnknown, QibaiError
 from qibai.core.messages import MessageReason, MessageState
-from qibai.messaging.database import Database
 from qibai.messaging.dispatch import Dispatcher
 from qibai.messaging.ends import pair_of_row
 from qibai.messaging.facts import MessageKey
@@ -21,6 +20,7 @@ from qibai.messaging.rows import LEASE_S
 from qibai.messaging.table import Table
 from qibai.store import messages
 from qibai.store.connection import Connection
+from qibai.store.connections import Connections
 from qibai.store.keys import Keyring
 from qibai.store.messages import KeptReceipt, MessageRow
 
@@ -40,7 +40,7 @@ class Clock:
     def __init__(
         self,
         node: str,
-        database: Database,
+        database: Connections,
         *,
         table: Table,
         keyring: Keyring,

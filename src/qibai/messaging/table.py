@@ -17,12 +17,12 @@ from qibai.core.errors import QibaiError, StoreUnavailable
 from qibai.core.messages import MessageReason, MessageState
 from qibai.messaging.apart import UNSTORABLE, storable, store_apart
 from qibai.messaging.batch import Batches
-from qibai.messaging.database import Database
 from qibai.messaging.facts import Fact, FactKind, MessageKey
 from qibai.messaging.held import Held
 from qibai.messaging.journal import Journal
 from qibai.store import messages
 from qibai.store.connection import Connection
+from qibai.store.connections import Connections
 from qibai.store.messages import Change, MessageRow, SentPart
 
 FLUSH_S: Final = 0.5
@@ -48,7 +48,7 @@ class Table:
     """One per gateway. Only ``flush`` and ``find`` wait for PostgreSQL."""
 
     def __init__(
-        self, database: Database, journal: Journal, node: str, *, receipt_wait_s: float, keep_text: bool
+        self, database: Connections, journal: Journal, node: str, *, receipt_wait_s: float, keep_text: bool
     ) -> None:
         """``keep_text``: a record keeps the text."""
         self._database, self._journal, self._node = database, journal, node

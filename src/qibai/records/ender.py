@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 import msgspec
-import psycopg
 import structlog
 
 from qibai.config import Config
@@ -20,8 +19,8 @@ from qibai.records.pump import Pump
 from qibai.records.rtpengine import MediaClient
 from qibai.store import calls, dsn
 from qibai.store.connection import Connection
-from qibai.store.failures import own_errors
-from qibai.store.hosts import connect_async
+from qibai.store.connections import heard, listening
+from qibai.store.failures import DriverError
 from qibai.store.keys import Keyring, binding_aad
 from qibai.store.loss_counts import LossCounts
 from qibai.store.spool import SpoolWriter
@@ -100,20 +99,17 @@ class Ender:
         """Orders are notified, and looked for each second too, as a notice may be missed."""
         while True:
             try:
-                conn = await connect_async(
+                async with listening(
                     dsn(self._config),
+                    calls.CHANNEL,
+                    application="qibai recorder orders",
                     connect_timeout_s=max(2, self._config.store.connect_timeout_s),
-                    application_name="qibai recorder orders",
-                )
-                async with conn:
-                    await conn.execute(f"LISTEN {calls.CHANNEL}")  # a constant
+                ) as conn:
                     await self._load(conn)
                     while True:
                         await self._carry_out(conn)
-                        with own_errors():
-                            async for _ in conn.notifies(timeout=ORDERS_S, stop_after=1):
-                                pass
-            except (QibaiError, psycopg.Error) as exc:
+                        await heard(conn, ORDERS_S)
+            except (QibaiError, DriverError) as exc:
                 _log.warning("orders to end calls cannot be read", error=type(exc).__name__)
                 await asyncio.sleep(ORDERS_S)
 

@@ -9,20 +9,20 @@ import asyncio
 import math
 import struct
 import time
+from functools import partial
 from typing import Final
 
-import psycopg
 import structlog
 
 from qibai.config import Config
-from qibai.core.calls import fold
+from qibai.core.calls import CallKey, CallRow, fold
 from qibai.core.errors import QibaiError
 from qibai.core.events import CallEvent
 from qibai.records.keeper import Keeper
 from qibai.records.steady import SteadyClock
 from qibai.store import calls, dsn
-from qibai.store.connection import Connection
-from qibai.store.hosts import alive, connect_async, deadline, shut
+from qibai.store.connections import Connections
+from qibai.store.failures import DriverError
 from qibai.store.loss_counts import LossCounts
 from qibai.store.spool_reader import OffsetFile, Positions, SpoolReader
 
@@ -32,7 +32,7 @@ MERGE_S: Final = 20.0  #: a batch takes no longer, or the server hangs
 RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 TIDY_S: Final = 10.0
 LAST_WRITE_S: Final = 5.0
-_AT_FAULT: Final = (psycopg.Error, OverflowError, struct.error)  # a value that its column cannot hold
+_AT_FAULT: Final = (DriverError, OverflowError, struct.error)  # a value that its column cannot hold
 
 _log = structlog.get_logger("recorder")
 
@@ -50,7 +50,11 @@ class Pump:
         self._writer = SpoolReader(config.spool_dir, self._stored)
         self._ahead = SpoolReader(config.spool_dir, self._stored)
         self._writing: asyncio.Task[None] | None = None
-        self._conn: Connection | None = None
+        self._database = Connections(
+            dsn(config),
+            application="qibai recorder",
+            connect_timeout_s=max(2, config.store.connect_timeout_s),
+        )
         self._synced: Positions = {}
         self._saved = dict(self._stored)
         self._all_heard = False
@@ -99,14 +103,11 @@ class Pump:
                     self._note_stored()
         except TimeoutError:
             _log.warning("stopped with unstored events; they stay in the spool", bytes=self.backlog())
+        await self._database.close()
         if self._writing is not None:
-            if self._conn is not None:
-                shut(self._conn)
             self._writing.cancel()
             await asyncio.wait({self._writing}, timeout=LAST_WRITE_S)
         self._save()
-        if self._conn is not None and (self._writing is None or self._writing.done()):
-            await self._conn.close()
 
     async def step(self) -> bool:
         """Read and write once; whether nothing more was there to do at once."""
@@ -157,46 +158,29 @@ class Pump:
         attempt = 0
         while True:
             try:
-                conn = await self._connection()
-                try:
-                    async with deadline(conn, dsn(self._config), MERGE_S):
-                        await calls.merge_calls(conn, rows)
-                except _AT_FAULT:  # not for want of an answer: one of the rows is to blame
-                    for key, row in rows.items():
-                        try:
-                            async with deadline(conn, dsn(self._config), MERGE_S):
-                                await calls.merge_calls(conn, {key: row})
-                        except _AT_FAULT as exc:
-                            self.refused += 1
-                            self._losses.add("call_rows_refused")
-                            _log.error("the database refuses a call", call=key, error=type(exc).__name__)
+                await self._merge(rows)
                 break
             except QibaiError as exc:
                 if self.store_up or attempt == 0:
                     _log.warning("events wait for the database", error=exc.code)
                 self.store_up = False
-                await self._disconnect()
                 await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
                 attempt += 1
         self.store_up = True
         self.events += len(events)
         self.rows += len(rows)
 
-    async def _connection(self) -> Connection:
-        timeout_s = max(2, self._config.store.connect_timeout_s)
-        if self._conn is not None and not await alive(self._conn, dsn(self._config), timeout_s):
-            await self._disconnect()
-        if self._conn is None:
-            self._conn = await connect_async(
-                dsn(self._config), connect_timeout_s=timeout_s, application_name="qibai recorder"
-            )
-            self.store_up = True
-        return self._conn
-
-    async def _disconnect(self) -> None:
-        if self._conn is not None:
-            await self._conn.close()
-            self._conn = None
+    async def _merge(self, rows: dict[CallKey, CallRow]) -> None:
+        try:
+            await self._database.run(lambda conn: calls.merge_calls(conn, rows), MERGE_S)
+        except _AT_FAULT:  # not for want of an answer: one of the rows is to blame
+            for key, row in rows.items():
+                try:
+                    await self._database.run(partial(calls.merge_calls, rows={key: row}), MERGE_S)
+                except _AT_FAULT as exc:
+                    self.refused += 1
+                    self._losses.add("call_rows_refused")
+                    _log.error("the database refuses a call", call=key, error=type(exc).__name__)
 
     async def _keep_house(self) -> None:
         """Once a second make durable what was written and how far it was read; at times remove old files."""

@@ -11,6 +11,9 @@ from psycopg import errors
 
 from qibai.core.errors import SchemaError, StoreUnavailable
 
+#: Whatever the driver raises, for those who do not import it.
+DriverError: Final = psycopg.Error
+
 #: No answer: the server is away, starts, stops, or is a standby now (SQLSTATE 25006). Whoever meets it drops
 #: the connection and asks again: the data is not to blame. Deadlocks and serialization failures are among
 #: these errors. Whoever can try those again at once catches them first.
