@@ -1,7 +1,7 @@
 """Whether a key file is the one that the database was written with; with another, nobody is bound."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
@@ -10,9 +10,9 @@ from qibai.store import audit_verify, made_keys
 from qibai.store.crypto import binding_aad, sealed_key_id
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
+from qibai.store.statements import load
 
-_ROTATING = "SELECT part FROM rotation_progress WHERE job = 'values'"
-_SAMPLE = "SELECT code, binding_id, callee, current_id FROM hash_rotation, route LIMIT 1"
+_SQL: Final = load("rotation")
 
 
 def check_key_file(conn: psycopg.Connection[Any], path: Path) -> None:
@@ -21,8 +21,8 @@ def check_key_file(conn: psycopg.Connection[Any], path: Path) -> None:
     Raise KeyFileError when they do not fit or are not there; nothing is asked of them while there is no data.
     """
     with own_errors():
-        sample = conn.execute(_SAMPLE).fetchone()
-        rotating = [int(part) for (part,) in conn.execute(_ROTATING).fetchall()]
+        sample = conn.execute(_SQL["sample"]).fetchone()
+        rotating = [int(part) for (part,) in conn.execute(_SQL["value_keys"]).fetchall()]
     if sample is None and audit_verify.read_head(conn).new:
         return
     made_keys.require_same(conn, path)

@@ -8,9 +8,9 @@ from qibai.store import keyfile
 from qibai.store.connection import SyncConnection
 from qibai.store.failures import own_errors
 from qibai.store.rotating import ROTATION_LOCK
+from qibai.store.statements import load
 
-_READ: Final = "SELECT section, id, print FROM key_made ORDER BY section, id"
-_ENTER: Final = "INSERT INTO key_made (section, id, print) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
+_SQL: Final = load("rotation")
 _COPY: Final = "copy the key file of the machine where keys were prepared or rotated"
 
 
@@ -27,7 +27,9 @@ def require_newest(conn: SyncConnection, path: Path) -> None:
 def enter(conn: SyncConnection, path: Path) -> None:
     """Make the keys of the file known. Raise KeyFileError where others are known, StoreUnavailable."""
     with own_errors(), conn.cursor() as cur:
-        cur.executemany(_ENTER, [(*key, print_) for key, print_ in keyfile.prints(path).items()])
+        made = keyfile.prints(path).items()
+        rows = [{"section": section, "id": id, "print": print_} for (section, id), print_ in made]
+        cur.executemany(_SQL["enter_key"], rows)
     require_same(conn, path)
 
 
@@ -48,7 +50,7 @@ def prepare(conn: SyncConnection, path: Path) -> dict[str, int]:
 def _compare(conn: SyncConnection, path: Path, *, newest: bool) -> None:
     have = keyfile.prints(path)
     with own_errors():
-        known = conn.execute(_READ).fetchall()
+        known = conn.execute(_SQL["made_keys"]).fetchall()
     for section, id, print_ in known:
         found = have.get((section, id))
         if found is None and newest:

@@ -11,28 +11,15 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 import structlog
-from psycopg import sql
 
 from qibai.store.rotating import partitions
+from qibai.store.statements import load
 
 PAGES: Final = 256  #: of 8 KiB, in one look
 
 _log: Final = structlog.get_logger("qibai.orphans")
 
-_FIND: Final = """
-SELECT r.code, r.serial, r.caller_key, r.binding_id FROM {part} r
-WHERE r.ctid >= %(from)s::tid AND r.ctid < %(to)s::tid AND r.ends_at > now()
-  AND NOT EXISTS (SELECT FROM binding b WHERE b.code = r.code AND b.id = r.binding_id
-                  AND b.released_at IS NULL AND b.expires_at > clock_timestamp())"""
-_HOLD: Final = "SELECT FROM binding WHERE code = %(code)s AND id = %(binding_id)s FOR SHARE"
-_END: Final = """
-WITH t AS MATERIALIZED (SELECT clock_timestamp() AS now)
-UPDATE route r SET ends_at = 'epoch', free_at = t.now + %(quarantine)s
-FROM t
-WHERE r.code = %(code)s AND r.serial = %(serial)s AND r.caller_key = %(caller_key)s
-  AND r.binding_id = %(binding_id)s AND r.ends_at > t.now
-  AND NOT EXISTS (SELECT FROM binding b WHERE b.code = r.code AND b.id = r.binding_id
-                  AND b.released_at IS NULL AND b.expires_at > t.now)"""
+_SQL: Final = load("orphans")
 
 
 class _Orphan(NamedTuple):
@@ -65,7 +52,7 @@ def end_orphans(
 
 def _pages(conn: psycopg.Connection[tuple[Any, ...]], part: str) -> Iterator[list[_Orphan]]:
     size = conn.execute("SELECT pg_relation_size(%s) / current_setting('block_size')::int", [part]).fetchone()
-    statement = sql.SQL(_FIND).format(part=sql.Identifier(part))
+    statement = _SQL["find"].replace(b"{part}", part.encode())
     for first in range(0, size[0] if size else 0, PAGES):
         span = {"from": f"({first},0)", "to": f"({first + PAGES},0)"}
         yield [_Orphan(*row) for row in conn.execute(statement, span).fetchall()]
@@ -74,8 +61,8 @@ def _pages(conn: psycopg.Connection[tuple[Any, ...]], part: str) -> Iterator[lis
 def _end(conn: psycopg.Connection[tuple[Any, ...]], one: _Orphan, quarantine: timedelta) -> bool:
     """Returns True if it was one still, once nobody could change its binding any more."""
     with conn.transaction():
-        conn.execute(_HOLD, one._asdict())
-        done = conn.execute(_END, one._asdict() | {"quarantine": quarantine}).rowcount > 0
+        conn.execute(_SQL["hold"], one._asdict())
+        done = conn.execute(_SQL["end"], one._asdict() | {"quarantine": quarantine}).rowcount > 0
     if done:
         _log.error("a pair outlived its binding and was ended", code=one.code, binding=one.binding_id)
     return done

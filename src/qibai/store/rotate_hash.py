@@ -29,7 +29,9 @@ from qibai.store.rotating import (
     partitions,
     rotating,
 )
+from qibai.store.statements import load
 
+_SQL: Final = load("rotation")
 PHASE_LOCK: Final = 7_001  # route_epoch() takes it shared
 
 
@@ -77,9 +79,7 @@ class _Rehashing:
 
     def state(self) -> tuple[int, int, int]:
         """Phase, current key, next key (0: none)."""
-        row = self._conn.execute(
-            "SELECT phase, current_id, coalesce(next_id, 0) FROM hash_rotation"
-        ).fetchone()
+        row = self._conn.execute(_SQL["state"]).fetchone()
         if row is None:
             raise psycopg.errors.UndefinedTable
         phase, current, following = row
@@ -114,10 +114,8 @@ class _Rehashing:
         def change() -> None:
             with self._conn.transaction():
                 self._conn.execute("SELECT pg_advisory_xact_lock(%s)", [PHASE_LOCK])
-                self._conn.execute(
-                    "UPDATE hash_rotation SET phase = %s, current_id = %s, next_id = %s",
-                    [phase, current, following],
-                )
+                state = {"phase": phase, "current": current, "next": following}
+                self._conn.execute(_SQL["enter_phase"], state)
 
         self._rotation.retry(change)
 

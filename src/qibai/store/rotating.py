@@ -13,11 +13,13 @@ import psycopg
 from qibai.core.errors import Conflict, StoreUnavailable
 from qibai.store.connection import SyncConnection
 from qibai.store.failures import own_errors
+from qibai.store.statements import load
 
 ROTATION_LOCK: Final = 7_002
 BATCH: Final = 500
 _LOCK_TIMEOUT_MS: Final = 100  # we give way to calls and bindings, not they to us
 _TRIES: Final = 600
+_SQL: Final = load("rotation")
 
 T = TypeVar("T")
 Key = list[Any]  #: where a part has got to: a row's key, as JSON can hold it
@@ -76,7 +78,7 @@ class Rotation:
 
     def forget(self, job: str) -> None:
         """Drop the notes of a finished job."""
-        self.conn.execute("DELETE FROM rotation_progress WHERE job = %s", [job])
+        self.conn.execute(_SQL["forget"], {"job": job})
 
     def retry(self, action: Callable[[], T]) -> T:
         """Run a transaction; when it meets somebody's lock, let them pass and try again."""
@@ -88,12 +90,7 @@ class Rotation:
         raise StoreUnavailable("the database is too busy to rotate keys; run the command again later")
 
     def _resume(self, job: str, part: str) -> tuple[Key | None, int, bool]:
-        row = self.conn.execute(
-            """INSERT INTO rotation_progress (job, part) VALUES (%s, %s)
-               ON CONFLICT (job, part) DO UPDATE SET part = excluded.part
-               RETURNING done_to, rows_done, finished_at IS NOT NULL""",
-            [job, part],
-        ).fetchone()
+        row = self.conn.execute(_SQL["resume"], {"job": job, "part": part}).fetchone()
         if row is None:
             raise StoreUnavailable
         done_to, rows, finished = row
@@ -108,12 +105,9 @@ class Rotation:
     ) -> tuple[int, Key | None]:
         with self.conn.transaction():
             moved, last = batch(part, after)
-            self.conn.execute(
-                """UPDATE rotation_progress SET done_to = coalesce(%s, done_to), rows_done = rows_done + %s,
-                          finished_at = CASE WHEN %s THEN now() END
-                   WHERE job = %s AND part = %s""",
-                [json.dumps(last) if last else None, moved, last is None, job, part],
-            )
+            done_to = json.dumps(last) if last else None
+            note = {"done_to": done_to, "rows": moved, "finished": last is None, "job": job, "part": part}
+            self.conn.execute(_SQL["note"], note)
         return moved, last
 
 

@@ -16,6 +16,7 @@ from qibai.store.existing.reader import ExistingReader
 from qibai.store.keys import Keyring
 from qibai.store.pgtime import from_pg, to_pg
 from qibai.store.standing import CallPolicy
+from qibai.store.statements import load
 
 TO_GROUP: Final = 1  # route.flags: B calls the group
 FROM_GROUP: Final = 2  # a member calls B
@@ -27,19 +28,7 @@ _SERIAL: Final = struct.Struct(">h")
 _ID: Final = struct.Struct(">q")
 _MAX_CACHED_CODES: Final = 100_000
 
-_REMAINDER: Final = b"""
-SELECT r FROM generate_series(0, 15) r
-WHERE satisfies_hash_partition('route'::regclass, 16, r, $1::integer)"""
-_ROTATION: Final = b"SELECT phase, current_id, coalesce(next_id, 0) FROM hash_rotation"
-_CALL_ENDED: Final = b"""
-SELECT 1 FROM call WHERE code = $1::integer AND id = $2::bigint AND ended_at IS NOT NULL"""
-_TOUCH: Final = b"""
-SELECT touch_group($1::integer, $2::bigint, $3::smallint, ARRAY[$4::bytea, $5::bytea],
-                   $6::smallint, ARRAY[$7::bytea, $8::bytea], $9::bytea)"""
-_COLUMNS: Final = (
-    "binding_id, tenant_id, shown, flags, max_call_s, ends_at, callee, caller, "
-    "(SELECT version FROM standing), clock_timestamp()"
-)
+_SQL: Final = load("routes")
 
 
 def flags_of(pair: Pair, messages: Messages) -> int:
@@ -51,13 +40,11 @@ class _Partition:
     """The statements for one partition; ``name``: route_p00 … route_p15."""
 
     def __init__(self, name: str) -> None:
-        key = "code = $1::integer AND serial = $2::smallint"
-        find = f"SELECT {_COLUMNS} FROM {name} WHERE {key} AND caller_key"  # noqa: S608  # all constants
-        in_use = f"SELECT 1 FROM {name} WHERE {key} AND ends_at > "  # noqa: S608
-        in_use += "coalesce($3::timestamptz, clock_timestamp()) LIMIT 1"
-        self.find = (f"find_{name}".encode(), f"{find} = $3::bytea".encode())
-        self.find_two = (f"find_two_{name}".encode(), f"{find} IN ($3::bytea, $4::bytea)".encode())
-        self.in_use = (f"in_use_{name}".encode(), in_use.encode())
+        part = name.encode()
+        self.find, self.find_two, self.in_use = (
+            (f"{look}_{name}".encode(), _SQL[look].replace(b"{part}", part))
+            for look in ("find", "find_two", "in_use")
+        )
 
 
 _PARTITIONS: Final = tuple(_Partition(f"route_p{i:02d}") for i in range(16))
@@ -111,7 +98,7 @@ class RouteReader:
 
     def call_ended(self, code: int, call_id: int) -> bool:
         """Returns True if the record of a call says that it is over. Raise StoreUnavailable."""
-        found = self._session.query(b"call_ended", _CALL_ENDED, [_CODE.pack(code), _ID.pack(call_id)])
+        found = self._session.query(b"call_ended", _SQL["call_ended"], [_CODE.pack(code), _ID.pack(call_id)])
         return found.ntuples > 0
 
     def touch_group(self, record: RouteRecord) -> None:
@@ -135,7 +122,7 @@ class RouteReader:
         near = [_SERIAL.pack(called.serial), members[0], members[-1]]
         far = [_SERIAL.pack(shown.serial), bs[0], bs[-1]]
         params = [_CODE.pack(code), _ID.pack(id), *near, *far, callee]
-        self._writer.query(b"touch_group", _TOUCH, params)
+        self._writer.query(b"touch_group", _SQL["touch_group"], params)
 
     def open_callee(self, record: RouteRecord) -> Msisdn:
         """The real number to connect to. Raise SealBroken when the key file is not this database's."""
@@ -196,7 +183,7 @@ class RouteReader:
 
     def _rotation_keys(self, session: Session) -> list[int]:
         """The ids of the hash keys under which rows may stand in ``caller_key`` just now: one or two."""
-        found = session.query(b"rotation", _ROTATION, [])
+        found = session.query(b"rotation", _SQL["rotation"], [])
         phase, current, following = (int.from_bytes(found.get_value(0, i) or b"") for i in range(3))
         return [current] if phase <= 1 else [current, following] if phase == 2 else [following]
 
@@ -206,7 +193,7 @@ class RouteReader:
     def _part(self, code: int) -> _Partition:
         part = self._parts.get(code)
         if part is None:
-            found = self._session.query(b"remainder", _REMAINDER, [_CODE.pack(code)])
+            found = self._session.query(b"remainder", _SQL["remainder"], [_CODE.pack(code)])
             part = _PARTITIONS[int.from_bytes(found.get_value(0, 0) or b"")]
             if len(self._parts) >= _MAX_CACHED_CODES:  # callers can dial any code
                 self._parts.clear()

@@ -1,7 +1,7 @@
 -- name: by_id
 SELECT code, id, tenant_id, mode, scene, order_id, industrial_id, province, x, y, a, b, members, max_call_s,
        created_at, expires_at, released_at, messages
-FROM bindings_by_id(%(tenant)s::integer, %(codes)s, %(ids)s);
+FROM bindings_by_id(tenant => %(tenant)s::integer, codes => %(codes)s, ids => %(ids)s);
 
 -- name: page
 SELECT code, id, tenant_id, mode, scene, order_id, industrial_id, province, x, y, a, b, members, max_call_s,
