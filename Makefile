@@ -27,11 +27,12 @@ LATER_FILES ?= tests/unit tests/property/test_pilot_life.py tests/integration/te
 test-later: setup-tests  ## run every test with the clock 400 days ahead (LATER=+40d: by so much; LATER_PART=1: a part)
 	@scripts/later $(PY) -m pytest -n $${TEST_WORKERS:-2} --dist loadfile $(if $(LATER_PART),$(LATER_FILES))
 
-check: setup-tests  ## lint, format, types, import rules, what is generated, the documentation without warnings
+check: setup-tests  ## lint, format, types, import rules, dead code, what is generated, the documentation without warnings
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
+	@$(PY) -m vulture
 	@$(PY) scripts/sync_client.py --check
 	@$(PY) scripts/schema.py --check
 	@$(PY) docs/site/build.py

@@ -5,14 +5,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from database_tools import as_platform
 from node_tools import clock_ahead
+from qibai.core.calls import fold
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.ids import DistinctIds
+from qibai.store.calls import merge_calls
+from qibai.store.connection import Connection
 
 CODE = 12_345_678
 T0 = 1_700_000_000.25
@@ -44,6 +47,11 @@ def answered_call(
         event(CallEventKind.ANSWERED, 2, **({"legs": b"sealed-legs", "media_id": "m"} | answer)),
         event(CallEventKind.ENDED, 12.5, reason="answered", ended_by="callee", q850=16),
     ]
+
+
+async def merge_events(conn: Connection, events: Iterable[CallEvent]) -> None:
+    """Store what the events say, as the recorder does with a batch."""
+    await merge_calls(conn, fold(events))
 
 
 Poll = Callable[[], Any]

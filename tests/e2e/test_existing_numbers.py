@@ -20,7 +20,6 @@ from qibai.core.numbering import Code, Msisdn, Number700, Province, parse_provin
 from qibai.core.pilot import BEIJING, shift_by
 from qibai.core.roles import Role
 from qibai.store import resources, tenants
-from qibai.store.calls import merge_events
 from qibai.store.existing import business
 from qibai.store.existing.rollback import RollBack
 from qibai.store.existing.run import Execution, turn
@@ -28,6 +27,7 @@ from qibai.store.resources import Paper
 from qibai.store.spool_reader import SpoolReader
 from qibai.testing.clock import Clock, follow
 from qibai.testing.sipp import Scenario
+from recorder_tools import merge_events
 from resource_tools import apply
 from voice_tools import A, B, Bench, answering, bench, calling
 

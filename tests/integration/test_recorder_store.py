@@ -12,7 +12,7 @@ from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.numbering import Code, Number700
 from qibai.store import calls
 from qibai.store.connection import Connection
-from recorder_tools import CODE, T0, answered_call
+from recorder_tools import CODE, T0, answered_call, merge_events
 
 COLUMNS = """tenant_id, binding_id, called, shown, caller, callee, node,
     extract(epoch FROM started_at)::float8,
@@ -32,7 +32,7 @@ async def test_any_split_and_order_of_batches_gives_one_whole_row(dsn: str) -> N
     rng.shuffle(deck)
     while deck:
         batch, deck = deck[:17], deck[17:]
-        await calls.merge_events(conn, batch)
+        await merge_events(conn, batch)
     rows = await (await conn.execute(f"SELECT {COLUMNS} FROM call")).fetchall()  # noqa: S608
     assert len(rows) == 30
     assert set(rows) == {
@@ -47,13 +47,13 @@ async def test_ringing_is_no_later_than_the_answer(dsn: str, ringing_first: bool
     conn = await _connect(dsn)
     decided, ringing, answered, ended = answered_call(11)
     ringing = msgspec.structs.replace(ringing, at=answered.at + 1)
-    await calls.merge_events(conn, [decided, ringing if ringing_first else answered])
-    await calls.merge_events(conn, [answered if ringing_first else ringing, ended])
+    await merge_events(conn, [decided, ringing if ringing_first else answered])
+    await merge_events(conn, [answered if ringing_first else ringing, ended])
     rows = await (
         await conn.execute("SELECT ringing_at = answered_at, started_at < ringing_at FROM call")
     ).fetchall()
     assert rows == [(True, True)]
-    await calls.merge_events(conn, [event for event in answered_call(12) if event.kind != "ringing"])
+    await merge_events(conn, [event for event in answered_call(12) if event.kind != "ringing"])
     rows = await (await conn.execute("SELECT ringing_at FROM call WHERE id = 12")).fetchall()
     assert rows == [(None,)]
     await conn.close()
@@ -69,11 +69,11 @@ async def test_a_call_lasts_as_long_as_was_talked_whatever_its_times_say(
     *begun, ended = answered_call(11)
     end = [msgspec.structs.replace(ended, at=ended.at + step, talked_ms=10_500)]
     for batch in (end, begun) if ended_first else (begun, end):
-        await calls.merge_events(conn, batch)
+        await merge_events(conn, batch)
     record = await calls.get_call(conn, 1, CODE, 11)
     assert record.duration_ms == 10_500
     other = msgspec.structs.replace(ended, call_id=12)
-    await calls.merge_events(conn, [*answered_call(12)[:3], other])
+    await merge_events(conn, [*answered_call(12)[:3], other])
     assert (await calls.get_call(conn, 1, CODE, 12)).duration_ms == 10_500
     await conn.close()
 
@@ -86,7 +86,7 @@ async def test_times_are_in_order_whatever_workers_noted(dsn: str, order: tuple[
     ringing, answered = (msgspec.structs.replace(late, at=ended.at + 1) for late in (ringing, answered))
     events = [decided, ringing, answered, ended]
     for at in order:
-        await calls.merge_events(conn, [events[at]])
+        await merge_events(conn, [events[at]])
     times = "SELECT ringing_at = ended_at, answered_at = ended_at, started_at < ringing_at FROM call"
     assert await (await conn.execute(times)).fetchall() == [(True, True, True)]
     await conn.close()
@@ -98,7 +98,7 @@ async def test_a_refusal_without_a_binding_is_one_record(dsn: str) -> None:
         kind=CallEventKind.DECIDED, code=-1, call_id=5, at=T0, node="n1", sip_status=404, q850=28,
         reason="number_malformed", ended_by="platform",
     )  # fmt: skip
-    await calls.merge_events(conn, [refusal, refusal])
+    await merge_events(conn, [refusal, refusal])
     rows = await (await conn.execute("SELECT sip_status, reason, ended_by, end_seen FROM call")).fetchall()
     assert rows == [(404, "number_malformed", "platform", True)]
     await conn.close()
@@ -112,7 +112,7 @@ async def test_ends_are_ranked_the_same_across_batches(dsn: str, platform_first:
     ours = _end(9, 30, reason="terminated", ended_by="platform")
     echo = _end(9, 30.001, reason="answered", ended_by="caller")
     for batch in (begun, [lost], *([[ours], [echo]] if platform_first else [[echo], [ours]]), [lost]):
-        await calls.merge_events(conn, batch)
+        await merge_events(conn, batch)
     record = await calls.get_call(conn, 1, CODE, 9)
     assert (record.reason, record.ended_by, record.end_seen, record.duration_ms) == (
         "terminated", "platform", True, 28_000,
@@ -124,18 +124,18 @@ async def test_an_end_without_an_answer_on_record_is_not_answered(dsn: str) -> N
     """The callee's BYE says that it had answered; the answer's event may be read later, or never come."""
     conn = await _connect(dsn)
     decided, ringing, answered, ended = answered_call(9)
-    await calls.merge_events(conn, [decided, ringing, ended])
+    await merge_events(conn, [decided, ringing, ended])
     assert (await calls.get_call(conn, 1, CODE, 9)).reason == "no_answer"
     assert [call.id for call in await calls.list_calls(conn, 1, reason="no_answer")] == [9]
     assert not await calls.list_calls(conn, 1, reason="answered")
-    await calls.merge_events(conn, [answered])
+    await merge_events(conn, [answered])
     assert (await calls.get_call(conn, 1, CODE, 9)).reason == "answered"
     await conn.close()
 
 
 async def test_lists_filters_and_orders(dsn: str) -> None:
     conn = await _connect(dsn)
-    await calls.merge_events(conn, [*answered_call(1), *answered_call(2)[:3]])
+    await merge_events(conn, [*answered_call(1), *answered_call(2)[:3]])
     found = await calls.list_calls(conn, 1)
     assert [call.id for call in found] == [2, 1]
     assert [call.id for call in await calls.list_calls(conn, 1, live=True)] == [2]
@@ -187,8 +187,8 @@ async def test_a_refused_call_is_its_codes_owners(dsn: str) -> None:
     elsewhere = msgspec.structs.replace(refused, call_id=6, code=CODE + 1)
     nowhere = msgspec.structs.replace(refused, call_id=7, code=-1, called=None)
     events = [refused, elsewhere, nowhere]
-    await calls.merge_events(conn, [*events, *answered_call(8)])
-    await calls.merge_events(conn, events)
+    await merge_events(conn, [*events, *answered_call(8)])
+    await merge_events(conn, events)
     rows = await (await conn.execute("SELECT id, tenant_id FROM call ORDER BY id")).fetchall()
     assert rows == [(5, owner), (6, None), (7, None), (8, 1)]
     (found,) = await calls.list_calls(conn, owner, refused=True)
@@ -216,7 +216,7 @@ async def test_peers_of_a_call_are_merged_as_one_fold_would_do(dsn: str) -> None
         deck = [msgspec.structs.replace(event, call_id=id) for event in events]
         rng.shuffle(deck)
         for event in deck:
-            await calls.merge_events(conn, [event])
+            await merge_events(conn, [event])
     rows = await (
         await conn.execute("SELECT DISTINCT caller_peer, callee_peer, gave_up FROM call")
     ).fetchall()

@@ -15,8 +15,8 @@ from api_tools import A, Api, B, Tenant
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.ids import DistinctIds
 from qibai.core.roles import Role
-from qibai.store import calls
 from qibai.store.keys import Keyring, binding_aad
+from recorder_tools import merge_events
 
 CODE = 12_345_678
 IDS = DistinctIds(1, 1)
@@ -40,7 +40,7 @@ def keep(api: Api, *events: CallEvent) -> None:
 
     async def merge() -> None:
         async with await psycopg.AsyncConnection.connect(api.dsn, autocommit=True) as conn:
-            await calls.merge_events(conn, events)
+            await merge_events(conn, events)
 
     asyncio.run(merge())
 

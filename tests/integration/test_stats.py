@@ -16,8 +16,7 @@ from database_tools import as_platform
 from qibai.core.events import CallEvent, CallEventKind
 from qibai.core.ids import DistinctIds, new_id
 from qibai.core.roles import Role
-from qibai.store import calls
-from recorder_tools import answered_call
+from recorder_tools import answered_call, merge_events
 
 CODE = 12_345_678
 IDS = DistinctIds(2, 1)
@@ -34,7 +33,7 @@ def api(tmp_path: Path, database: Callable[[], str]) -> Iterator[Api]:
 def keep(api: Api, events: list[CallEvent]) -> None:
     async def merge() -> None:
         async with await psycopg.AsyncConnection.connect(api.dsn, autocommit=True) as conn:
-            await calls.merge_events(conn, events)
+            await merge_events(conn, events)
 
     asyncio.run(merge())
 

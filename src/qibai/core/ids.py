@@ -31,11 +31,6 @@ def node_number(name: str) -> int:
     return zlib.crc32(name.encode()) % NODES
 
 
-def node_of(id: int) -> int:
-    """The node's number in an id that ``DistinctIds`` made."""
-    return id >> 14 & NODES - 1
-
-
 class DistinctIds:
     """Ids that differ for certain from those of every other process, where nothing would notice a clash.
 

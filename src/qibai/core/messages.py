@@ -1,8 +1,6 @@
 """A text message through a 700 number: its states, and why one is refused."""
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
 
 from qibai.core.routing import Refusal
 
@@ -20,17 +18,6 @@ class MessageState(StrEnum):
     @property
     def is_final(self) -> bool:
         return self not in (MessageState.QUEUED, MessageState.SENT)
-
-
-#: Which state may follow. A receipt may come before the answer to the submit it belongs to.
-MESSAGE_MOVES: Final[Mapping[MessageState, frozenset[MessageState]]] = {
-    MessageState.QUEUED: frozenset(MessageState),
-    MessageState.SENT: frozenset(MessageState) - {MessageState.SENT},
-    MessageState.DELIVERED: frozenset(),
-    MessageState.EXPIRED: frozenset(),
-    MessageState.REJECTED: frozenset(),
-    MessageState.UNKNOWN: frozenset(),
-}
 
 
 class MessageReason(StrEnum):

@@ -7,7 +7,6 @@ from typing import Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 #: An IPv4 address in the last four octets: NAT64 (RFC 6052, RFC 8215), translated (RFC 2765), compatible

@@ -1,7 +1,7 @@
 """Call records in PostgreSQL: written by the recorder, read by the API."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -9,9 +9,8 @@ import msgspec
 import psycopg
 from psycopg.rows import class_row
 
-from qibai.core.calls import MICROSECONDS, CallKey, CallRow, fold
+from qibai.core.calls import MICROSECONDS, CallKey, CallRow
 from qibai.core.errors import CallEnded, CallNotFound
-from qibai.core.events import CallEvent
 from qibai.core.numbering import Code, Msisdn, Number700
 from qibai.store.bindings.arrays import Blobs, Bools, Instants, Int2s, Int4s, Int8s, PgArray, Texts
 from qibai.store.connection import Connection
@@ -112,16 +111,11 @@ class OpenCall(msgspec.Struct, frozen=True):
     legs: bytes | None
 
 
-async def merge_events(conn: Connection, events: Iterable[CallEvent]) -> int:
-    """Fold events into their rows: exactly one row a call. Return the number of rows touched.
-
-    Raise StoreUnavailable; whether or not it came to that, the same events may be given again.
-    """
-    return await merge_calls(conn, fold(events))
-
-
 async def merge_calls(conn: Connection, rows: dict[CallKey, CallRow]) -> int:
-    """Store rows, each together with what is stored of its call already; see ``merge_events``."""
+    """Store rows, each together with what is stored of its call already. Return the number of rows.
+
+    Raise StoreUnavailable; whether or not it came to that, the same rows may be given again.
+    """
     if not rows:
         return 0
     ordered = [rows[key] for key in sorted(rows)]  # the same order in every writer: no deadlocks

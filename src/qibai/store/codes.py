@@ -93,11 +93,3 @@ async def codes_of_tenant(conn: Connection, tenant_id: int) -> list[TenantCode]:
     with own_errors():
         async with conn.cursor(row_factory=class_row(TenantCode)) as cur:
             return await (await cur.execute(_SQL["codes_of_tenant"], {"tenant_id": tenant_id})).fetchall()
-
-
-async def set_enabled(conn: Connection, codes: Iterable[Code], enabled: bool) -> list[Code]:
-    """Open or close codes for new bindings; those that exist go on. Returns the codes that were found."""
-    params = {"codes": [code.value for code in codes], "enabled": enabled}
-    with own_errors():
-        rows = await (await conn.execute(_SQL["set_enabled"], params)).fetchall()
-    return [Code(value) for (value,) in sorted(rows)]

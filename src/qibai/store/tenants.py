@@ -229,13 +229,11 @@ async def revoke_key(conn: Connection, id: str) -> bool:
         return await (await conn.execute(_SQL["revoke_key"], {"id": id})).fetchone() is not None
 
 
-async def remember_nonce(conn: Connection, key_id: str, nonce: str) -> bool:
-    """Note that a signed request was seen; False when it was seen before."""
-    return (await remember_nonces(conn, [(key_id, nonce)]))[0]
-
-
 async def remember_nonces(conn: Connection, seen: Sequence[tuple[str, str]]) -> list[bool]:
-    """``remember_nonce`` for many at once; of equal ones in ``seen`` only the first is new."""
+    """Note signed requests, each by its (key id, nonce). For each: True unless it was seen before.
+
+    Of equal ones in ``seen`` only the first is new.
+    """
     params = {"keys": [key for key, _ in seen], "nonces": [nonce for _, nonce in seen]}
     with own_errors():
         new = set(await (await conn.execute(_SQL["remember_nonces"], params)).fetchall())

@@ -188,8 +188,8 @@ def parse(text: str | bytes) -> Message:
     message = Message()
     message.text = whole
     _read_start_line(message, lines[0])
-    ending = not message.status and message.method in _ENDING
-    strict = not message.status and not ending
+    ending = message.is_request and message.method in _ENDING
+    strict = message.is_request and not ending
     if strict:
         _refuse_controls(text, lines)
     message.fields = fields = _read_headers(lines, strict=strict, ending=ending)
@@ -211,7 +211,7 @@ def parse(text: str | bytes) -> Message:
             raise BadMessage("Max-Forwards is malformed")
         del fields["max-forwards"]
     length = fields.get("content-length")
-    if message.method in _WITHOUT_BODY and not message.status:
+    if message.method in _WITHOUT_BODY and message.is_request:
         message.body = ""
     elif length is not None:
         try:

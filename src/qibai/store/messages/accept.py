@@ -1,7 +1,7 @@
 """Messages acknowledged to their senders: one statement, one commit for many."""
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from qibai.core.messages import MessageState
 from qibai.store.bindings.arrays import Blobs, Instants, Int2s, Int4s, Int8s, PgArray, Texts
@@ -104,6 +104,3 @@ def _numbers(kind: type[PgArray], values: Sequence[int | None], size: int) -> Pg
     return kind.of_blobs(
         [None if value is None else value.to_bytes(size, "big", signed=True) for value in values]
     )
-
-
-Params = dict[str, Any]

@@ -20,7 +20,3 @@ LIMIT %(limit)s::bigint;
 
 -- name: codes_of_tenant
 SELECT code, province, enabled FROM code WHERE tenant_id = %(tenant_id)s ORDER BY code;
-
--- name: set_enabled
-UPDATE code SET enabled = %(enabled)s WHERE code = ANY(%(codes)s::integer[])
-RETURNING code;
