@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help setup setup-tests demo test test-later check docs bench fuzz lock sync-client schema clean
+.PHONY: help setup setup-tests demo test test-later check docs bench fuzz lock sync-client schema metrics-pages clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,7 @@ check: setup-tests  ## lint, format, types, import rules, dead code, what is gen
 	@$(PY) -m vulture
 	@$(PY) scripts/sync_client.py --check
 	@$(PY) scripts/schema.py --check
+	@$(PY) scripts/metrics_pages.py --check
 	@$(PY) docs/site/build.py
 
 docs: setup  ## build the documentation that the platform serves at /docs
@@ -62,6 +63,9 @@ sync-client:  ## write the client that waits from the one for asyncio
 
 schema:  ## write schema.sql from the migrations; count the revision of the SQL functions up if they have changed
 	@$(PY) scripts/schema.py
+
+metrics-pages:  ## write the tables of docs/metrics.md, in both languages
+	@$(PY) scripts/metrics_pages.py
 
 clean:  ## remove the environment and caches (never data)
 	@rm -rf .venv src/qibai/api/site .mypy_cache .ruff_cache .pytest_cache .hypothesis

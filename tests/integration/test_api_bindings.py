@@ -303,12 +303,35 @@ def test_readiness_and_metrics(api: Api, tenant: Tenant) -> None:
     made = api.bind(tenant)
     api.call(tenant, "GET", f"/v1/bindings/{made['id']}")
     assert api.call(None, "GET", "/readyz").status_code == 200
-    (api.config.run_dir / "recorder.json").write_text('{"live": 3, "state": "running"}')
+    (api.config.run_dir / "recorder.json").write_text('{"running": {"answered": 3}, "state": "up"}')
     text = api.call(None, "GET", "/metrics").text or ""
     assert re.search(r'qibai_api_requests_total\{method="GET",route="/v1/bindings/\{id[^"]*\}"', text)
-    assert "qibai_calls_running 3.0" in text
+    assert 'qibai_calls_running{state="answered"} 3.0' in text
     check(text)
     assert made["id"] not in text and A not in text
+
+
+def test_binds_and_releases_are_counted_by_result(api: Api, tenant: Tenant) -> None:
+    def counted() -> list[float]:
+        text = api.call(None, "GET", "/metrics").text or ""
+        lines = (
+            'qibai_binds_total{result="bound"}',
+            'qibai_binds_total{result="replayed"}',
+            'qibai_binds_total{result="number_not_owned"}',
+            'qibai_releases_total{result="released"}',
+        )
+        values = dict(line.rsplit(" ", 1) for line in text.splitlines() if "_total{" in line)
+        return [float(values.get(line, 0)) for line in lines]
+
+    before = counted()
+    made, again = (
+        api.call(tenant, "POST", "/v1/bindings", BIND, Idempotency_Key="counted").json() for _ in range(2)
+    )
+    assert made["id"] == again["id"]
+    refused = api.call(tenant, "POST", "/v1/bindings", BIND | {"x": "700876543210001"})
+    assert refused.json()["code"] == "number_not_owned"
+    assert api.call(tenant, "DELETE", f"/v1/bindings/{made['id']}").status_code == 200
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [1, 1, 1, 1]
 
 
 def test_neither_log_nor_metrics_hold_numbers(api: Api, tenant: Tenant) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qibai.api.call_losses import CallLosses
+from qibai.api.metrics.losses import CallLosses
 from qibai.cli.doctor.call_losses import check_call_losses
 from qibai.cli.doctor.finding import State
 from qibai.config import Config

@@ -45,6 +45,8 @@ def test_a_call_is_forgotten_only_after_all_was_heard_that_was_written_before_it
     made.forget_old(1_300.0, heard_at=1_300.0)  # it is not long ago
     assert made.held == 1
     made.forget_old(1_402.0, heard_at=1_402.0)
+    assert made.held == 1  # it is not counted yet
+    made.hear([], now=1_403.0, wall=1_403.0, heard_at=1_402.0)
     assert made.held == 0
 
 

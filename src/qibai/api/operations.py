@@ -7,7 +7,7 @@ from litestar import MediaType, Response, get
 from qibai.api.gate import ACTION, NEAR, OPEN
 from qibai.api.handlers import Asking, services_of
 from qibai.api.metrics import Metrics
-from qibai.api.node_metrics import NodeMetrics
+from qibai.api.metrics.node import NodeMetrics
 from qibai.core.roles import Action
 
 
@@ -34,10 +34,10 @@ async def metrics(request: Asking) -> Response[bytes]:
         releases=services.releases.waiting,
         connections_free=services.connections.free,
     )
-    return Response(
-        measured.text(await services.watcher.collector(), NodeMetrics(services.config)),
-        media_type="text/plain; version=0.0.4",
+    text = measured.text(
+        await services.watcher.collector(), await services.engines.collector(), NodeMetrics(services.config)
     )
+    return Response(text, media_type="text/plain; version=0.0.4")
 
 
 @get("/openapi.json", include_in_schema=False, opt={OPEN: True})

@@ -18,11 +18,13 @@ from qibai.api.errors import Overloaded
 from qibai.api.groupcommit import GroupCommit
 from qibai.api.key_reads import KeyReads
 from qibai.api.legible import legible
+from qibai.api.metrics import binds_counted, releases_counted
+from qibai.api.metrics.engines import EngineWatch
+from qibai.api.metrics.place import Watcher
 from qibai.api.outbox import Outbox
 from qibai.api.problems import problem_of, status_of
 from qibai.api.reach import Reach
 from qibai.api.translate import Translator
-from qibai.api.watched import Watcher
 from qibai.config import Config
 from qibai.core.binding import Mode, Status
 from qibai.core.errors import BadRequest, QibaiError, SchemaError, StoreUnavailable
@@ -72,6 +74,7 @@ class Services:
         self._bulks = asyncio.Semaphore(BULKS)
         self._bulk_requests = 0
         self.watcher = Watcher(self.connections, config.pools)
+        self.engines = EngineWatch(config)
         self._probe: asyncio.Future[Any] | None = None
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
 
@@ -269,6 +272,7 @@ class Services:
             entitlement=self._entitlement(tenant_id),
         )
 
+    @binds_counted
     async def _bind(self, tenant_id: int, items: Sequence[BindItem]) -> Sequence[Bound | QibaiError]:
         if not items:
             return []
@@ -296,6 +300,7 @@ class Services:
             for one in made
         ]
 
+    @releases_counted
     async def _release(
         self, tenant_id: int, ids: Sequence[tuple[int, int]]
     ) -> Sequence[Released | QibaiError]:

@@ -15,6 +15,21 @@ STRANGERS: Final = "strangers"  #: senders that are no peer, together
 #: Ends without an answer that show that the network did its part (E.425 7.3: user busy, ring no answer,
 #: terminal rejection). Who hangs up before it rings has not shown that.
 _EFFECTIVE: Final = frozenset({EndReason.BUSY, EndReason.NO_ANSWER, EndReason.REJECTED})
+ANSWERED: Final = "answered"
+UNANSWERED: Final = "unanswered"
+FAILED: Final = "failed"
+
+
+def outcome(reason: str | None, *, answered: bool, rang: bool) -> str:
+    """What became of a call that went out and has ended.
+
+    ANSWERED; UNANSWERED if the network did its part, for example if the callee was busy; FAILED else.
+
+    ASR (E.411) is answered / all, NER (E.425) is (answered + unanswered) / all.
+    """
+    if answered:
+        return ANSWERED
+    return UNANSWERED if reason in _EFFECTIVE or (reason == EndReason.CANCELLED and rang) else FAILED
 
 
 class CallTally(NamedTuple):
@@ -133,7 +148,7 @@ def call_figures(tallies: Iterable[CallTally], delays: tuple[float | None, float
         elif not one.ended:
             under_way += one.calls
             continue
-        elif one.reason in _EFFECTIVE or (one.reason == EndReason.CANCELLED and one.rang):
+        elif outcome(one.reason, answered=False, rang=one.rang) == UNANSWERED:
             effective += one.calls
         seizures += one.calls if one.went_out else 0
     return CallFigures(

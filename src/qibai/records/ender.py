@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -219,16 +220,22 @@ class Ender:
 
 
 def _row(call: calls.OpenCall) -> CallRow:
-    answered, refreshed = call.answered_at, call.refreshed_at
+    def microseconds(at: datetime | None) -> int | None:
+        return None if at is None else round(at.timestamp() * MICROSECONDS)
+
     return CallRow(
         code=call.code,
         id=call.id,
         node=call.node,
         started_at=round(call.started_at.timestamp() * MICROSECONDS),
-        answered_at=None if answered is None else round(answered.timestamp() * MICROSECONDS),
-        refreshed_at=None if refreshed is None else round(refreshed.timestamp() * MICROSECONDS),
+        ringing_at=microseconds(call.ringing_at),
+        answered_at=microseconds(call.answered_at),
+        refreshed_at=microseconds(call.refreshed_at),
         session_expires=call.session_expires or 0,
         max_call_s=call.max_call_s,
         media_id=call.media_id,
         legs=call.legs,
+        caller_peer=call.caller_peer,
+        callee_peer=call.callee_peer,
+        gave_up=() if call.gave_up is None else tuple(call.gave_up.split("\n")),
     )

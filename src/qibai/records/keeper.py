@@ -23,6 +23,7 @@ UNANSWERED_GRACE_S: Final = 60
 SESSION_GRACE_S: Final = 32  #: RFC 4028 §10: the refresher may need a whole transaction
 WRITING_S: Final = 5.0  #: an event may be so much older than its line: the decision between takes time
 LOST_GRACE_S: Final = 90  #: for an end still to be read, of an over-long call that we have no means to end
+_CONNECTED: Final = b""  #: what is kept of a callee: that there is one, so the platform let the call through
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Keeper:
         self.late: list[CallEvent] = []  #: answers that came too late; whoever sees to them takes them out
         self.meter = CallMeter()
         self._ended: dict[CallKey, float] = {}  #: in the order in which they were heard of
+        #: Calls whose end was heard, and when. They are counted once all is heard that was written before it.
+        self._uncounted: dict[CallKey, tuple[float, CallRow]] = {}
         self._ending: set[CallKey] = set()
         self._silent: dict[CallKey, float] = {}
 
@@ -63,27 +66,48 @@ class Keeper:
                 self.late.append(event)
             else:
                 self._add(row_of(event), now, wall, oldest)
+        self._count(heard_at)
 
     def add(self, row: CallRow, now: float, *, wall: float) -> None:
-        """Take in what a row of the database tells of a call; see ``hear``."""
-        self._add(row, now, wall, math.inf)
+        """Take in what a row of the database tells of a call that runs; see ``hear``.
 
-    def _add(self, row: CallRow, now: float, wall: float, oldest: float) -> None:
+        An earlier recorder has measured how the call began.
+        """
+        row.callee = _CONNECTED
+        self._add(row, now, wall, math.inf, measured=True)
+
+    def _add(self, row: CallRow, now: float, wall: float, oldest: float, *, measured: bool = False) -> None:
         key = row.key
-        if key in self._ended:
+        known = self._uncounted[key][1] if key in self._uncounted else self.live.get(key)
+        if known is None and key in self._ended:
             return
-        if row.end is not None:
-            self.meter.end(row.end.reason)
-            self.forget(key, now)
-            return
-        row.caller = row.callee = None  # not needed here
+        row.caller = None  # not needed here
+        row.callee = None if row.callee is None else _CONNECTED
         _to_steady(row, now, wall, oldest)
-        known = self.live.get(key)
-        decided = known is not None and known.binding_id is not None
-        rang = known is not None and decided and known.ringing_at is not None
-        answered = known is not None and decided and known.answered_at is not None
-        self.live[key] = merged = row if known is None else merge(known, row)
-        self.meter.heard(merged, rang=rang, answered=answered)
+        decided = known is not None and known.caller_peer is not None
+        through = known is not None and known.callee is not None
+        rang = through and known is not None and known.ringing_at is not None
+        answered = through and known is not None and known.answered_at is not None
+        merged = row if known is None else merge(known, row)
+        if not measured:
+            self.meter.heard(merged, decided=decided, rang=rang, answered=answered)
+        if merged.end is None:
+            self.live[key] = merged
+        elif key not in self._uncounted:
+            self._uncounted[key] = now, merged
+            self.forget(key, now)
+
+    def _count(self, heard_at: float) -> None:
+        """Count calls whose end was heard before ``heard_at``, when all that had been written was heard."""
+        due = itertools.takewhile(lambda one: one[1][0] < heard_at, self._uncounted.items())
+        for key, (_, row) in list(due):
+            del self._uncounted[key]
+            self.meter.over(row)
+
+    def running(self) -> tuple[int, int]:
+        """How many calls ring, and how many are answered."""
+        answered = sum(row.answered_at is not None for row in self.live.values())
+        return len(self.live) - answered, answered
 
     def forget(self, key: CallKey, now: float) -> None:
         """The call is over."""
@@ -95,7 +119,13 @@ class Keeper:
     @property
     def held(self) -> int:
         """How many calls something is kept of, those that have ended among them."""
-        return len(self.live.keys() | self._ended.keys() | self._ending | self._silent.keys())
+        return len(
+            self.live.keys()
+            | self._ended.keys()
+            | self._uncounted.keys()
+            | self._ending
+            | self._silent.keys()
+        )
 
     def forget_old(self, now: float, heard_at: float) -> None:
         """Let go of calls that ended long ago; not of those whose end was heard after ``heard_at``.
@@ -177,3 +207,4 @@ def _to_steady(row: CallRow, now: float, wall: float, oldest: float) -> None:
     row.ringing_at = None if row.ringing_at is None else steady(row.ringing_at)
     row.answered_at = None if row.answered_at is None else steady(row.answered_at)
     row.refreshed_at = None if row.refreshed_at is None else steady(row.refreshed_at)
+    row.end = None if row.end is None else row.end._replace(at=steady(row.end.at))

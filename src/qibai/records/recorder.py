@@ -38,9 +38,16 @@ class Stats(msgspec.Struct, frozen=True):
     backlog_bytes: int  #: of the spool, not yet stored
     live: int  #: calls that run or ring
     ended: dict[str, int]  #: calls ended by the platform, by reason
-    reasons: dict[str, int]  #: all calls that ended or were refused, by reason
+    started_at: float  #: Unix seconds; counts are since then
+    running: dict[str, int]  #: calls, by state
+    # Each count stands behind the values that it is by. The meter explains them.
+    calls_received: list[tuple[str, int]]
+    calls_refused: list[tuple[str, str, int]]
+    calls_ended: list[tuple[str, str, str, int]]
+    calls_handed_on: list[tuple[str, str, int]]
     post_dial_delay: Buckets  #: from the INVITE to the first ringing
     setup: Buckets  #: from the INVITE to the answer
+    duration: Buckets  #: from the answer to the end
 
 
 class Recorder:
@@ -54,12 +61,15 @@ class Recorder:
         self._keeper = Keeper(config.voice.ring_timeout_s, config.binding.max_call_s, remember_s)
         losses = self._losses = LossCounts(config.run_dir, "recorder")
         self._damaged = 0  #: lines that are counted
+        self._started_at = time.time()
         self._pump = Pump(config, self._keeper, losses)
         keyring = Keyring.load(config.key_file)
         self._ender = Ender(config, keyring, self._keeper, losses, self._pump)
         self._stats_file = config.run_dir / STATS_FILE
 
     def stats(self) -> Stats:
+        meter = self._keeper.meter
+        ringing, answered = self._keeper.running()
         return Stats(
             at=time.time(),
             store_up=self._pump.store_up,
@@ -70,9 +80,15 @@ class Recorder:
             backlog_bytes=self._pump.backlog(),
             live=len(self._keeper.live),
             ended=self._ender.ended,
-            reasons=self._keeper.meter.ended,
-            post_dial_delay=self._keeper.meter.post_dial_delay,
-            setup=self._keeper.meter.setup,
+            started_at=self._started_at,
+            running={"ringing": ringing, "answered": answered},
+            calls_received=list(meter.received.items()),
+            calls_refused=[(*labels, count) for labels, count in meter.refused.items()],
+            calls_ended=[(*labels, count) for labels, count in meter.ended.items()],
+            calls_handed_on=[(*labels, count) for labels, count in meter.handed_on.items()],
+            post_dial_delay=meter.post_dial_delay,
+            setup=meter.setup,
+            duration=meter.duration,
         )
 
     async def run(self) -> None:

@@ -103,12 +103,16 @@ class OpenCall(msgspec.Struct, frozen=True):
     id: int
     node: str
     started_at: datetime
+    ringing_at: datetime | None
     answered_at: datetime | None
     refreshed_at: datetime | None
     session_expires: int | None
     max_call_s: int | None
     media_id: str | None
     legs: bytes | None
+    caller_peer: str | None
+    callee_peer: str | None
+    gave_up: str | None
 
 
 async def merge_calls(conn: Connection, rows: dict[CallKey, CallRow]) -> int:

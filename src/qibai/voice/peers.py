@@ -6,7 +6,7 @@ from typing import Final
 
 from qibai.config import Peer, VoiceConfig
 from qibai.core.peers import Transport
-from qibai.core.sip import Endpoint, uri_host
+from qibai.core.sip import Endpoint, uri_at, uri_host
 
 LOOPBACK: Final = Peer(name="platform", host="127.0.0.1", priority=-1)
 _MAX_CACHED: Final = 10_000
@@ -45,8 +45,7 @@ class Peers:
 
 def uri_of(peer: Peer) -> str:
     """Where to send to, for ``$du`` and the dispatcher's list."""
-    transport = "" if peer.transport == "udp" else f";transport={peer.transport}"
-    return f"sip:{uri_host(peer.host)}:{peer.port}{transport}"
+    return uri_at(peer.host, peer.port, peer.transport)
 
 
 def endpoints(voice: VoiceConfig) -> Mapping[str, Endpoint]:

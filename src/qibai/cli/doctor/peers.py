@@ -1,19 +1,8 @@
 """Whether the peers are there, as Kamailio's probes of them tell."""
 
-import re
-import subprocess
-from typing import Final
-
 from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
 from qibai.config import Config
-from qibai.core.errors import ConfigError
-from qibai.voice.engine import program
-from qibai.voice.peers import uri_of
-
-_TIMEOUT_S: Final = 5.0
-_DESTINATION: Final = re.compile(r"URI: (\S+)\s+FLAGS: (\w)\w*")
-_ACTIVE: Final = "A"
-_TRYING: Final = "T"  #: not probed yet
+from qibai.engines import PeerState, peer_states
 
 
 def check_peers(config: Config) -> Finding:
@@ -28,11 +17,11 @@ def check_peers(config: Config) -> Finding:
     names = f"{len(peers)} ({', '.join(peer.name for peer in peers)})"
     if not config.voice.probe_interval_s:
         return _learnt(config) or ok("peers", f"{names}, not probed")
-    states = _states(config)
+    states = peer_states(config.run_dir, called, probed=True)
     if states is None:
         return skip("peers", f"{names}; Kamailio does not run")
-    dead = [peer.name for peer in called if states.get(uri_of(peer)) not in (_ACTIVE, _TRYING)]
-    unknown = [peer.name for peer in called if states.get(uri_of(peer)) == _TRYING]
+    dead = [name for name, state in states.items() if state is PeerState.DOWN]
+    unknown = [name for name, state in states.items() if state is PeerState.UNKNOWN]
     mend = "see that they run, and answer OPTIONS from this address"
     if len(dead) == len(called):
         return fail("peers", f"no answer from any that takes calls: {', '.join(dead)}", mend)
@@ -50,13 +39,3 @@ def _learnt(config: Config) -> Finding | None:
         return None
     mend = 'where they are not behind NAT, set their media_from to "described"'
     return warn("peers", f"media of {', '.join(learnt)} is taken from the address that sends first", mend)
-
-
-def _states(config: Config) -> dict[str, str] | None:
-    """What Kamailio's dispatcher thinks of each peer's URI; None when it does not say."""
-    try:
-        command = [program("kamcmd"), "-s", f"unix:{config.run_dir}/kamailio.ctl", "dispatcher.list"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-    except (OSError, subprocess.SubprocessError, ConfigError):
-        return None
-    return dict(_DESTINATION.findall(done.stdout)) if done.returncode == 0 else None

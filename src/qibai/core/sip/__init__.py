@@ -1,7 +1,7 @@
 """SIP messages: read one, know who calls whom, write it anew for the other side."""
 
 from qibai.core.errors import BadMessage
-from qibai.core.sip.address import uri_host
+from qibai.core.sip.address import uri_at, uri_host
 from qibai.core.sip.allow import accepted_body, q850_cause, unsupported
 from qibai.core.sip.cpim import Notice
 from qibai.core.sip.dialog import Leg, leg_of_request, leg_of_response, mapped, new_call_id, next_hop
@@ -61,6 +61,7 @@ __all__ = [
     "shown_uri",
     "token_in",
     "unsupported",
+    "uri_at",
     "uri_host",
     "write_bare_response",
     "write_in_dialog",

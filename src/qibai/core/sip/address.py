@@ -136,6 +136,11 @@ def read_uri(uri: str) -> Uri | None:
     return None
 
 
+def uri_at(host: str, port: int, transport: str) -> str:
+    """The SIP URI of a host that is reached so; UDP is not named."""
+    return f"sip:{uri_host(host)}:{port}" + ("" if transport == "udp" else f";transport={transport}")
+
+
 def uri_host(address: str) -> str:
     """An IP address as URIs and Vias write it: IPv6 in brackets (RFC 3261 §25.1)."""
     return f"[{address}]" if ":" in address else address

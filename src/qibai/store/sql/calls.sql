@@ -76,7 +76,8 @@ ON CONFLICT (code, id) DO UPDATE SET
                 ELSE c.legs END;
 
 -- name: open_calls
-SELECT code, id, node, started_at, answered_at, refreshed_at, session_expires, max_call_s, media_id, legs
+SELECT code, id, node, started_at, ringing_at, answered_at, refreshed_at, session_expires, max_call_s, media_id, legs,
+       caller_peer, callee_peer, gave_up
 FROM call WHERE node = %(node)s AND ended_at IS NULL;
 
 -- name: patience
