@@ -62,3 +62,6 @@ def test_a_call_and_a_refused_call(cli: Cli, tmp_path: Path) -> None:
         ("qibai_calls_running", "answered"): 0,
     }
     wait_for(lambda: expected.items() <= scrape(cli).items(), f"counts, not {scrape(cli)}")
+    seen = cli.json("top", "--once")
+    assert (seen["calls"]["received"], seen["calls"]["answered"], seen["calls"]["asr"]) == (2, 1, 1.0)
+    assert seen["up"] == dict.fromkeys(("kamailio", "rtpengine", "recorder", "gateway", "database"), True)

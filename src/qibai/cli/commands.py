@@ -44,6 +44,12 @@ ENTRIES: Final = (
         " does.",
     ),
     Entry(
+        "top",
+        START,
+        "top.command:top",
+        "Show what this node does just now: calls, peers, refusals, numbers, messages and its parts.",
+    ),
+    Entry(
         "reload",
         START,
         "reload:reload",

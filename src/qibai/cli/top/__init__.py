@@ -1,0 +1,1 @@
+"""``qibai top``: what this node does just now, from its ``/metrics``."""
