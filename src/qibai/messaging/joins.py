@@ -5,7 +5,6 @@ reference. When a part comes whose place is taken, it begins a second group; eac
 that is still being written and lacks it, else the newest that lacks it.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -66,7 +65,6 @@ class Joins:
         self._database, self._keyring, self._node = database, keyring, node
         self._rules, self._send = rules, send
         self._again: set[MessageKey] = set()  #: whose group could not be looked at
-        self._busy = asyncio.Lock()
         self.body_of: Body_of | None = None  #: what may go on of a text
         self.waiting = 0  #: parts of this node, as counted last
         self.missing = 0  #: parts that ended without the rest
