@@ -20,8 +20,9 @@ from qibai.core.ids import new_id
 from qibai.core.legs import Legs, read_legs
 from qibai.core.numbering import Code, Msisdn, Number700
 from qibai.core.sip import uri_host
+from qibai.core.sip.own import new_branch
 from qibai.records.hangup import Hangup, Place
-from qibai.sip_client import new_branch, reply_of
+from qibai.sip_client import reply_of
 from qibai.store.keys import Keyring, binding_aad
 from qibai.testing.leaks import LeakChecker
 from qibai.testing.platform import Platform, free_port, listening, wait_for

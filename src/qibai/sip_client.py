@@ -1,7 +1,6 @@
 """SIP requests of our own over UDP: non-INVITE client transactions (RFC 3261 §17.1.2, timers E and F)."""
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -19,10 +18,6 @@ class Reply(NamedTuple):
     status: int
     retry_after: int | None = None  #: seconds
     peer: str = ""  #: of our own 408: who was silent (``core.badge``)
-
-
-def new_branch() -> str:
-    return f"z9hG4bK{secrets.token_hex(12)}"
 
 
 def reply_of(data: bytes) -> Reply | None:

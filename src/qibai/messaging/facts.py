@@ -1,12 +1,12 @@
 """What peers have said about messages of ours: written down before anything is done about it."""
 
-import zlib
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
+from qibai.core.checkedlines import bodies_of, checked_line
 from qibai.core.messages import MessageState
 
 MessageKey = tuple[int, int]  #: (code, id)
@@ -47,22 +47,17 @@ class Fact(msgspec.Struct, frozen=True, array_like=True):
 
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(Fact)
-_CRC: Final = 9  # eight hex digits and a space
 
 
 def line_of(fact: Fact) -> bytes:
-    """A fact as a line: eight hex digits of CRC-32, a space, JSON, a newline."""
-    body = _ENCODER.encode(fact)
-    return b"%08x %b\n" % (zlib.crc32(body), body)
+    """A fact as a checked line of JSON."""
+    return checked_line(_ENCODER.encode(fact))
 
 
 def facts_of(data: bytes) -> Iterator[Fact | None]:
     """The facts of lines; None for a line that is damaged, as by a crash in mid-write."""
-    for line in data.split(b"\n"):
-        if not line:
-            continue
-        body = line[_CRC:]
+    for body in bodies_of(data):
         try:
-            yield _DECODER.decode(body) if int(line[: _CRC - 1], 16) == zlib.crc32(body) else None
+            yield None if body is None else _DECODER.decode(body)
         except (ValueError, msgspec.MsgspecError):
             yield None

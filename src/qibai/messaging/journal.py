@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from qibai.core.errors import ConfigError, StoreUnavailable
+from qibai.files import sync_folder
 from qibai.messaging.facts import Fact, facts_of, line_of
 from qibai.store.hold import removing
 from qibai.store.removed import is_there, removed_content, write_all
@@ -155,11 +156,7 @@ class Journal:
         self._hold_lock()
         path = self._folder / f"{time.time_ns():020d}{SUFFIX}"
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._folder)
         self._path = path
         self._size = 0
         self._opened_at = time.monotonic()

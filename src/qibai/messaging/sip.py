@@ -19,6 +19,7 @@ from qibai.core.errors import BadMessage, BadText, StoreUnavailable, TokenBroken
 from qibai.core.messages import MessageState
 from qibai.core.sip import Endpoint, Message, Notice, parse, write_page
 from qibai.core.sip.cpim import CPIM, write_cpim, write_notification
+from qibai.core.sip.own import new_branch, write_options
 from qibai.core.sip.page import PLAIN
 from qibai.core.text import Part, decode, encode, fitting
 from qibai.messaging.link import (
@@ -36,8 +37,8 @@ from qibai.messaging.link import (
 )
 from qibai.messaging.sip_late import Asked, LateReplies
 from qibai.messaging.sip_status import STATUS, failure_of
-from qibai.messaging.sip_text import answer_to, options, ref_of
-from qibai.sip_client import TIMEOUT_S, Address, Reply, Requests, new_branch
+from qibai.messaging.sip_text import answer_to, ref_of
+from qibai.sip_client import TIMEOUT_S, Address, Reply, Requests
 from qibai.store.keys import Keyring
 
 NAME: Final = "sip"
@@ -129,7 +130,9 @@ class SipLink:
 
     async def _probe(self) -> bool:
         branch = new_branch()
-        asked = self._requests.ask(options(self._here, self._kamailio, branch), branch, self._kamailio)
+        asked = self._requests.ask(
+            write_options(self._here, "gateway", self._kamailio, branch), branch, self._kamailio
+        )
         try:
             return await asyncio.wait_for(asked, _PROBE_WAIT_S) is not None
         except TimeoutError:

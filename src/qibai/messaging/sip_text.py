@@ -1,11 +1,10 @@
 """What the SIP link writes beside messages, and how it names what comes in."""
 
 import hashlib
-import secrets
 from base64 import urlsafe_b64encode
 
 from qibai.core.badge import Badge
-from qibai.core.sip import Endpoint, Message
+from qibai.core.sip import Message
 from qibai.core.sip.phrase import phrase
 from qibai.messaging.sip_status import RETRY_AFTER
 
@@ -29,22 +28,6 @@ def answer_to(request: Message, status: int) -> bytes:
         f"Call-ID: {request.call_id}",
         f"CSeq: {request.cseq} {request.method}",
         *([f"Retry-After: {later}"] if later is not None else []),
-        "Content-Length: 0\r\n\r\n",
-    ]
-    return "\r\n".join(lines).encode()
-
-
-def options(here: Endpoint, kamailio: tuple[str, int], branch: str) -> bytes:
-    """A question whether Kamailio is there."""
-    tag, place = secrets.token_hex(8), f"sip:{kamailio[0]}:{kamailio[1]}"
-    lines = [
-        f"OPTIONS {place} SIP/2.0",
-        here.via(branch.removeprefix("z9hG4bK")),
-        "Max-Forwards: 1",
-        f"From: <sip:gateway@{here.host}>;tag={tag}",
-        f"To: <{place}>",
-        f"Call-ID: {tag}",
-        "CSeq: 1 OPTIONS",
         "Content-Length: 0\r\n\r\n",
     ]
     return "\r\n".join(lines).encode()

@@ -14,8 +14,9 @@ from qibai.config import VoiceConfig
 from qibai.core.badge import BADGE_HEADER, seal_hangup
 from qibai.core.legs import LATE_CSEQ, Leg, Legs, ends_dialog
 from qibai.core.sip import uri_host
+from qibai.core.sip.own import new_branch, write_own
 from qibai.core.token import TokenKeys
-from qibai.sip_client import TIMEOUT_S, Requests, new_branch, reply_of
+from qibai.sip_client import TIMEOUT_S, Requests, reply_of
 
 ATTEMPTS: Final = 3
 AGAIN_S: Final = 1.0  #: between attempts: a side that refuses a BYE may be busy with another request
@@ -33,20 +34,9 @@ class Place:
 
     def write(self, method: str, leg: Leg, cseq: int, branch: str) -> bytes:
         """A request on behalf of ``leg``."""
-        lines = [
-            f"{method} {leg.uri} SIP/2.0",
-            f"Via: SIP/2.0/{self.transport} {self.host}:{self.port};branch={branch};rport",
-            "Max-Forwards: 70",
-            f"From: {leg.from_}",
-            f"To: {leg.to}",
-            f"Call-ID: {leg.call_id}",
-            f"CSeq: {cseq} {method}",
-            f"{BADGE_HEADER}: {seal_hangup(leg.call_id, self.keys)}",
-            "Content-Length: 0",
-            "",
-            "",
-        ]
-        return "\r\n".join(lines).encode()
+        via = f"Via: SIP/2.0/{self.transport} {self.host}:{self.port};branch={branch};rport"
+        badge = f"{BADGE_HEADER}: {seal_hangup(leg.call_id, self.keys)}"
+        return write_own(method, leg.uri, via, leg.from_, leg.to, leg.call_id, cseq, badge)
 
     def requests(self, leg: Leg, branch: str, attempt: int, *, acknowledged: bool) -> list[bytes]:
         """The BYE, with this branch; before it the ACK that an answer of the leg's CSeq still waits for.

@@ -20,6 +20,7 @@ import structlog
 from qibai.config import Config
 from qibai.core.errors import AuditBroken, AuditUnanchored, QibaiError
 from qibai.core.trail import Point
+from qibai.files import sync_folder
 from qibai.store import dsn
 from qibai.store.failures import own_errors
 from qibai.store.keys import Keyring
@@ -178,11 +179,7 @@ def _append(path: Path, lines: Iterable[str]) -> None:
     finally:
         os.close(fd)
     if new:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
 
 
 def _binding(lines: Iterable[tuple[str, Point]]) -> set[Point]:

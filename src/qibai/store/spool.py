@@ -12,11 +12,11 @@ same is counted, and said on stderr once a second.
 import os
 import sys
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from qibai.core.checkedlines import checked_line
 from qibai.core.events import ENCODER, CallEvent
 from qibai.store.loss_counts import LossCounts
 from qibai.store.removed import removed_content, write_all
@@ -36,9 +36,8 @@ def free_room(folder: Path) -> tuple[int, int]:
 
 
 def line_of(event: CallEvent) -> bytes:
-    """An event as a line: eight hex digits of CRC-32, a space, JSON, a newline."""
-    body = ENCODER.encode(event)
-    return b"%08x %b\n" % (zlib.crc32(body), body)
+    """An event as a checked line of JSON."""
+    return checked_line(ENCODER.encode(event))
 
 
 class SpoolWriter:

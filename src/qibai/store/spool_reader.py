@@ -3,13 +3,13 @@
 import contextlib
 import os
 import time
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from qibai.core.checkedlines import bodies_of
 from qibai.core.events import DECODER, CallEvent
 from qibai.files import replace_file, sync_folder
 from qibai.store.hold import removing
@@ -18,7 +18,6 @@ from qibai.store.spool import MAX_AGE_S, SUFFIX
 Positions = dict[str, int]  #: file name → offset of the first line not yet read
 
 CHUNK: Final = 1 << 20  #: bytes a read of one file takes at most
-_CRC: Final = 9  # eight hex digits and a space
 _OFFSETS: Final = msgspec.json.Decoder(dict[str, int])
 
 
@@ -152,12 +151,9 @@ class SpoolReader:
             os.close(fd)
 
     def _events(self, data: bytes) -> Iterator[CallEvent]:
-        for line in data.split(b"\n"):
-            if not line:
-                continue
-            body = line[_CRC:]
+        for body in bodies_of(data):
             try:
-                if int(line[: _CRC - 1], 16) != zlib.crc32(body):
+                if body is None:
                     raise ValueError
                 yield DECODER.decode(body)
             except (ValueError, msgspec.MsgspecError):

@@ -3,7 +3,6 @@
 import http.client
 import json
 import re
-import secrets
 import socket
 import ssl
 import time
@@ -12,7 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from qibai.config import Config
-from qibai.core.sip import uri_host
+from qibai.core.sip import Endpoint, uri_host
+from qibai.core.sip.own import new_branch, write_options
+from qibai.voice import mediacheck
 
 TIMEOUT_S: Final = 1.0
 GATEWAY_ALONE_S: Final = 10.0
@@ -21,14 +22,7 @@ _VIA: Final = "127.0.0.1"
 
 def media_answers(config: Config) -> bool:
     """rtpengine answers a ping on its control port."""
-    cookie = secrets.token_hex(4).encode()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(TIMEOUT_S)
-        try:
-            sock.sendto(cookie + b" d7:command4:pinge", ("127.0.0.1", config.voice.media_ng_port))
-            return b"pong" in sock.recv(2048)
-        except OSError:
-            return False
+    return mediacheck.answers(config.voice.media_ng_port, TIMEOUT_S)
 
 
 def voice_answers(config: Config) -> bool:
@@ -50,7 +44,8 @@ def sip_status(config: Config) -> int | None:
             if not use_udp and not voice.tcp_port:
                 return 200  # a TLS port that takes connections; its answer would need a client's certificate
             host, own_port = sock.getsockname()[:2]
-            sock.send(_options(voice.host, port, host, own_port, "UDP" if use_udp else "TCP"))
+            here = Endpoint(uri_host(host), own_port, "udp" if use_udp else "tcp")
+            sock.send(write_options(here, "probe", (voice.host, port), new_branch()))
             found = re.match(rb"SIP/2\.0 ([1-6][0-9]{2}) ", sock.recv(4096))
             return int(found[1]) if found else None
     except OSError:
@@ -97,14 +92,3 @@ def api_status(config: Config, path: str = "/healthz") -> int | None:
 def api_answers(config: Config) -> bool:
     """The API is up, whether or not its store is."""
     return api_status(config) == 200
-
-
-def _options(host: str, port: int, own: str, own_port: int, transport: str) -> bytes:
-    tag = secrets.token_hex(6)
-    at, me = uri_host(host), uri_host(own)
-    return (
-        f"OPTIONS sip:{at}:{port} SIP/2.0\r\n"
-        f"Via: SIP/2.0/{transport} {me}:{own_port};branch=z9hG4bK{tag};rport\r\n"
-        f"From: <sip:probe@{me}>;tag={tag}\r\nTo: <sip:{at}>\r\nCall-ID: {tag}@{me}\r\nCSeq: 1 OPTIONS\r\n"
-        f"Max-Forwards: 10\r\nContact: <sip:probe@{me}:{own_port}>\r\nContent-Length: 0\r\n\r\n"
-    ).encode()

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import struct
 import subprocess
 import time
@@ -21,9 +20,9 @@ from qibai.core.errors import Unavailable
 from qibai.supervise import probes
 from qibai.testing.clock import into_kamailio
 from qibai.testing.ports import free_port
-from qibai.voice import engine
+from qibai.voice import engine, mediacheck
 
-__all__ = ["Platform", "answers", "free_port", "listening", "wait_for", "write_config"]
+__all__ = ["Platform", "free_port", "listening", "wait_for", "write_config"]
 
 START_S = 15.0
 
@@ -104,7 +103,7 @@ class Platform:
         """Start rtpengine and wait until it answers."""
         self._rtpengine = self._start(engine.rtpengine_command(self.config), "rtpengine.log")
         port = self.config.voice.media_ng_port
-        wait_for(lambda: answers(b"0 d7:command4:pinge", ("127.0.0.1", port)), "rtpengine")
+        wait_for(lambda: mediacheck.answers(port), "rtpengine")
 
     def signal_rtpengine(self, how: signal.Signals) -> None:
         """Halt it, let it go on, or kill it; returns when a halt or an end has taken effect."""
@@ -142,18 +141,6 @@ class Platform:
                 env=engine.kamailio_environment(self.config),
                 process_group=0,
             )
-
-
-def answers(packet: bytes, address: tuple[str, int]) -> bool:
-    """Whether a UDP packet gets any answer within a tenth of a second."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.settimeout(0.1)
-        try:
-            probe.connect(address)
-            probe.send(packet)
-            return bool(probe.recv(65_536))
-        except OSError:
-            return False
 
 
 def _halted(pid: int) -> bool:

@@ -13,10 +13,10 @@ from qibai.core.bencode import encode
 _ANSWER_S: Final = 0.2
 
 
-def answers(port: int) -> bool:
-    """Returns True if rtpengine on ``port`` of this machine answers within 0.2 s."""
+def answers(port: int, within_s: float = _ANSWER_S) -> bool:
+    """Returns True if rtpengine on ``port`` of this machine answers within ``within_s``."""
     try:
-        with _control(port) as control:
+        with _control(port, within_s) as control:
             return b"pong" in _ask(control, {"command": "ping"})
     except OSError:
         return False
@@ -38,9 +38,9 @@ def refuses(description: str, port: int) -> bool:
     return False
 
 
-def _control(port: int) -> socket.socket:
+def _control(port: int, within_s: float = _ANSWER_S) -> socket.socket:
     control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    control.settimeout(_ANSWER_S)
+    control.settimeout(within_s)
     control.connect(("127.0.0.1", port))
     return control
 

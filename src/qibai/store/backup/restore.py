@@ -23,6 +23,7 @@ from psycopg import sql
 from qibai.config import Config
 from qibai.core.errors import BackupBroken, BackupFailed, Conflict, StoreUnavailable
 from qibai.core.roles import Action
+from qibai.files import sync_folder
 from qibai.store import audit, audit_verify, dsn, owner_dsn
 from qibai.store.actors import Actor
 from qibai.store.backup.make import DATABASE, HOME, JOBS
@@ -270,9 +271,5 @@ def _move_in(config: Config, stage: Path) -> None:
             give_to_owner(aside, config.home)
             target.rename(aside / item.name)
         item.rename(target)
-    fd = os.open(config.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync_folder(config.home)
     shutil.rmtree(stage)
