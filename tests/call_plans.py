@@ -3,6 +3,8 @@
 import random
 from dataclasses import dataclass
 
+from qibai.testing.sip_agent import SipLine
+
 WHO = ("waits", "waits", "waits", "waits", "cancels", "cancels at once", "hangs up early")
 PEERS = (
     *[("answers", "dead")] * 5,
@@ -66,6 +68,16 @@ class Plan:
     def ended_by(self) -> str | None:
         """Who the record is to name; None: that is left open."""
         return self.hangs_up if self.connects else None
+
+
+@dataclass(kw_only=True)
+class PlannedLine(SipLine):
+    """A dialog of a planned call."""
+
+    plan: Plan
+
+    def __post_init__(self) -> None:
+        self.refuses_bye = self.plan.refuses_bye
 
 
 def _plan(

@@ -6,8 +6,8 @@ import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from cmpp_octets import CONNECT, RESP, SUBMIT, WAIT_S, connect, write
 from qibai.messaging.cmpp.wire import pdu
+from qibai.testing.cmpp import CONNECT, RESP, SUBMIT, WAIT_S, connect, write
 
 ACTIVE = pdu(8, 7)
 HELLO = {"Src_Id": "13800138000", "Dest_terminal_Id": "700000000010001", "Msg_Content": b"hi"}

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from cmpp_octets import ACCOUNT
 from qibai.config import MessageLink, MessagingConfig
 from qibai.messaging.cmpp import CmppClient, CmppServer
+from qibai.testing.cmpp import ACCOUNT
 from smpp_tools import eventually, password
 
 

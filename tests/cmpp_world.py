@@ -14,22 +14,22 @@ import psycopg
 import pytest
 from store_rows import add_route
 
-from cmpp_octets import (
+from gateway_tools import states, until
+from qibai.config import Config, MessageLink, MessagingConfig, StoreConfig
+from qibai.core.numbering import Code, Msisdn
+from qibai.messaging.gateway import Gateway
+from qibai.store.keys import Keyring
+from qibai.testing.cmpp import (
     DELIVER,
     SUBMIT,
+    CmppPeer,
     Ismg,
-    Peer,
     ismg,
     report,
     result,
     sp,
     write,
 )
-from gateway_tools import states, until
-from qibai.config import Config, MessageLink, MessagingConfig, StoreConfig
-from qibai.core.numbering import Code, Msisdn
-from qibai.messaging.gateway import Gateway
-from qibai.store.keys import Keyring
 from qibai.testing.ports import free_port, own_network
 from smpp_tools import password
 
@@ -60,7 +60,7 @@ class World:
             stop.set()
             await task
 
-    def south(self, version: int = 3, **fields: Any) -> contextlib.AbstractAsyncContextManager[Peer]:
+    def south(self, version: int = 3, **fields: Any) -> contextlib.AbstractAsyncContextManager[CmppPeer]:
         return sp(self.port, version, account="902345", local=SOUTH_AT, **fields)
 
     def north(self, **fields: Any) -> contextlib.AbstractAsyncContextManager[Ismg]:
@@ -153,7 +153,7 @@ async def up(gateway: Gateway, *names: str) -> None:
     await until(lambda: {link.name for link in gateway.stats().links if link.state == "up"} >= set(names))
 
 
-def reports(south: Peer) -> list[dict[str, Any]]:
+def reports(south: CmppPeer) -> list[dict[str, Any]]:
     """Those that A's carrier was delivered, read."""
     found = []
     for got in south.delivered():
@@ -164,5 +164,5 @@ def reports(south: Peer) -> list[dict[str, Any]]:
     return found
 
 
-def texts(south: Peer) -> list[dict[str, Any]]:
+def texts(south: CmppPeer) -> list[dict[str, Any]]:
     return [got for got in south.delivered() if not got["Registered_Delivery"]]

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass, field
 
-from call_plans import Plan
-from sip_agent import ORDER, REPEAT_S, Address, Agent, Line, Packet, tag_of
+from call_plans import Plan, PlannedLine
+from qibai.testing.sip_agent import ORDER, REPEAT_S, Address, SipAgent, SipPacket, tag_of
 
 
 @dataclass
 class _Ring:
     """An INVITE at a callee, and what it was answered."""
 
-    invite: Packet
+    invite: SipPacket
     sender: Address
     plan: Plan
     tag: str
@@ -18,7 +18,7 @@ class _Ring:
     unacknowledged: set[tuple[str, int]] = field(default_factory=set)
 
 
-class Callee(Agent):
+class Callee(SipAgent):
     """A peer: ``place`` says which of a plan's two it is, 0 or 1."""
 
     def __init__(self, at: Address, platform: Address, place: int) -> None:
@@ -28,7 +28,7 @@ class Callee(Agent):
         self._place = place
         self._rings: dict[str, _Ring] = {}  #: by Call-ID
 
-    def on_request(self, packet: Packet, sender: Address) -> None:
+    def on_request(self, packet: SipPacket, sender: Address) -> None:
         method = packet.start.split()[0]
         ring = self._rings.get(packet.call_id)
         line = self.lines.get((packet.call_id, tag_of(packet.to)))
@@ -54,12 +54,12 @@ class Callee(Agent):
         elif method == "OPTIONS":
             self.reply(packet, sender, 200, tag="o")
 
-    def on_reply(self, packet: Packet) -> None:
+    def on_reply(self, packet: SipPacket) -> None:
         line = self.lines.get((packet.call_id, tag_of(packet.from_)))
         if line is not None and packet.method == "BYE":
             self.on_bye_reply(packet, line)
 
-    def _ring(self, packet: Packet, sender: Address) -> None:
+    def _ring(self, packet: SipPacket, sender: Address) -> None:
         number = packet.start.split("@")[0][-11:]
         plan = self.plans[number]
         self.rung.setdefault(number, next(ORDER))
@@ -98,10 +98,15 @@ class Callee(Agent):
             ring.ended = True
             self.reply(ring.invite, ring.sender, status, tag=ring.tag)
 
-    def _line(self, ring: _Ring, tag: str) -> Line:
+    def _line(self, ring: _Ring, tag: str) -> PlannedLine:
         invite = ring.invite
-        line = Line(
-            ring.plan, invite.call_id, f"{invite.to};tag={tag}", invite.from_, invite.contact, cseq=100
+        line = PlannedLine(
+            plan=ring.plan,
+            call_id=invite.call_id,
+            own=f"{invite.to};tag={tag}",
+            other=invite.from_,
+            target=invite.contact,
+            cseq=100,
         )
         return self.lines.setdefault((invite.call_id, tag), line)
 
@@ -113,7 +118,7 @@ class Callee(Agent):
         ring.unacknowledged.add((tag, ring.invite.cseq))
         self._say_answer(ring, ring.invite, ring.sender, tag)
 
-    def _say_answer(self, ring: _Ring, packet: Packet, sender: Address, tag: str) -> None:
+    def _say_answer(self, ring: _Ring, packet: SipPacket, sender: Address, tag: str) -> None:
         """Send the 2xx until its ACK comes (RFC 3261 §13.3.1.4)."""
         if (tag, packet.cseq) not in ring.unacknowledged:
             return
@@ -121,7 +126,7 @@ class Callee(Agent):
         self.reply(packet, sender, 200, tag=tag, more=("Via: SIP/2.0/UDP [;",) if strange else ())
         self.later(REPEAT_S, lambda: self._say_answer(ring, packet, sender, tag))
 
-    def _change(self, packet: Packet, sender: Address, ring: _Ring, line: Line) -> None:
+    def _change(self, packet: SipPacket, sender: Address, ring: _Ring, line: PlannedLine) -> None:
         if ring.plan.change == "refused":
             self.reply(packet, sender, 488)
         else:
@@ -129,7 +134,7 @@ class Callee(Agent):
             ring.unacknowledged.add((tag_of(packet.to), packet.cseq))
             self._say_answer(ring, packet, sender, tag_of(packet.to))
 
-    def _acknowledged(self, packet: Packet, ring: _Ring, line: Line) -> None:
+    def _acknowledged(self, packet: SipPacket, ring: _Ring, line: PlannedLine) -> None:
         plan = ring.plan
         tag = tag_of(packet.to)
         first = (tag, ring.invite.cseq) in ring.unacknowledged
@@ -143,7 +148,7 @@ class Callee(Agent):
             line.hanging_up = True
             self.later(0.05, lambda: self.hang_up(line))
 
-    def _bye(self, packet: Packet, sender: Address, ring: _Ring | None, line: Line | None) -> None:
+    def _bye(self, packet: SipPacket, sender: Address, ring: _Ring | None, line: PlannedLine | None) -> None:
         if ring is None or ring.ended or line is None:
             self.on_bye(packet, sender, line)
         elif ring.plan.crosses:

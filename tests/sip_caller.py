@@ -1,10 +1,10 @@
 """A telephone that calls once, by a plan."""
 
-from call_plans import Plan
-from sip_agent import ORDER, Address, Agent, Line, Packet, tag_of
+from call_plans import Plan, PlannedLine
+from qibai.testing.sip_agent import ORDER, Address, SipAgent, SipPacket, tag_of
 
 
-class Caller(Agent):
+class Caller(SipAgent):
     """One telephone that calls once."""
 
     def __init__(self, at: Address, platform: Address, plan: Plan) -> None:
@@ -12,9 +12,11 @@ class Caller(Agent):
         self.plan = plan
         self.final = 0  #: the status that the call was answered with
         self._gave_up = False
-        self._invite = Line(plan, f"call-{at[1]}@{at[0]}", "", "", "", cseq=0)
+        self._invite = PlannedLine(
+            plan=plan, call_id=f"call-{at[1]}@{at[0]}", own="", other="", target="", cseq=0
+        )
         self._branch = f"z9hG4bK{at[1]}invite"
-        self._changes: dict[str, Line] = {}
+        self._changes: dict[str, PlannedLine] = {}
 
     def call(self, number: str, called: str) -> None:
         line, host = self._invite, f"{self.platform[0]}:{self.platform[1]}"
@@ -26,12 +28,12 @@ class Caller(Agent):
         line.cseq = 1
         self.send("INVITE", line, 1, branch=self._branch, more=more, described=True)
 
-    def on_request(self, packet: Packet, sender: Address) -> None:
+    def on_request(self, packet: SipPacket, sender: Address) -> None:
         line = self.lines.get((packet.call_id, tag_of(packet.from_)))
         if packet.start.startswith("BYE "):
             self.on_bye(packet, sender, line)
 
-    def on_reply(self, packet: Packet) -> None:
+    def on_reply(self, packet: SipPacket) -> None:
         tag = tag_of(packet.to)
         line = self.lines.get((packet.call_id, tag))
         if packet.method == "BYE" and line is not None:
@@ -47,16 +49,23 @@ class Caller(Agent):
         elif packet.method == "INVITE" and packet.status >= 200 and line is not None:
             self._changed(packet, line)
 
-    def _acknowledge_failure(self, packet: Packet, branch: str, line: Line) -> None:
+    def _acknowledge_failure(self, packet: SipPacket, branch: str, line: PlannedLine) -> None:
         kept, line.other = line.other, packet.to
         self.send("ACK", line, packet.cseq, branch=branch)
         line.other = kept
 
-    def _early(self, packet: Packet, tag: str) -> Line:
-        line = Line(self.plan, packet.call_id, self._invite.own, packet.to, packet.contact, cseq=1)
+    def _early(self, packet: SipPacket, tag: str) -> PlannedLine:
+        line = PlannedLine(
+            plan=self.plan,
+            call_id=packet.call_id,
+            own=self._invite.own,
+            other=packet.to,
+            target=packet.contact,
+            cseq=1,
+        )
         return self.lines.setdefault((packet.call_id, tag), line)
 
-    def _ringing(self, packet: Packet, tag: str) -> None:
+    def _ringing(self, packet: SipPacket, tag: str) -> None:
         if "100rel" in packet.first("Require"):
             line = self._early(packet, tag)
             self.ask(line, "PRACK", more=(f"RAck: {packet.first('RSeq')} 1 INVITE",))
@@ -71,7 +80,7 @@ class Caller(Agent):
             line = self._early(packet, tag)
             self.later(0.05, lambda: self.hang_up(line))
 
-    def _answered(self, packet: Packet, tag: str) -> None:
+    def _answered(self, packet: SipPacket, tag: str) -> None:
         line = self._early(packet, tag)
         line.target = packet.contact or line.target
         self.send("ACK", line, 1)
@@ -89,11 +98,11 @@ class Caller(Agent):
         else:
             self._finish(line)
 
-    def _change(self, line: Line) -> None:
+    def _change(self, line: PlannedLine) -> None:
         if not line.closed:
             self._changes[self.ask(line, "INVITE", described=True)] = line
 
-    def _changed(self, packet: Packet, line: Line) -> None:
+    def _changed(self, packet: SipPacket, line: PlannedLine) -> None:
         new = self._changes.pop(packet.branch, None) is not None
         if packet.status < 300:
             line.target = packet.contact or line.target
@@ -106,6 +115,6 @@ class Caller(Agent):
             self.faults.append(f"the change was answered with {packet.status}")
         self._finish(line)
 
-    def _finish(self, line: Line) -> None:
+    def _finish(self, line: PlannedLine) -> None:
         if self.plan.hangs_up == "caller":
             self.later(0.05, lambda: self.hang_up(line))

@@ -7,13 +7,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from cmpp_octets import (
-    DELIVER,
-    RESP,
-    SECRET,
-    SUBMIT,
-    result,
-)
 from cmpp_world import (
     BOTH,
     LONG,
@@ -34,6 +27,13 @@ from cmpp_world import (
 from gateway_tools import states, until
 from qibai.store.keys import Keyring
 from qibai.testing.capture import Capture, Packet
+from qibai.testing.cmpp import (
+    DELIVER,
+    RESP,
+    SECRET,
+    SUBMIT,
+    result,
+)
 from qibai.testing.leaks import LeakChecker
 
 

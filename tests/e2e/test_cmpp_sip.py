@@ -8,12 +8,12 @@ import pytest
 from cli_tools import Cli
 from up_tools import platform_with_peers, tenant_key
 
-from cmpp_octets import RESP, SUBMIT, result, sp, write
 from cmpp_world import reports, texts
 from gateway_tools import until
 from qibai.client import BindRequest, Client
 from qibai.core.numbering import Msisdn
 from qibai.testing.capture import Capture
+from qibai.testing.cmpp import RESP, SUBMIT, result, sp, write
 from qibai.testing.leaks import LeakChecker
 from qibai.testing.platform import free_port, listening, wait_for
 from qibai.testing.ports import own_network

@@ -6,13 +6,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cmpp_octets import (
-    DELIVER,
-    SUBMIT,
-)
 from cmpp_world import NORTH_AT, SOUTH_AT, A, B, X, deliver, reports, submit, texts, told, up, world
 from gateway_tools import until
 from qibai.store.keys import Keyring
+from qibai.testing.cmpp import (
+    DELIVER,
+    SUBMIT,
+)
 from smpp_tools import esme, receipt_dates, smsc
 
 

@@ -8,13 +8,24 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cmpp_octets import ACTIVE_TEST, CONNECT, DELIVER, RESP, SUBMIT, TERMINATE, ismg, report, result, write
 from cmpp_tools import client
 from qibai.core.errors import StoreUnavailable
 from qibai.core.messages import MessageReason, MessageState
 from qibai.core.text import Encoding, decode, split
 from qibai.messaging.link import InDoubt, LinkState, NotNow, Receipt, Rejected, Report
 from qibai.messaging.stream import client as client_module
+from qibai.testing.cmpp import (
+    ACTIVE_TEST,
+    CONNECT,
+    DELIVER,
+    RESP,
+    SUBMIT,
+    TERMINATE,
+    ismg,
+    report,
+    result,
+    write,
+)
 from smpp_tools import A, B, Inbox, X, eventually, outgoing, running
 
 BOTH = pytest.mark.parametrize("version", [2, 3])

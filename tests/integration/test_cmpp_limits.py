@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cmpp_octets import ACTIVE_TEST, CONNECT, SUBMIT, connect
 from cmpp_raw import ACTIVE, raw, submit
 from cmpp_tools import listening, server
 from qibai.messaging.cmpp.wire import MAX_PDU, pdu
 from qibai.messaging.stream import server as server_module
 from qibai.messaging.stream import session as session_module
+from qibai.testing.cmpp import ACTIVE_TEST, CONNECT, SUBMIT, connect
 from smpp_tools import A, Inbox, X, eventually, running
 
 FLOW = (8).to_bytes(4, "big")

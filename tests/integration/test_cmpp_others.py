@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from cmpp_octets import ACCOUNT, SECRET
 from cmpp_tools import listening, server
 from qibai.core.messages import MessageReason
 from qibai.core.text import decode, join
 from qibai.messaging.link import InDoubt
+from qibai.testing.cmpp import ACCOUNT, SECRET
 from smpp_tools import A, Inbox, X, eventually, outgoing, running
 
 PEER = Path(__file__).parents[1] / "peers" / "cmpp_sp.py"

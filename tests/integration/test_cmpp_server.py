@@ -8,7 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cmpp_octets import (
+from cmpp_tools import client, listening, server
+from qibai.core.messages import MessageReason, MessageState
+from qibai.core.text import Encoding, Part, decode, split
+from qibai.messaging.link import InDoubt, LinkState, NotNow, Receipt, Rejected, Report
+from qibai.testing.cmpp import (
     ACTIVE_TEST,
     CANCEL,
     CONNECT,
@@ -23,10 +27,6 @@ from cmpp_octets import (
     sp,
     write,
 )
-from cmpp_tools import client, listening, server
-from qibai.core.messages import MessageReason, MessageState
-from qibai.core.text import Encoding, Part, decode, split
-from qibai.messaging.link import InDoubt, LinkState, NotNow, Receipt, Rejected, Report
 from smpp_tools import A, B, Inbox, X, eventually, outgoing, password, running
 from tls_tools import make_certificate
 

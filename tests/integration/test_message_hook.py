@@ -1,20 +1,17 @@
 """A tenant's service is asked about a text: signed, within its time, and never inside our own networks."""
 
 import asyncio
-import json
-import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from aiohttp import web
-from standardwebhooks import Webhook
 
 from qibai.core.content import ContentPolicy, Hook, OnTimeout
 from qibai.messaging.addresses import Allowed
 from qibai.messaging.hook import HookClient, Question
+from qibai.testing.webhook import WebhookReceiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 QUESTION = Question(
@@ -27,39 +24,18 @@ QUESTION = Question(
 )
 
 
-@dataclass
-class Service:
-    """A tenant's service on loopback; ``answer`` is what it says next."""
-
-    port: int
-    answer: Any = field(default_factory=lambda: {"action": "forward"})
-    status: int = 200
-    delay_s: float = 0
-    seen: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+class Service(WebhookReceiver):
+    """A tenant's service, and policies that ask it."""
 
     def policy(self, host: str = "127.0.0.1", **changes: Any) -> ContentPolicy:
         made = ContentPolicy(hook=Hook.ASK, url=f"http://{host}:{self.port}/check", timeout_ms=2000)
         return replace(made, **changes)
 
-    async def handle(self, request: web.Request) -> web.Response:
-        self.seen.append((dict(request.headers), await request.read()))
-        await asyncio.sleep(self.delay_s)
-        body = self.answer if isinstance(self.answer, bytes) else json.dumps(self.answer).encode()
-        headers = {"Location": f"http://127.0.0.1:{self.port}/elsewhere"} if self.status == 307 else {}
-        return web.Response(status=self.status, body=body, headers=headers)
-
 
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        made = Service(listening.getsockname()[1])
-        app = web.Application()
-        app.router.add_post("/{place}", made.handle)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.SockSite(runner, listening).start()
+    async with Service() as made:
         yield made
-        await runner.cleanup()
 
 
 @pytest.fixture
@@ -74,8 +50,7 @@ async def test_the_service_decides_and_can_verify_who_asks(service: Service, ins
     assert await inside.ask(7, service.policy(), SECRET, QUESTION)
     service.answer = {"action": "block"}
     assert not await inside.ask(7, service.policy(on_timeout=OnTimeout.CONTINUE), SECRET, QUESTION)
-    headers, body = service.seen[0]
-    event = Webhook(SECRET).verify(body, headers)
+    event = service.events(SECRET)[0]
     assert event["specversion"] == "1.0"
     assert event["type"] == "cn.qibai.message.check"
     assert event["data"] == {
@@ -110,7 +85,7 @@ async def test_an_answer_that_does_not_count_is_as_none(
     service.status, service.answer = status, answer
     goes_on = await inside.ask(7, service.policy(on_timeout=on_timeout), SECRET, QUESTION)
     assert goes_on is (on_timeout is OnTimeout.CONTINUE)
-    assert len(service.seen) == 1  # no redirect was followed
+    assert len(service.requests) == 1  # no redirect was followed
 
 
 @pytest.mark.parametrize("on_timeout", OnTimeout)
@@ -135,7 +110,7 @@ async def test_a_service_inside_is_not_reached_unless_allowed(service: Service, 
         assert not await outside.ask(7, policy, SECRET, QUESTION)
     finally:
         await outside.close()
-    assert service.seen == []
+    assert service.requests == []
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ import msgspec
 import psycopg
 import pytest
 
-from cmpp_octets import DELIVER, SUBMIT, Peer, read, report, result
 from cmpp_world import B, World, deliver, reports, submit, up, world
 from gateway_tools import until
 from qibai.store.keys import Keyring
+from qibai.testing.cmpp import DELIVER, SUBMIT, CmppPeer, read, report, result
 
 TEXTS = 60
 ANSWER_S = 1.0
@@ -41,7 +41,7 @@ class North:
     """B's carrier; what it does with the n-th copy of a text was drawn before."""
 
     chance: random.Random
-    peers: list[Peer] = field(default_factory=list)  #: its connections with us
+    peers: list[CmppPeer] = field(default_factory=list)  #: its connections with us
     taken: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))  #: what became of copies
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     ids: int = 0x5A5B5C5D00000001
@@ -52,7 +52,7 @@ class North:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    def take(self, peer: Peer, sequence: int, body: bytes) -> bytes | None:
+    def take(self, peer: CmppPeer, sequence: int, body: bytes) -> bytes | None:
         """What is said at once to a Submit, if anything is."""
         got = read(SUBMIT, peer.version, body)
         content = got["Msg_Content"].decode("ascii" if got["Msg_Fmt"] == 0 else "utf-16-be")
@@ -81,7 +81,7 @@ class North:
             self.start(self.tell(msg_id, says))
         return None
 
-    async def answer(self, peer: Peer, sequence: int, answer: bytes, wait: float) -> None:
+    async def answer(self, peer: CmppPeer, sequence: int, answer: bytes, wait: float) -> None:
         await asyncio.sleep(wait)
         if not peer.closed:
             peer.send(SUBMIT | 0x80000000, answer, sequence)
@@ -131,7 +131,7 @@ async def test_whatever_peers_do_each_text_has_one_record_one_end_and_its_report
     async with made.north() as ismg:
         usual, north.peers = ismg._auto, ismg.peers
 
-        def auto(peer: Peer, command: int, sequence: int, body: bytes) -> bytes | None:
+        def auto(peer: CmppPeer, command: int, sequence: int, body: bytes) -> bytes | None:
             return (
                 north.take(peer, sequence, body)
                 if command == SUBMIT

@@ -13,13 +13,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from call_plans import KNOWN, Plan, draw
+from call_plans import KNOWN, Plan, PlannedLine, draw
 from qibai.config import Peer
 from qibai.core.bencode import decode, encode
 from qibai.core.numbering import Msisdn, Number700
 from qibai.testing.platform import free_port
 from recorder_tools import RecorderProcess, wait_for
-from sip_agent import Line
 from sip_callee import Callee
 from sip_caller import Caller
 from voice_tools import CALLEE_AT, CALLER_AT, DEAD_AT, Bench, bench
@@ -92,7 +91,7 @@ class _Call:
             callee.plans[self.b.national] = plan
         self.caller = Caller((CALLER_AT, free_port(CALLER_AT)), world.bench.here, plan)
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[PlannedLine]:
         """All lines of the call that went off-hook."""
         known = [line for agent in (*self.world.callees, self.caller) for line in list(agent.lines.values())]
         return [line for line in known if line.plan is self.plan and line.off_hook]

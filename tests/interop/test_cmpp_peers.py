@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cmpp_octets import CONNECT, DELIVER, SECRET, SUBMIT, connect, ismg, md5, result, sp, write
 from cmpp_tools import client, listening, server
 from qibai import logs
 from qibai.core.messages import MessageState
 from qibai.core.text import Encoding, decode
 from qibai.messaging.link import LinkState, Receipt
+from qibai.testing.cmpp import CONNECT, DELIVER, SECRET, SUBMIT, connect, ismg, md5, result, sp, write
 from smpp_tools import A, B, Inbox, X, eventually, outgoing, running
 
 DELIVERED, REJECTED, EXPIRED = MessageState.DELIVERED, MessageState.REJECTED, MessageState.EXPIRED

@@ -12,7 +12,6 @@ from cmpp_samples import MESSAGES, OTHERS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cmpp_octets import CONNECT, RESP, SUBMIT, Ismg
 from cmpp_raw import raw, submit
 from cmpp_tools import client, listening, server
 from qibai.messaging.cmpp import CmppClient
@@ -30,6 +29,7 @@ from qibai.messaging.cmpp.pdu import (
 from qibai.messaging.cmpp.wire import V2, V3, frames, pdu
 from qibai.messaging.stream import client as client_module
 from qibai.messaging.stream import server as server_module
+from qibai.testing.cmpp import CONNECT, RESP, SUBMIT, Ismg
 from smpp_tools import Inbox, eventually, outgoing, running
 
 

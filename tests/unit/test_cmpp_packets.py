@@ -4,7 +4,6 @@ import struct
 
 import pytest
 
-from cmpp_octets import md5
 from qibai.messaging.cmpp.auth import authenticator_ismg, authenticator_source
 from qibai.messaging.cmpp.counts import Counts, Query, read_counts, read_query, write_counts, write_query
 from qibai.messaging.cmpp.pdu import (
@@ -28,6 +27,7 @@ from qibai.messaging.cmpp.pdu import (
     write_submit,
 )
 from qibai.messaging.cmpp.wire import V2, V3, CmppWire, Command, frames, pdu
+from qibai.testing.cmpp import md5
 
 X, B = "700000000010001", "13900139000"
 MSG_ID = 0x5A5B5C5D5E5F6061

@@ -1,27 +1,26 @@
-"""SIP user agents over UDP whose every step a plan decides: they ring, answer, refuse, change, hang up.
+"""What SIP user agents over UDP have in common: a subclass decides what they do with requests and answers.
 
-They keep to RFC 3261 in what the plan leaves open: a 2xx is repeated until its ACK and always acknowledged, a
-request is repeated until its answer, a BYE that is refused is sent again.
+They keep to RFC 3261 in what the subclass leaves open: a request is repeated until its answer, and a request
+that comes again gets the same answer. They have no media: they describe a stream and send nothing.
 """
 
 import itertools
+import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
-
-from call_plans import Plan
+from types import TracebackType
+from typing import Final, Self
 
 REPEAT_S: Final = 0.5
 ORDER: Final = itertools.count(1)
-_BRANCHES: Final = itertools.count(1)
 Address = tuple[str, int]
 
 
-class Packet:
-    """A SIP message, read as far as these agents need it."""
+class SipPacket:
+    """A SIP message, read as far as these agents need it. ``status`` is 0 for a request."""
 
     def __init__(self, data: bytes) -> None:
         head, _, self.body = data.decode().partition("\r\n\r\n")
@@ -45,14 +44,14 @@ class Packet:
 
 
 def tag_of(value: str) -> str:
+    """The tag of a From or To, "" if it has none."""
     return value.partition(">")[2].partition("tag=")[2].partition(";")[0]
 
 
-@dataclass
-class Line:
+@dataclass(kw_only=True)
+class SipLine:
     """One dialog at one agent."""
 
-    plan: Plan
     call_id: str
     own: str  #: From of requests that this side sends
     other: str  #: To of these
@@ -61,21 +60,23 @@ class Line:
     off_hook: int = 0  #: when this side sent or got a 2xx, in the order of all agents' steps; 0: not yet
     acknowledged: bool = False
     closed: bool = False
-    refused: bool = False  #: the BYE that was to be refused has been
+    refuses_bye: bool = False  #: the first BYE is answered with 500
     hanging_up: bool = False
 
 
-class Agent:
+class SipAgent:
     """A socket, a thread that serves it, and what is to be done later or again."""
 
     def __init__(self, at: Address, platform: Address) -> None:
+        """``at``: the agent's own address and port; ``platform``: where it sends its requests."""
         self.at, self.platform = at, platform
-        self.lines: dict[tuple[str, str], Line] = {}  #: by Call-ID and the callee's tag
-        self.got: list[bytes] = []
-        self.faults: list[str] = []
+        self.lines: dict[tuple[str, str], SipLine] = {}  #: by Call-ID and the callee's tag
+        self.got: list[bytes] = []  #: all that came
+        self.faults: list[str] = []  #: what went wrong in the agent itself
         self._replies: dict[tuple[str, str], tuple[bytes, Address]] = {}
         self._asking: dict[str, bytes] = {}
         self._later: list[tuple[float, Callable[[], None]]] = []
+        self._lock = threading.Lock()  #: of ``_later``
         self._running = True
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_000_000)
@@ -83,21 +84,36 @@ class Agent:
         self._socket.settimeout(0.02)
         self._thread = threading.Thread(target=self._serve)
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
     def start(self) -> None:
+        """Begin to take what comes."""
         self._thread.start()
 
     def stop(self) -> None:
+        """Close the socket. Calls that go on are left as they are."""
         self._running = False
         self._thread.join()
         self._socket.close()
 
     def later(self, seconds: float, step: Callable[[], None]) -> None:
-        self._later.append((time.monotonic() + seconds, step))
+        """Have the agent's thread do ``step`` in ``seconds``."""
+        with self._lock:
+            self._later.append((time.monotonic() + seconds, step))
 
-    def on_request(self, packet: Packet, sender: Address) -> None:
+    def on_request(self, packet: SipPacket, sender: Address) -> None:
+        """Handle a request that came for the first time."""
         raise NotImplementedError
 
-    def on_reply(self, packet: Packet) -> None:
+    def on_reply(self, packet: SipPacket) -> None:
+        """Handle an answer; it may come more than once."""
         raise NotImplementedError
 
     def _serve(self) -> None:
@@ -110,16 +126,17 @@ class Agent:
                 if data:
                     self._take(data, sender)
                 now = time.monotonic()
-                due = [step for at, step in self._later if at <= now]
-                self._later = [(at, step) for at, step in self._later if at > now]
+                with self._lock:
+                    due = [step for at, step in self._later if at <= now]
+                    self._later = [(at, step) for at, step in self._later if at > now]
                 for step in due:
                     step()
-            except Exception as exc:  # the test says so
+            except Exception as exc:
                 self.faults.append(f"{type(exc).__name__}: {exc} at {data[:60]!r}")
 
     def _take(self, data: bytes, sender: Address) -> None:
         self.got.append(data)
-        packet = Packet(data)
+        packet = SipPacket(data)
         if packet.status:
             if packet.status >= 200 or packet.method == "INVITE":
                 self._asking.pop(packet.branch, None)
@@ -133,7 +150,7 @@ class Agent:
             self.on_request(packet, sender)
 
     def reply(
-        self, packet: Packet, sender: Address, status: int, *, tag: str = "", more: tuple[str, ...] = ()
+        self, packet: SipPacket, sender: Address, status: int, *, tag: str = "", more: tuple[str, ...] = ()
     ) -> None:
         """Answer a request; a 1xx or 2xx to an INVITE has a description."""
         method = packet.start.split()[0]
@@ -156,7 +173,7 @@ class Agent:
             self._replies[packet.branch, method] = data, sender
         self._socket.sendto(data, sender)
 
-    def ask(self, line: Line, method: str, *, more: tuple[str, ...] = (), described: bool = False) -> str:
+    def ask(self, line: SipLine, method: str, *, more: tuple[str, ...] = (), described: bool = False) -> str:
         """Send a request within a dialog until it is answered; returns its branch."""
         line.cseq += 1
         return self.send(method, line, line.cseq, more=more, described=described)
@@ -164,14 +181,15 @@ class Agent:
     def send(
         self,
         method: str,
-        line: Line,
+        line: SipLine,
         cseq: int,
         *,
         branch: str = "",
         more: tuple[str, ...] = (),
         described: bool = False,
     ) -> str:
-        branch = branch or f"z9hG4bK{self.at[1]}x{next(_BRANCHES)}"
+        """Send a request with that CSeq number and branch; returns its branch."""
+        branch = branch or f"z9hG4bK{secrets.token_hex(8)}"
         lines = [
             f"{method} {line.target} SIP/2.0",
             f"Via: SIP/2.0/UDP {self.at[0]}:{self.at[1]};branch={branch}",
@@ -191,25 +209,26 @@ class Agent:
             self.later(REPEAT_S, lambda: self._repeat(branch, 12))
         return branch
 
-    def hang_up(self, line: Line) -> None:
+    def hang_up(self, line: SipLine) -> None:
+        """Send a BYE, again and again until the dialog is over."""
         if not line.closed:
             line.hanging_up = True
             self.ask(line, "BYE")
 
-    def on_bye_reply(self, packet: Packet, line: Line) -> None:
+    def on_bye_reply(self, packet: SipPacket, line: SipLine) -> None:
         """481 says that the dialog is gone (RFC 3261 §15.1.1); any other failure says that it is not."""
         if 200 <= packet.status < 300 or packet.status == 481:
             line.closed = True
         elif packet.status >= 300 and not line.closed:
             self.later(0.1, lambda: self.hang_up(line))
 
-    def on_bye(self, packet: Packet, sender: Address, line: Line | None) -> bool:
+    def on_bye(self, packet: SipPacket, sender: Address, line: SipLine | None) -> bool:
         """Answer a BYE; returns True if it ends the dialog."""
         if line is None:
             self.reply(packet, sender, 481)
             return False
-        if line.plan.refuses_bye and not line.refused:
-            line.refused = True
+        if line.refuses_bye:
+            line.refuses_bye = False
             self.reply(packet, sender, 500)
             return False
         self.reply(packet, sender, 200)

@@ -1,17 +1,21 @@
-"""CMPP for tests, from the specification's tables, apart from the codec under test; peers that speak it."""
+"""Peers that speak CMPP 2.0 and 3.0: a carrier's gateway (ISMG), and a service provider (SP).
+
+Their codec comes from the specification's tables and shares nothing with that of our links. Fields are called
+as in the specification; a PDU's fields are a dictionary.
+"""
 
 import asyncio
 import contextlib
 import hashlib
 import itertools
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-WAIT_S = 60.0
+WAIT_S: Final = 60.0
 CONNECT, TERMINATE, SUBMIT, DELIVER, QUERY, CANCEL, ACTIVE_TEST = 1, 2, 4, 5, 6, 7, 8
 RESP = 0x80000000
 ACCOUNT, SECRET = "901234", "secret"
@@ -34,18 +38,23 @@ _WIDE = {
 }
 _NARROW = {"n": "21", "t": "", "d": "", "s": "", "r": "Reserve:8s"}
 Fields = dict[str, Any]
+#: Gives the body of the answer to (peer, command, sequence number, body); None: no answer.
+Answerer = Callable[["CmppPeer", int, int, bytes], bytes | None]
 
 
 def md5(data: bytes) -> bytes:
+    """The digest that CONNECT proves its secret with."""
     return hashlib.md5(data, usedforsecurity=False).digest()
 
 
 def layout(command: int, version: int) -> list[tuple[str, str]]:
+    """(field, size) of a SUBMIT or DELIVER of version 2 or 3, in order; sizes as ``struct`` writes them."""
     table = (_SUBMIT if command == SUBMIT else _DELIVER).format(**_WIDE if version == 3 else _NARROW)
     return [(name, size) for name, _, size in (item.partition(":") for item in table.split())]
 
 
 def write(command: int, version: int, fields: Fields) -> bytes:
+    """The body of a SUBMIT or DELIVER. ``Msg_Content`` must be given; other fields may be left out."""
     content = fields["Msg_Content"]
     given = {"Msg_Length": len(content), "DestUsr_tl": 1, "Pk_total": 1, "Pk_number": 1} | fields
     body = b""
@@ -62,12 +71,14 @@ def write(command: int, version: int, fields: Fields) -> bytes:
 
 
 def read(command: int, version: int, body: bytes) -> Fields:
+    """The fields of such a body. Raise ValueError if it is too short or too long."""
     fields: Fields = {}
     at = 0
     for name, size in layout(command, version):
         count = fields["Msg_Length"] if size == "*s" else int(size.rstrip("s"))
         octets = body[at : at + count]
-        assert len(octets) == count, f"{name} is cut off"
+        if len(octets) < count:
+            raise ValueError(f"{name} is cut off")
         at += count
         if size == "*s":
             fields[name] = octets
@@ -75,17 +86,28 @@ def read(command: int, version: int, body: bytes) -> Fields:
             fields[name] = (
                 octets.rstrip(b"\0").decode() if size.endswith("s") else int.from_bytes(octets, "big")
             )
-    assert at == len(body), "octets after the end"
+    if at != len(body):
+        raise ValueError("octets after the end")
     return fields
 
 
+def text_of(fields: Fields) -> str:
+    """The text of a SUBMIT or DELIVER by its ``Msg_Fmt``, without the header of a part."""
+    octets: bytes = fields["Msg_Content"]
+    if fields["TP_udhi"] and octets:
+        octets = octets[octets[0] + 1 :]
+    return octets.decode({8: "utf-16-be", 15: "gb18030"}.get(fields["Msg_Fmt"], "ascii"), "replace")
+
+
 def report(version: int, msg_id: int, stat: str, dest: str) -> bytes:
+    """The ``Msg_Content`` of a status report: ``stat``, such as ``DELIVRD``, is what became of ``msg_id``."""
     size = 32 if version == 3 else 21
     done = f"{datetime.now(ZoneInfo('Asia/Shanghai')):%y%m%d%H%M}".encode()
     return struct.pack(f">Q7s10s10s{size}sI", msg_id, stat.encode(), done, done, dest.encode(), 1)
 
 
 def result(version: int, value: int) -> bytes:
+    """A Result or Status: one octet in version 2, four in version 3."""
     return value.to_bytes(4 if version == 3 else 1, "big")
 
 
@@ -98,6 +120,7 @@ def connect(
     claims: int | None = None,
     proof: bytes | None = None,
 ) -> bytes:
+    """The body of a CONNECT. ``claims`` and ``proof``: another version and digest than the right ones."""
     stamp = stamp or f"{datetime.now(ZoneInfo('Asia/Shanghai')):%m%d%H%M%S}"
     if proof is None:
         proof = md5(account.encode() + bytes(9) + secret.encode() + stamp.encode())
@@ -106,25 +129,27 @@ def connect(
 
 
 @dataclass
-class Peer:
-    """One connection that speaks CMPP; ``auto`` answers requests, ``got`` is all that came."""
+class CmppPeer:
+    """One connection. ``auto`` gives the answer to a request, None for none; ``got`` is all that came."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     version: int
-    auto: Callable[["Peer", int, int, bytes], bytes | None] | None = None
+    auto: Answerer | None = None
     got: list[tuple[int, int, bytes]] = field(default_factory=list)
     greeted: bool = False  #: a CONNECT of the other side was let in
     closed: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    numbers: Any = field(default_factory=lambda: itertools.count(1))
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def send(self, command: int, body: bytes = b"", sequence: int | None = None) -> int:
+        """Send a PDU. Returns its sequence number: the next one, if none is given."""
         number = next(self.numbers) if sequence is None else sequence
         self.writer.write(struct.pack(">III", 12 + len(body), command, number) + body)
         return number
 
     async def run(self) -> None:
+        """Read until the connection ends."""
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 length, command, sequence = struct.unpack(">III", await self.reader.readexactly(12))
@@ -139,33 +164,37 @@ class Peer:
         self.changed.set()
 
     async def expect(self, command: int, count: int = 1, sequence: int | None = None) -> bytes:
-        """The body of the ``count``-th such PDU."""
+        """Wait for the ``count``-th such PDU; returns its body. Raise ConnectionError if the peer closes."""
 
         def found() -> list[bytes]:
             return [b for c, s, b in self.got if c == command and sequence in (None, s)]
 
         async with asyncio.timeout(WAIT_S):
             while len(found()) < count:
-                assert not self.closed, f"the connection was closed; got {[hex(c) for c, _, _ in self.got]}"
+                if self.closed:
+                    raise ConnectionError(f"closed; got {[hex(c) for c, _, _ in self.got]}")
                 self.changed.clear()
                 await self.changed.wait()
         return found()[count - 1]
 
     async def end(self) -> None:
+        """Wait until the other side closes."""
         async with asyncio.timeout(WAIT_S):
             while not self.closed:
                 self.changed.clear()
                 await self.changed.wait()
 
     async def ask(self, command: int, body: bytes = b"") -> bytes:
+        """Send a request; returns the body of its answer."""
         number = self.send(command, body)
         return await self.expect(command | RESP, sequence=number)
 
     def delivered(self) -> list[Fields]:
+        """All DELIVERs that came."""
         return [read(DELIVER, self.version, b) for c, _, b in self.got if c == DELIVER]
 
 
-def take_all(peer: Peer, command: int, _sequence: int, body: bytes) -> bytes | None:
+def take_all(peer: CmppPeer, command: int, _sequence: int, body: bytes) -> bytes | None:
     """A peer that takes what it is delivered."""
     if command == DELIVER:
         return body[:8] + result(peer.version, 0)
@@ -178,18 +207,22 @@ async def sp(
     version: int = 3,
     *,
     connected: bool = True,
-    auto: Any = take_all,
+    auto: Answerer = take_all,
     local: str = "",
     **fields: Any,
-) -> AsyncIterator[Peer]:
-    """A service provider on ``port``, from the address ``local``; ``fields`` are ``connect``'s."""
+) -> AsyncIterator[CmppPeer]:
+    """A service provider on our ``port``, from the address ``local``; ``fields`` are ``connect``'s.
+
+    Raise ConnectionRefusedError if its CONNECT is refused.
+    """
     address = (local, 0) if local else None
-    peer = Peer(*await asyncio.open_connection("127.0.0.1", port, local_addr=address), version, auto)
+    peer = CmppPeer(*await asyncio.open_connection("127.0.0.1", port, local_addr=address), version, auto)
     task = asyncio.create_task(peer.run())
     try:
         if connected:
             answer = await peer.ask(CONNECT, connect(version, **fields))
-            assert int.from_bytes(answer[:-17], "big") == 0, "not let in"
+            if int.from_bytes(answer[:-17], "big"):
+                raise ConnectionRefusedError("CONNECT was refused")
         yield peer
     finally:
         peer.writer.close()
@@ -198,13 +231,16 @@ async def sp(
 
 @dataclass
 class Ismg:
-    """A carrier's gateway: takes one account; how it answers a Submit is ``answers``, then result 0."""
+    """A carrier's gateway. It takes any account whose secret is ``secret``, and every SUBMIT.
+
+    ``answers`` are the results of its next answers to SUBMITs, after which it says 0.
+    """
 
     version: int = 3
     highest: int = 0x30
     secret: str = SECRET
-    peers: list[Peer] = field(default_factory=list)
-    submits: list[Fields] = field(default_factory=list)
+    peers: list[CmppPeer] = field(default_factory=list)
+    submits: list[Fields] = field(default_factory=list)  #: ``given`` is the Msg_Id that it gave
     answers: list[int | None] = field(default_factory=list)  #: results; None: no answer
     breaks: set[int] = field(default_factory=set)  #: takes these Submits, counted from 1, and breaks off
     connects: int = 0
@@ -212,20 +248,29 @@ class Ismg:
     port: int = 0
     deaf: bool = False  #: answers nothing
     forged: bool = False  #: proves nothing
-    ids: Any = field(default_factory=lambda: itertools.count(0x5A5B5C5D00000001))
+    stat: str = ""  #: what its status reports say, such as ``DELIVRD``; "": it sends none
+    ids: Iterator[int] = field(default_factory=lambda: itertools.count(0x5A5B5C5D00000001))
 
     @property
-    def peer(self) -> Peer:
+    def peer(self) -> CmppPeer:
+        """The newest connection."""
         return self.peers[-1]
 
-    async def bound(self) -> Peer:
-        """The newest connection, once it is let in and not closed."""
+    async def deliver(self, source: str, destination: str, text: str) -> int:
+        """Hand the platform a message that a telephone sent. Returns its Result, 0 if it took it."""
+        peer = await self.bound()
+        fields = {"Msg_Id": next(self.ids), "Src_terminal_Id": source, "Dest_Id": destination, "Msg_Fmt": 8}
+        body = write(DELIVER, peer.version, fields | {"Msg_Content": text.encode("utf-16-be")})
+        return int.from_bytes((await peer.ask(DELIVER, body))[8:], "big")
+
+    async def bound(self) -> CmppPeer:
+        """Wait for a connection that is let in; returns the newest."""
         async with asyncio.timeout(WAIT_S):
             while not (self.peers and self.peer.greeted and not self.peer.closed):  # noqa: ASYNC110 - two facts
                 await asyncio.sleep(0.01)
             return self.peer
 
-    def _auto(self, peer: Peer, command: int, _sequence: int, body: bytes) -> bytes | None:
+    def _auto(self, peer: CmppPeer, command: int, _sequence: int, body: bytes) -> bytes | None:
         if self.deaf:
             return None
         match command:
@@ -241,12 +286,21 @@ class Ismg:
                 if len(self.submits) in self.breaks:  # nobody hears of it, nor of what came after it
                     peer.writer.transport.abort()
                     raise ConnectionAbortedError
+                if self.stat and msg_id and self.submits[-1]["Registered_Delivery"]:
+                    self._report(peer, self.submits[-1])
                 return msg_id.to_bytes(8, "big") + result(peer.version, answer)
             case 8:
                 return b"\0"
         return b""
 
-    def _connect(self, peer: Peer, body: bytes) -> bytes:
+    def _report(self, peer: CmppPeer, submit: Fields) -> None:
+        content = report(peer.version, submit["given"], self.stat, submit["Dest_terminal_Id"])
+        fields = {"Msg_Id": submit["given"], "Src_terminal_Id": submit["Dest_terminal_Id"]}
+        more = {"Dest_Id": submit["Src_Id"], "Registered_Delivery": 1, "Msg_Content": content}
+        body = write(DELIVER, peer.version, fields | more)
+        asyncio.get_running_loop().call_soon(peer.send, DELIVER, body)  # after the answer
+
+    def _connect(self, peer: CmppPeer, body: bytes) -> bytes:
         self.connects += 1
         account, proof, version, stamp = struct.unpack(">6s16sBI", body)
         peer.version = 3 if version >= 0x30 else 2
@@ -258,7 +312,7 @@ class Ismg:
         return head + (mine if status == 0 else bytes(16)) + bytes((self.highest,))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = Peer(reader, writer, self.version, self._auto)
+        peer = CmppPeer(reader, writer, self.version, self._auto)
         self.peers.append(peer)
         await peer.run()
         writer.close()
@@ -266,6 +320,7 @@ class Ismg:
 
 @contextlib.asynccontextmanager
 async def ismg(**fields: Any) -> AsyncIterator[Ismg]:
+    """A gateway that listens until the end of the block; ``fields`` are those of ``Ismg``."""
     made = Ismg(**fields)
     listener = await asyncio.start_server(made._serve, made.host, made.port)
     made.port = listener.sockets[0].getsockname()[1]
