@@ -65,3 +65,12 @@ def test_a_call_and_a_refused_call(cli: Cli, tmp_path: Path) -> None:
     seen = cli.json("top", "--once")
     assert (seen["calls"]["received"], seen["calls"]["answered"], seen["calls"]["asr"]) == (2, 1, 1.0)
     assert seen["up"] == dict.fromkeys(("kamailio", "rtpengine", "recorder", "gateway", "database"), True)
+
+
+def test_a_peer_that_does_not_answer_is_down(tmp_path: Path) -> None:
+    with platform_with_peers(tmp_path, QIBAI_VOICE_PROBE_INTERVAL_S="1") as cli:
+        cli.start()
+        wait_for(lambda: scrape(cli).get(("qibai_peer_up", "callees")) == 0, "the state of the peer", 60)
+        assert ("qibai_peer_up", "callers") not in scrape(cli), "no calls go to that peer"
+        (peer,) = (one for one in cli.json("top", "--once")["peers"] if one["peer"] == "callees")
+        assert peer["up"] is False
