@@ -22,6 +22,10 @@ HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 SITE: Final = ROOT / "src/qibai/api/site"  #: The platform serves this folder at ``/docs``.
 LANGUAGES: Final = {"en": "English", "zh-CN": "简体中文"}
+_REFERENCE: Final = {
+    "en": '{ "API reference" = "reference.html" }',
+    "zh-CN": '{ "接口参考" = "../reference.html" }',
+}
 
 #: The line below a page's title that leads to the other language. The site's header does that.
 _OTHER_LANGUAGE: Final = re.compile(r"^\[(?:English|简体中文)\]\([^)]*\)\n\n?", re.MULTILINE)
@@ -60,8 +64,11 @@ def navigation(language: str, names: set[str]) -> str:
     for section in sections:
         files = []
         for name in section["pages"]:
-            unlisted.remove(f"{name}.md")
-            files.append(f'"{name}.md"')
+            if name == "reference":
+                files.append(_REFERENCE[language])
+            else:
+                unlisted.remove(f"{name}.md")
+                files.append(f'"{name}.md"')
         if section is sections[-1]:
             files += [f'"{name}"' for name in sorted(unlisted)]
         if files:
@@ -111,6 +118,7 @@ def build(root: Path, site: Path) -> None:
         whole = Path(temporary, "en/site")
         shutil.copytree(Path(temporary, "zh-CN/site"), whole / "zh-CN")
         shutil.copytree(HERE / "assets", whole / "assets", dirs_exist_ok=True)
+        shutil.copy(HERE / "reference.html", whole)
         shutil.rmtree(site, ignore_errors=True)
         shutil.copytree(whole, site)
 

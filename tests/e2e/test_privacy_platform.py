@@ -212,7 +212,7 @@ def test_no_problem_repeats_a_number(cli: Cli, bound: dict[str, Any]) -> None:
 
 @pytest.mark.usefixtures("used")
 def test_public_pages_tell_no_number(cli: Cli) -> None:
-    for path in ("/metrics", "/healthz", "/readyz", "/openapi.json", "/docs"):
+    for path in ("/metrics", "/healthz", "/readyz", "/openapi.json", "/docs/index.html", "/docs/errors.html"):
         answer = ask(cli, "GET", path)
         assert answer.status == 200, path
         assert CHECKER.scan_text(answer.body, answer.headers, where=path) == []

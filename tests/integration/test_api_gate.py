@@ -344,11 +344,34 @@ def test_the_type_of_a_body(api: Api, tenant: Tenant, kind: str, status: int) ->
     assert (packed.status_code, packed.json()["code"]) == (415, "media_type_unsupported")
 
 
-def test_pages_load_nothing_from_elsewhere(api: Api) -> None:
-    page = api.call(None, "GET", "/docs")
-    assert "default-src 'none'" in page.headers["content-security-policy"]
-    assert "<script" not in (page.text or "") and 'src="' not in (page.text or "")
+@pytest.mark.parametrize("path", ["/docs", "/docs/zh-CN/errors.html", "/docs/reference.html"])
+def test_pages_run_their_own_scripts_and_load_nothing_from_elsewhere(api: Api, path: str) -> None:
+    page = api.call(None, "GET", path)
+    assert page.status_code == 200
+    policy = dict(part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+    for kind, sources in policy.items():
+        assert "http" not in sources and "*" not in sources, kind
+    assert all(source == "'self'" or "'sha256-" in source for source in policy["script-src"].split())
+    assert not re.search(r'(?:src|href)="(?:https?:)?//[^"]*\.(?:js|css|woff2?|png|svg)"', page.text or "")
     assert page.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_first_page_is_in_the_readers_language(api: Api) -> None:
+    for language, path in (
+        ("zh-CN,zh;q=0.9,en;q=0.8", "/docs/zh-CN/index.html"),
+        ("de, en;q=0.5", "/docs/index.html"),
+    ):
+        assert (api.call(None, "GET", "/docs", Accept_Language=language).url or "").endswith(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/docs/", "/docs/nothing", "/docs/assets", "/docs/%2e%2e/docs.py", "/docs/..%2fdocs.py"],
+)
+def test_only_the_files_of_the_site_are_pages(api: Api, path: str) -> None:
+    status, problem = ask(api, head(path))
+    assert (status, problem["code"]) == (404, "not_found")
 
 
 def test_metrics_are_for_near_addresses_or_an_operator(api: Api, tenant: Tenant) -> None:

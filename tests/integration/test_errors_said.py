@@ -63,7 +63,7 @@ def test_the_api_speaks_the_language_asked_for(api: Api) -> None:
 
 
 def test_a_charset_stands_once(api: Api) -> None:
-    for path in ("/metrics", "/docs", "/healthz", "/readyz"):
+    for path in ("/metrics", "/docs", "/docs/reference.html", "/healthz", "/readyz"):
         kind = api.call(None, "GET", path).headers["content-type"]
         assert kind.lower().count("charset") == 1, kind
 

@@ -35,7 +35,7 @@ def test_every_page_is_there_in_both_languages_and_in_the_navigation(
 ) -> None:
     (repository / "docs/tariffs.md").write_text("# Tariffs\n\nFree.\n")
     site.build(repository, repository / "built")
-    names = {page.stem for page in (repository / "docs").glob("*.md")} | {"index"}
+    names = {page.stem for page in (repository / "docs").glob("*.md")} | {"index", "reference"}
     for folder in (repository / "built", repository / "built/zh-CN"):
         navigation = re.findall(r'href="([^"#]+)\.html"', (folder / "index.html").read_text("utf-8"))
         assert names <= {Path(link).name for link in navigation}

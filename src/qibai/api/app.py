@@ -49,6 +49,7 @@ _ROUTES = [
     *admin.HANDLERS,
     *trace.HANDLERS,
     *operations.HANDLERS,
+    *docs.HANDLERS,
 ]
 _OPENAPI = OpenAPIConfig(
     title="Qibai",
@@ -83,7 +84,6 @@ def create_app(config: Config) -> ASGIApp:
     app.state.services = services
     app.state.metrics = metrics
     app.state.openapi = _ENCODER.encode(described)
-    app.state.docs = docs.page(described).encode()
     return Gate(app, services, metrics, described)
 
 

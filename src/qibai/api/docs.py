@@ -1,61 +1,71 @@
-"""The documentation page: the OpenAPI document as plain HTML, without scripts or files from elsewhere."""
+"""Serves the documentation at ``/docs``: the site that ``docs/site/build.py`` makes, with the API reference.
 
-from collections import defaultdict
-from typing import Any, Final
+The site loads nothing from another host. A page may run the scripts of this site, and of those in its own
+text only the ones that it was built with: its Content-Security-Policy names their hashes.
+"""
 
-import jinja2
+import base64
+import hashlib
+import mimetypes
+import re
+from functools import cache
+from pathlib import Path
+from typing import Final
 
-from qibai.api.problems import STATUS
-from qibai.core.errors import QibaiError
+from litestar import Response, get
+from litestar.response import File, Redirect
 
-_METHODS: Final = ("get", "post", "put", "patch", "delete")
+from qibai.api.errors import NotFound
+from qibai.api.gate import OPEN
+from qibai.api.problems import LANGUAGE
+
+SITE: Final = Path(__file__).parent / "site"
+
+_SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+#: Diagrams and the API reference write styles into the page. The search runs in a worker.
+_POLICY: Final = (
+    "default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "font-src 'self' data:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
 
 
-def page(doc: dict[str, Any]) -> str:
-    """The page for the OpenAPI document."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("qibai.api"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
+@get("/docs", include_in_schema=False, opt={OPEN: True})
+async def home() -> Redirect:
+    """The first page, in the language that the reader prefers. The browser keeps what follows a ``#``."""
+    return Redirect("/docs/zh-CN/index.html" if LANGUAGE.get() == "zh" else "/docs/index.html")
+
+
+@get("/docs/{name:path}", include_in_schema=False, opt={OPEN: True}, sync_to_thread=True)
+def page(name: str) -> Response[str] | File:
+    """A file of the site. Raise NotFound."""
+    path = _files().get(name.removeprefix("/"))
+    if path is None:
+        raise NotFound
+    media_type = mimetypes.guess_type(path.name)[0] or "text/plain"
+    if media_type == "text/html":
+        text = path.read_text("utf-8")
+        return Response(text, media_type=media_type, headers={"Content-Security-Policy": _policy(text)})
+    return File(
+        path,
+        filename=path.name,
+        media_type=media_type,
+        content_disposition_type="inline",
+        headers={"Content-Security-Policy": _policy("")},
     )
-    environment.filters["kind"] = kind
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for path, item in doc["paths"].items():
-        for method in _METHODS:
-            if method in item:
-                operation = item[method]
-                groups[operation["tags"][0]].append({"method": method.upper(), "path": path, **operation})
-    return environment.get_template("docs.html.j2").render(
-        doc=doc, groups=groups, schemas=doc["components"]["schemas"], codes=_codes()
-    )
 
 
-def kind(schema: dict[str, Any]) -> str:
-    """A schema in a few words; a name in it is a schema of the page."""
-    if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
-    options = schema.get("anyOf") or schema.get("oneOf")
-    if options:
-        return " or ".join(kind(option) for option in options)
-    if "enum" in schema:
-        return " | ".join(str(value) for value in schema["enum"])
-    if schema.get("type") == "array":
-        return f"list of {kind(schema.get('items', {}))}"
-    name = schema.get("format") or schema.get("type") or "any"
-    return str(name)
+@cache
+def _files() -> dict[str, Path]:
+    """Each file of the site by its path below ``/docs/``. A path that is not listed cannot be read."""
+    return {path.relative_to(SITE).as_posix(): path for path in SITE.rglob("*") if path.is_file()}
 
 
-def _codes() -> list[tuple[str, int, str]]:
-    """Every stable code, its status and its sentence."""
-    sentences: dict[str, str] = {}
-    waiting: list[type[QibaiError]] = [QibaiError]
-    while waiting:
-        error = waiting.pop()
-        sentences.setdefault(error.code, (error.__doc__ or "").strip())
-        waiting += error.__subclasses__()
-    return [
-        (code, status, sentences[code])
-        for code, status in sorted(STATUS.items(), key=lambda item: (item[1], item[0]))
-        if status != 500 and code in sentences
-    ]
+def _policy(text: str) -> str:
+    """The Content-Security-Policy of a page of this text."""
+    scripts = sorted({script.encode() for script in _SCRIPT.findall(text)})
+    hashes = [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in scripts]
+    return _POLICY.format(scripts=" ".join(["'self'", *(f"'sha256-{digest}'" for digest in hashes)]))
+
+
+HANDLERS: Final = (home, page)

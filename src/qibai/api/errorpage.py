@@ -44,7 +44,7 @@ def page() -> str:
     """The whole page."""
     english = sentences()
     rows = [
-        f"| `{code}` | {status} | {' '.join(english[code].split())} | {SENTENCES[code]} |"
+        f'| <a id="{code}"></a>`{code}` | {status} | {" ".join(english[code].split())} | {SENTENCES[code]} |'
         for code, status in sorted(STATUS.items(), key=lambda item: (item[1], item[0]))
     ]
     return _HEAD + "\n".join(rows) + "\n"

@@ -11,6 +11,16 @@ from qibai.api.rates import HEADERS
 
 _REF: Final = "#/components/schemas/{name}"
 _PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+#: Where an example of the fields alone would not be accepted.
+_EXAMPLES: Final = {
+    "BindRequest": {
+        "mode": "AXYB",
+        "a": "+8613800138000",
+        "b": "+8613900139000",
+        "order_id": "order-1",
+        "ttl": 3600,
+    }
+}
 _NAMING: Final = ("/v1/admin/", "/v1/trace", "/v1/messages")  #: where bodies name things
 _DESCRIPTIONS: Final = {
     400: "The request does not have the documented shape.",
@@ -81,6 +91,8 @@ def document(app: Litestar) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(sorted(models, key=lambda m: m.__name__), ref_template=_REF)
     of_parameters = doc.setdefault("components", {}).get("schemas", {})
     doc["components"]["schemas"] = _without_defaults_of_null(schemas)
+    for name, example in _EXAMPLES.items():
+        schemas[name]["examples"] = [example]
     schemas["SigningAlgorithm"] = {"title": "SigningAlgorithm", "type": "string", "enum": [*ALGORITHMS]}
     codes = sorted(code for code, status in STATUS.items() if status != 500)
     schemas["Problem"]["properties"]["code"]["enum"] = [*codes, "error"]

@@ -1,4 +1,4 @@
-"""For operators and readers: health, readiness, metrics, the documentation."""
+"""For operators and readers: health, readiness, metrics, the OpenAPI document."""
 
 from typing import Final
 
@@ -46,14 +46,4 @@ async def openapi(request: Asking) -> Response[bytes]:
     return Response(request.app.state.openapi, media_type="application/json")
 
 
-@get("/docs", include_in_schema=False, opt={OPEN: True})
-async def docs(request: Asking) -> Response[bytes]:
-    """The documentation for people."""
-    headers = {
-        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
-    }
-    return Response(request.app.state.docs, media_type=MediaType.HTML, headers=headers)
-
-
-HANDLERS: Final = (health, ready, metrics, openapi, docs)
+HANDLERS: Final = (health, ready, metrics, openapi)
