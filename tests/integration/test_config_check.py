@@ -143,7 +143,7 @@ def test_no_traceback(cli: Cli, args: tuple[str, ...], says: str) -> None:
 
 
 def test_status_while_the_configuration_has_a_mistake(cli: Cli) -> None:
-    wrong = (("[api]\nworkers = 0\n", "api.workers: give a whole number"), ("[api\n", "is not TOML"))
+    wrong = (("[api]\nworkers = 0\n", "api.workers: give a whole number"), ("[api\n", "is not a TOML file"))
     for text, says in wrong:
         (cli.home / "qibai.toml").write_text(text)
         said = cli.json("status", status=3)

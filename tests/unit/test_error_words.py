@@ -55,8 +55,8 @@ def test_a_problem_in_chinese_keeps_code_and_what_is_known_exactly() -> None:
         LANGUAGE.reset(token)
     assert (plain.code, plain.title) == ("number_taken", "冲突")
     assert plain.detail == "指定的号码对这些绑定方不可用。"
-    assert exact.detail == "有效期必须大于零，且不超过配置的上限。（a call lasts at most 14400 s）"
-    assert invalid.errors[0].message == "请求的格式与文档不符。（give at least 1）"
+    assert exact.detail == "一次通话最长 14400 秒"
+    assert invalid.errors[0].message == "应填写不小于 1"
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,8 @@ def test_the_language_of_the_command_line(variables: dict[str, str], chinese: bo
 
 
 def test_what_is_not_in_the_catalogue_stays_as_it_is() -> None:
+    said = said_in_chinese("lifetime_invalid", "Something new.")
+    assert said == "有效期必须大于零，且不超过配置的上限。（Something new.）"
     assert said_in_chinese("a_new_code", "Something new.") == "Something new."
 
 

@@ -1,4 +1,4 @@
-"""In which language the command line speaks of errors: Chinese where the user's settings say so."""
+"""In which language the command line speaks: Chinese where the user's settings say so."""
 
 import os
 from collections.abc import Mapping
@@ -16,8 +16,17 @@ def speaks_chinese(environ: Mapping[str, str] | None = None) -> bool:
     return said.lower().startswith("zh")
 
 
+def local(text: str) -> str:
+    """The text in the user's language."""
+    if not speaks_chinese():
+        return text
+    from qibai.core.catalogue import chinese  # noqa: PLC0415  # few need it
+
+    return chinese(text)
+
+
 def said_in_chinese(code: str, message: str) -> str:
-    """The code's sentence, and behind it what the message says beyond it."""
+    """An error's message in Chinese."""
     from qibai.core.chinese import in_chinese  # noqa: PLC0415  # few need it
 
     return in_chinese(code, message, _usual(code))

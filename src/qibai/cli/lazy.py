@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from qibai.cli.language import local, speaks_chinese
+
 
 class Entry(NamedTuple):
     """One command or group of commands."""
@@ -28,6 +30,10 @@ class LazyGroup(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands: MutableMapping[str, Any] = _Loaded(self.entries)
+        if speaks_chinese():
+            from qibai.cli import chinese_help  # noqa: PLC0415  # few need it
+
+            chinese_help.translate(self)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names, in the table's order."""
@@ -38,7 +44,10 @@ class LazyGroup(TyperGroup):
         for entry in self.entries:
             if entry.name == cmd_name:
                 return TyperCommand(
-                    entry.name, help=entry.help, hidden=entry.hidden, rich_help_panel=entry.panel
+                    entry.name,
+                    help=local(entry.help),
+                    hidden=entry.hidden,
+                    rich_help_panel=local(entry.panel),
                 )
         return None
 
@@ -88,7 +97,12 @@ def _load(entry: Entry) -> Any:
     else:
         around.command(entry.name, rich_help_panel=entry.panel, hidden=entry.hidden)(found)
     group: Any = typer.main.get_command(around)
-    return group.commands[entry.name]
+    command = group.commands[entry.name]
+    if speaks_chinese():
+        from qibai.cli import chinese_help  # noqa: PLC0415  # few need it
+
+        chinese_help.translate(command)
+    return command
 
 
 def _log_to_stderr() -> None:

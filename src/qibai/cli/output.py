@@ -1,4 +1,4 @@
-"""Tables and sentences for people, JSON for programs."""
+"""Tables and sentences for people, in their language; JSON for programs."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from qibai.cli.language import said_in_chinese, speaks_chinese
+from qibai.cli.language import local, said_in_chinese, speaks_chinese
 
 NARROWEST: Final = 40
 _WIDEST: Final = 1_000
@@ -65,8 +65,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str |
     """
     cells = [[_cell(cell) for cell in row] for row in rows]
     if title is not None:
-        out.print(Text(title, style="italic"))
-    head = [Text(column, style="bold") for column in columns]
+        out.print(Text(local(title), style="italic"))
+    head = [Text(local(column), style="bold") for column in columns]
     widths = [max(text.cell_len for text in column) for column in zip(head, *cells, strict=True)]
     room = out.width - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1)
     longest = max(cell_len(word) for row in (head, *cells) for word in row[-1].plain.split(" "))
@@ -127,17 +127,17 @@ def _print_record(head: Sequence[Text], row: Sequence[Text]) -> None:
 
 def say(text: str, value: str = "") -> None:
     """A sentence on stdout, shown as it is; ``value`` follows in bold."""
-    out.print(Text(text).append(value, style="bold"))
+    out.print(Text(local(text)).append(value, style="bold"))
 
 
 def done(text: str) -> None:
     """Something was done."""
-    out.print(Text("✓", style="green").append(f" {text}", style="default"))
+    out.print(Text("✓", style="green").append(f" {local(text)}", style="default"))
 
 
 def note(text: str) -> None:
     """A remark on stderr, out of the way of what the command prints."""
-    err.print(text, markup=False)
+    err.print(local(text), markup=False)
 
 
 def fail(code: str, message: str, field: str | None = None) -> None:

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from qibai.cli.language import local
 from qibai.cli.options import JsonOut, asked, config_of
-from qibai.cli.output import as_json, out
+from qibai.cli.output import as_json, out, say
 from qibai.cli.times import shown
 from qibai.core.existing import Dialled, ExistingNumber
 from qibai.core.ids import format_id
@@ -87,9 +88,9 @@ def route(
         as_json(answer)
     else:
         for place, step in enumerate(steps, 1):
-            out.print(f"{place}. {step}", markup=False)
+            say(f"{place}. {local(step)}")
         colour = "green" if isinstance(decision, Route) else "red"
-        out.print(answer["decision"], style=colour, markup=False)
+        out.print(local(answer["decision"]), style=colour, markup=False)
     if isinstance(decision, Refusal):
         raise typer.Exit(4)
 

@@ -68,10 +68,8 @@ def _check(ctx: typer.Context, *, json: bool) -> None:
         done(f"{found.config.file}: no mistake found")
     for one in () if json else mistakes:
         out.print("[red]✗[/red] ", end="")
-        out.print(
-            f"{one.where}: {one.key}: {one.says}" if one.key else f"{one.where}: {one.says}", markup=False
-        )
+        say(f"{one.where}: {one.key}: {one.says}" if one.key else f"{one.where}: {one.says}")
         if one.mend:
-            out.print(f"    mend: {one.mend}", markup=False)
+            say(f"    mend: {one.mend}")
     if mistakes:
         raise typer.Exit(1)

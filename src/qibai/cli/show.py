@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qibai.cli.language import local
 from qibai.cli.options import ApiKey, ApiUrl, JsonOut, Reveal, Whose, config_of
 from qibai.cli.output import as_json, say, table
 from qibai.cli.remote import remote
@@ -48,14 +49,14 @@ def print_binding(one: dict[str, Any], *, reveal: bool = False) -> None:
     table(
         ("binding", one["id"]),
         (
-            ("mode", one["mode"]),
+            (local("mode"), one["mode"]),
             ("X", one["x"]),
             ("Y", one.get("y")),
-            ("A" if one.get("a") else "members", near),
+            ("A" if one.get("a") else local("members"), near),
             ("B", as_shown(one["b"])),
-            ("status", one["status"]),
-            ("order", f"{one['order_id']} ({one['scene']})"),
-            ("from", shown(one["created_at"])),
-            ("until", shown(one["expires_at"])),
+            (local("status"), one["status"]),
+            (local("order"), f"{one['order_id']} ({one['scene']})"),
+            (local("from"), shown(one["created_at"])),
+            (local("until"), shown(one["expires_at"])),
         ),
     )

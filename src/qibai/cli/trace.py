@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qibai.cli.language import local
 from qibai.cli.options import ApiKey, ApiUrl, JsonOut, asked, config_of
 from qibai.cli.output import as_json, note, out, say, table
 from qibai.cli.remote import remote
@@ -70,7 +71,13 @@ def reveal(  # noqa: PLR0917  # options
     if json:
         as_json(answer, reveal=True)
         return
-    names = {"a": "A", "members": "members", "b": "B", "caller": "caller", "callee": "callee"}
+    names = {
+        "a": "A",
+        "members": local("members"),
+        "b": "B",
+        "caller": local("caller"),
+        "callee": local("callee"),
+    }
     rows = [(said, answer[key]) for key, said in names.items() if answer.get(key)]
     table(
         ("shown once", id),
@@ -82,18 +89,18 @@ def _print(one: dict[str, Any]) -> None:
     table(
         ("binding", one["id"]),
         (
-            ("application platform", one["platform"]),
-            ("tenant", one["tenant"]),
-            ("order", f"{one['order_id']} ({one['scene']})"),
-            ("identifier", one["industrial_id"]),
-            ("mode", one["mode"]),
+            (local("application platform"), one["platform"]),
+            (local("tenant"), one["tenant"]),
+            (local("order"), f"{one['order_id']} ({one['scene']})"),
+            (local("identifier"), one["industrial_id"]),
+            (local("mode"), one["mode"]),
             ("X", one["x"]),
             ("Y", one["y"]),
-            ("A" if one["a"] else "members", one["a"] or ", ".join(one["members"])),
+            ("A" if one["a"] else local("members"), one["a"] or ", ".join(one["members"])),
             ("B", one["b"]),
-            ("state", one["status"]),
-            ("from", shown(one["created_at"])),
-            ("until", shown(one["released_at"] or one["expires_at"])),
+            (local("state"), one["status"]),
+            (local("from"), shown(one["created_at"])),
+            (local("until"), shown(one["released_at"] or one["expires_at"])),
         ),
     )
     for call in one["calls"]:
@@ -103,6 +110,7 @@ def _print(one: dict[str, Any]) -> None:
 def _print_call(call: dict[str, Any]) -> None:
     ends = shown(call["ended_at"]) or "…"
     who = f"{call['caller'] or '–'} → {call['callee'] or '–'}"
-    peer = f"from {call['caller_peer']}" if call["caller_peer"] else ""
-    text = f"call {call['id']}  {shown(call['started_at'])} – {ends}  {who}  {call['reason'] or ''}  {peer}"
+    peer = local(f"from {call['caller_peer']}") if call["caller_peer"] else ""
+    when = f"{shown(call['started_at'])} – {ends}"
+    text = f"{local('call')} {call['id']}  {when}  {who}  {call['reason'] or ''}  {peer}"
     out.print(text.rstrip(), markup=False)

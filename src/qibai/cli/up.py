@@ -15,7 +15,7 @@ from rich.text import Text
 
 from qibai.cli.address import api_url
 from qibai.cli.options import JsonOut, State, config_of
-from qibai.cli.output import as_json, done, err, note, out, table
+from qibai.cli.output import as_json, done, note, out, table
 from qibai.config import UNRULED, Config
 from qibai.core.errors import ConfigError, QibaiError, Unavailable
 from qibai.settings.mistakes import refuse
@@ -111,7 +111,7 @@ def status(ctx: typer.Context, json: JsonOut = False) -> None:
         mend = advice({part: keys})
         note(f"{part} runs with other values of {', '.join(keys)} than the configuration has: {mend}")
     for mistake in () if json else mistakes:
-        err.print(f"the configuration has a mistake: {mistake}", markup=False)
+        note(f"the configuration has a mistake: {mistake}")
     if not all_ready(found):
         raise typer.Exit(3)
 

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from qibai.core.catalogue import chinese
+
 #: By stable code.
 SENTENCES: Final[dict[str, str]] = {
     "error": "平台内部出错，已记入日志。",
@@ -108,8 +110,12 @@ TITLES: Final = {
 
 
 def in_chinese(code: str, message: str, usual: str) -> str:
-    """The code's sentence. Where ``message`` says more than ``usual``, it stands behind: nothing is lost."""
+    """The message in Chinese; ``usual`` is the code's own sentence in English.
+
+    A message that the catalogue does not know follows the code's sentence, so that nothing is lost.
+    """
     sentence = SENTENCES.get(code)
-    if sentence is None:
-        return message
-    return sentence if not message or message == usual else f"{sentence}（{message}）"
+    if sentence is not None and (not message or message == usual):
+        return sentence
+    translated = chinese(message)
+    return translated if sentence is None or translated != message else f"{sentence}（{message}）"

@@ -218,7 +218,7 @@ def _toml(path: Path) -> dict[str, Any]:
     except OSError as exc:
         raise ConfigError(f"{path} cannot be read: {exc.strerror}") from None
     except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"{path} is not TOML: {exc}") from None
+        raise ConfigError(f"{path} is not a TOML file: {exc}") from None
 
 
 def _table_of(kind: Any) -> Any:

@@ -13,7 +13,8 @@ from qibai.cli.address import api_url
 from qibai.cli.demo.call import FRAMES, Seen
 from qibai.cli.demo.message import TEXT, SeenMessage
 from qibai.cli.demo.prepare import CALLEE, CALLER, Ready
-from qibai.cli.output import as_json, done, out, table
+from qibai.cli.language import local
+from qibai.cli.output import as_json, done, out, say, table
 from qibai.core.errors import QibaiError
 from qibai.core.masking import mask_numbers
 
@@ -59,7 +60,7 @@ def _print(seen: Seen, caller: list[str], callee: list[str]) -> None:
     _beside(
         ("what A's phone got (the answer)", _short(caller)), ("what B's phone got (the call)", _short(callee))
     )
-    out.print(
+    say(
         f"  sound through the platform: A heard {seen.heard_by_caller} packets, B {seen.heard_by_callee}, "
         f"of {FRAMES} each"
     )
@@ -84,7 +85,7 @@ def _beside(left: tuple[str, str], right: tuple[str, str]) -> None:
     panels = zip((left, right), ("cyan", "magenta"), strict=True)
     sides.add_row(
         *(
-            Panel(Text(body, overflow="fold"), title=title, border_style=colour)
+            Panel(Text(body, overflow="fold"), title=local(title), border_style=colour)
             for (title, body), colour in panels
         )
     )
@@ -110,11 +111,11 @@ def _outlook(ready: Ready) -> None:
         ]
     )
     out.print()
-    out.print(f"API            {url}/v1")
-    out.print(f"documentation  {url}/docs")
-    out.print(f"API key        {ready.api_key}")
+    say(f"API            {url}/v1")
+    say(f"documentation  {url}/docs")
+    say(f"API key        {ready.api_key}")
     out.print()
-    out.print(Text.assemble("The platform goes on running. Stop it: ", (stop, "bold")))
+    say("The platform goes on running. Stop it: ", stop)
 
 
 def _facts(  # noqa: PLR0917  # each is one fact

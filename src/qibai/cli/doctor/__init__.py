@@ -4,8 +4,9 @@ import typer
 
 from qibai.cli.doctor.checks import run_checks
 from qibai.cli.doctor.finding import State
+from qibai.cli.language import local
 from qibai.cli.options import JsonOut, config_of
-from qibai.cli.output import as_json, out
+from qibai.cli.output import as_json, out, say
 
 _MARKS = {
     State.OK: "[green]✓[/green]",
@@ -26,9 +27,9 @@ def doctor(ctx: typer.Context, json: JsonOut = False) -> None:
         as_json({"ok": not failed, "checks": found})
     else:
         for one in found:
-            out.print(f"{_MARKS[one.state]} [bold]{one.name}[/bold]", end="  ")
-            out.print(one.says, markup=False)
+            out.print(f"{_MARKS[one.state]} [bold]{local(one.name)}[/bold]", end="  ")
+            say(one.says)
             if one.mend:
-                out.print(f"    mend: {one.mend}", markup=False)
+                say(f"    mend: {one.mend}")
     if failed:
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from qibai.cli.language import local
 from qibai.cli.migration.progress import progress
 from qibai.cli.migration.source import (
     File,
@@ -26,7 +27,7 @@ from qibai.cli.migration.source import (
 )
 from qibai.cli.options import JsonOut, config_of
 from qibai.cli.outfile import OutFile
-from qibai.cli.output import as_json, err, note, say, table
+from qibai.cli.output import as_json, note, say, table
 from qibai.cli.resources.common import instant, names_of, read
 from qibai.core.binding import Scene
 from qibai.core.oldfile import BadOldLine, OrderFrom
@@ -155,9 +156,9 @@ def _show(made: _Plan, who: BusinessStatus) -> None:
         ),
     )
     for reason, count in sorted(found.bad.items()):
-        say(f"{count} × {reason}")
+        say(f"{count} × {local(reason)}")
     for one in sorted(made.shown, key=lambda one: one.number):
-        err.print(f"line {one.number}, binding {one.part}: {one.reason}", markup=False)
+        note(f"line {one.number}, binding {one.part}: {one.reason}")
     if made.bad > len(made.shown):
         note(f"… and {made.bad - len(made.shown)} more; --rejects FILE has them all")
     for said in made.in_the_way:

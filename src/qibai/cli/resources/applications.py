@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from qibai.cli.desk import perform
+from qibai.cli.language import local
 from qibai.cli.options import JsonOut
 from qibai.cli.output import as_json, done, table
 from qibai.cli.resources.common import At, day, provinces_of, read
@@ -116,7 +117,7 @@ def grant(  # noqa: PLR0917  # options
     if json:
         as_json({"id": id, "state": "granted", "did": did})
     else:
-        done("; ".join([f"application {id} is granted", *did]))
+        done("; ".join(map(local, [f"application {id} is granted", *did])))
 
 
 @app.command("list")

@@ -86,7 +86,7 @@ def import_(  # noqa: PLR0917  # options
         )
     else:
         for one in bad[:SHOWN]:
-            err.print(f"line {one.number}: {one.reason}", markup=False)
+            note(f"line {one.number}: {one.reason}")
         if len(bad) > SHOWN:
             note(f"… and {len(bad) - SHOWN} more; --json lists them all")
         earlier = f", {result['earlier']} were there from before" if result["earlier"] else ""

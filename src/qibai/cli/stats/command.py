@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from qibai.cli.database import with_store
+from qibai.cli.language import local
 from qibai.cli.options import ApiUrl, JsonOut, config_of
 from qibai.cli.output import as_json, note, out, say, table
 from qibai.cli.remote import remote
@@ -92,7 +93,10 @@ def _print(found: Statistics, node: NodeFigures | None) -> None:
     _part(
         "why calls were not answered",
         ("reason", "calls", "by"),
-        [(one.reason, one.count, "this platform" if one.refused else "the far side") for one in reasons],
+        [
+            (one.reason, one.count, local("this platform" if one.refused else "the far side"))
+            for one in reasons
+        ],
     )
     _part(
         "calls to peers",
@@ -139,8 +143,8 @@ def _node(node: NodeFigures) -> None:
     )
     losses = _counts(node.losses) or "none"
     say(
-        f"spool {node.spool_bytes} bytes; last backup {age(node.backup_at)} ago, last audit anchor "
-        f"{age(node.anchor_at)} ago; call records lost or left out: {losses}".replace("never ago", "never")
+        f"spool {node.spool_bytes} bytes; last backup {age(node.backup_at)}, last audit anchor "
+        f"{age(node.anchor_at)}; call records lost or left out: {losses}"
     )
 
 

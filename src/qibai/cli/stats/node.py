@@ -52,5 +52,5 @@ def age(at: datetime | None) -> str:
     seconds = max(0, int(time.time() - at.timestamp()))
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
