@@ -96,6 +96,20 @@ def helps() -> Iterator[str]:
             yield from (_escaped(words) for words, _ in paragraphs(text) if words)
 
 
+def test_every_command_for_people_has_an_example() -> None:
+    groups: list[tuple[str, Any]] = [("qibai", typer.main.get_command(app))]
+    for path, group in groups:
+        for name, command in group.commands.items():
+            if command.hidden:
+                continue
+            if getattr(command, "commands", None):
+                groups.append((f"{path} {name}", command))
+            else:
+                examples = [example for _, example in paragraphs(command.help) if example]
+                words = [*path.split(), name]
+                assert any(set(words) <= set(example.split()) for example in examples), words
+
+
 def _escaped(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
@@ -129,7 +143,7 @@ def test_what_a_key_of_the_configuration_wants_is_said_in_chinese() -> None:
         ),
         ("a.b: this field is missing; c: there is no such field", "a.b：缺少这个字段；c：没有这个字段"),
         (
-            "the database does not answer; start the platform with `qibai up`, or mend store.dsn",
+            "the database does not answer; start the platform with `qibai up`, or correct store.dsn",
             "数据库没有应答；请用 `qibai up` 启动平台，或改正 store.dsn",
         ),
         ("a text that nobody wrote", "a text that nobody wrote"),

@@ -59,7 +59,7 @@ class HeadersTooLarge(QibaiError):
 
 
 class RequestTimeout(QibaiError):
-    """The request did not come whole in time."""
+    """The complete request did not arrive in time."""
 
     code = "request_timeout"
 

@@ -151,10 +151,10 @@ async def list_messages(  # noqa: PLR0917  # Litestar calls it by name
     services = services_of(request)
     before = None if cursor is None else parse_id("m", cursor)
     if cursor is not None and before is None:
-        raise BadRequest("this cursor is not one that a page gave", field="cursor")
+        raise BadRequest("invalid cursor: use the `next` value of an earlier page", field="cursor")
     of_binding = None if binding is None else parse_id("b", binding)
     if binding is not None and of_binding is None:
-        raise BadRequest("this is no binding's id", field="binding")
+        raise BadRequest("this is not the id of a binding", field="binding")
     whose = await reached(request, tenant)
     async with services.connections.get() as conn:
         rows = await messages.list_messages(

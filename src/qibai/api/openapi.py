@@ -28,7 +28,7 @@ _DESCRIPTIONS: Final = {
     403: "The key may not do this.",
     404: "No such thing, or not this tenant's.",
     405: "Not this method.",
-    408: "The request did not come whole in time.",
+    408: "The complete request did not arrive in time.",
     409: "Not in the present state.",
     413: "The body is too large.",
     415: "The body is not JSON in UTF-8.",

@@ -95,7 +95,7 @@ def revoke(
     key_id: Annotated[str, typer.Argument(help="The key's id, as `access list` shows it.")],
     json: JsonOut = False,
 ) -> None:
-    """Make an API key useless for good.
+    """Revoke an API key permanently.
 
     Example: qibai access revoke h4k9xw2mqp7c
     """

@@ -48,7 +48,7 @@ def list_(  # noqa: PLR0917  # options
     actor: Annotated[str | None, typer.Option(help="Only by this person, or tenant:NAME.")] = None,
     action: Annotated[str | None, typer.Option(help="Only this action, such as key.add.")] = None,
     subject: Annotated[str | None, typer.Option(help="Only on this, such as tenant:acme.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most records to list.")] = 50,
     json: JsonOut = False,
 ) -> None:
     """List entries, the latest first.

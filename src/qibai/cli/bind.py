@@ -47,7 +47,7 @@ def bind(  # noqa: PLR0917  # Typer calls it by name
         Messages, typer.Option(envvar="QIBAI_MESSAGES", help="Who may write text messages.")
     ] = Messages.BOTH,
     sticky: Annotated[
-        bool, typer.Option(envvar="QIBAI_STICKY", help="The same parties, the same numbers.")
+        bool, typer.Option(envvar="QIBAI_STICKY", help="Give the same parties the same numbers again.")
     ] = False,
     reveal: Reveal = False,
     api_url: ApiUrl = None,

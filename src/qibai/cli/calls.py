@@ -24,7 +24,9 @@ _COLUMNS: Final = (
 
 def calls(  # noqa: PLR0917  # Typer calls it by name
     ctx: typer.Context,
-    limit: Annotated[int, typer.Option(envvar="QIBAI_LIMIT", min=1, max=1000, help="At most so many.")] = 20,
+    limit: Annotated[
+        int, typer.Option(envvar="QIBAI_LIMIT", min=1, max=1000, help="The most records to list.")
+    ] = 20,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more, until Ctrl-C.")] = False,
     number: Annotated[str | None, typer.Option(help="Only to this 700 number, or shown as it.")] = None,
     binding: Annotated[str | None, typer.Option(help="Only of this binding.")] = None,

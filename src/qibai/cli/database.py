@@ -31,7 +31,7 @@ async def _run(config: Config, work: Callable[[Connection], Awaitable[T]]) -> T:
                 f"{config.home} is no home of a platform: give --home or QIBAI_HOME, or run `qibai init`"
             ) from None
         raise StoreUnavailable(
-            f"{why_not_connected(exc)}; start the platform with `qibai up`, or mend store.dsn"
+            f"{why_not_connected(exc)}; start the platform with `qibai up`, or correct store.dsn"
         ) from None
     async with conn:
         try:

@@ -22,7 +22,7 @@ Id = Annotated[str, typer.Argument(help="The request's id, as `qibai dual list` 
 @app.command("list")
 def list_(
     ctx: typer.Context,
-    every: Annotated[bool, typer.Option("--all", help="Those that are over, too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also list closed requests.")] = False,
     json: JsonOut = False,
 ) -> None:
     """List requests that wait for approval or use.
@@ -61,7 +61,7 @@ def approve(ctx: typer.Context, id: Id, api_key: PersonKey = None, json: JsonOut
 
 @app.command()
 def reject(ctx: typer.Context, id: Id, api_key: PersonKey = None, json: JsonOut = False) -> None:
-    """Reject a request; who asked takes it back so.
+    """Reject a request. The person who made it takes it back this way.
 
     Example: qibai dual reject k3m9x2wq7p
     """

@@ -101,7 +101,7 @@ def rotate(  # noqa: PLR0917  # options
         if config.store.dsn:
             note(f"copy {config.key_file} to the other machines that use this database")
     if result.get("broken"):
-        note(f"{result['broken']} rows stay as they are: they hold a value that no key opens")
+        note(f"{result['broken']} rows stay as they are: no key can decrypt a value in them")
         raise typer.Exit(1)
 
 

@@ -15,7 +15,9 @@ _COLUMNS: Final = ("message", "called", "shown", "created_at", "state", "reason"
 
 def messages(  # noqa: PLR0917  # Typer calls it by name
     ctx: typer.Context,
-    limit: Annotated[int, typer.Option(envvar="QIBAI_LIMIT", min=1, max=1000, help="At most so many.")] = 20,
+    limit: Annotated[
+        int, typer.Option(envvar="QIBAI_LIMIT", min=1, max=1000, help="The most records to list.")
+    ] = 20,
     binding: Annotated[str | None, typer.Option(envvar="QIBAI_BINDING", help="Only of this binding.")] = None,
     order_id: Annotated[
         str | None, typer.Option("--order", envvar="QIBAI_ORDER", help="Only of this order.")

@@ -27,7 +27,7 @@ ApiKey = Annotated[
 Reveal = Annotated[bool, typer.Option("--reveal", help="Write real numbers out.")]
 Whose = Annotated[
     str | None,
-    typer.Option("--tenant", help="Whose, with an operator's, auditor's or application platform's key."),
+    typer.Option("--tenant", help="Tenant to act for. Required with an operator, auditor or platform key."),
 ]
 
 

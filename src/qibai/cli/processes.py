@@ -14,7 +14,10 @@ from qibai.voice.medialog import MediaLogFilter
 
 
 def api(ctx: typer.Context) -> None:
-    """Run the HTTP API in the foreground (`qibai up` and systemd do so)."""
+    """Run the HTTP API in the foreground (`qibai up` and systemd do so).
+
+    Example: qibai --home /var/lib/qibai api
+    """
     from qibai.api import serve  # noqa: PLC0415  # slow to load, and of no use to other commands
 
     logs.configure()
@@ -22,7 +25,10 @@ def api(ctx: typer.Context) -> None:
 
 
 def recorder(ctx: typer.Context) -> None:
-    """Run the recorder of calls in the foreground (`qibai up` and systemd do so)."""
+    """Run the recorder of calls in the foreground (`qibai up` and systemd do so).
+
+    Example: qibai --home /var/lib/qibai recorder
+    """
     from qibai.records import recorder as records  # noqa: PLC0415  # as above
 
     logs.configure()
@@ -30,7 +36,10 @@ def recorder(ctx: typer.Context) -> None:
 
 
 def gateway(ctx: typer.Context) -> None:
-    """Run the gateway of text messages in the foreground (`qibai up` and systemd do so)."""
+    """Run the gateway of text messages in the foreground (`qibai up` and systemd do so).
+
+    Example: qibai --home /var/lib/qibai gateway
+    """
     from qibai.messaging import gateway as messaging  # noqa: PLC0415  # as above
 
     logs.configure()
@@ -38,7 +47,10 @@ def gateway(ctx: typer.Context) -> None:
 
 
 def kamailio(ctx: typer.Context) -> None:
-    """Write Kamailio's configuration and become Kamailio (systemd does so)."""
+    """Write Kamailio's configuration and become Kamailio (systemd does so).
+
+    Example: qibai --home /var/lib/qibai kamailio
+    """
     config = _begin(config_of(ctx), "kamailio")
     engine.render(config)
     command = engine.kamailio_command(config)
@@ -47,7 +59,10 @@ def kamailio(ctx: typer.Context) -> None:
 
 
 def rtpengine(ctx: typer.Context) -> None:
-    """Become rtpengine (systemd does so)."""
+    """Become rtpengine (systemd does so).
+
+    Example: qibai --home /var/lib/qibai rtpengine
+    """
     config = _begin(config_of(ctx), "rtpengine")
     config.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = engine.rtpengine_command(config)

@@ -21,4 +21,4 @@ def reload(ctx: typer.Context, json: JsonOut = False) -> None:
     for part, keys in found.restart.items():
         note(f"{part} needs a restart for {', '.join(keys)} (qibai down, qibai up; or systemctl restart)")
     if not found.taken and not found.restart:
-        done("what runs is what the configuration says")
+        done("the running parts use the present configuration")

@@ -53,7 +53,7 @@ class Remote:
         target = f"/v1/{kind}?" + urlencode({"tenant": tenant, **query})
         page = self._client.request("GET", target)
         if page["unreadable"]:
-            note(f"left out, since no key opens their numbers: {', '.join(page['unreadable'])}")
+            note(f"not listed, because no key can decrypt their numbers: {', '.join(page['unreadable'])}")
         items: list[dict[str, Any]] = page["items"]
         return items
 

@@ -20,20 +20,22 @@ def send(  # noqa: PLR0917  # Typer calls it by name
     text: Annotated[str, typer.Argument(help="The text; - reads standard input.")],
     sender: Annotated[
         str,
-        typer.Option(
-            "--from", envvar="QIBAI_FROM", help="The party on whose behalf, by real number.", callback=asked
-        ),
+        typer.Option("--from", envvar="QIBAI_FROM", help="The sending party's real number.", callback=asked),
     ],
     order_id: Annotated[str, typer.Option("--order", envvar="QIBAI_ORDER", help="The binding's order.")],
     valid: Annotated[
-        int | None, typer.Option(envvar="QIBAI_VALID", help="Try delivery for so many seconds at most.")
+        int | None, typer.Option(envvar="QIBAI_VALID", help="Try to deliver for at most this many seconds.")
     ] = None,
     wait: Annotated[
-        int, typer.Option(envvar="QIBAI_WAIT", min=0, help="Wait so many seconds for its end.")
+        int, typer.Option(envvar="QIBAI_WAIT", min=0, help="Wait this many seconds for the result.")
     ] = 0,
     key: Annotated[
         str | None,
-        typer.Option("--idempotency-key", envvar="QIBAI_IDEMPOTENCY_KEY", help="The same key sends once."),
+        typer.Option(
+            "--idempotency-key",
+            envvar="QIBAI_IDEMPOTENCY_KEY",
+            help="Idempotency key: the same key sends only once.",
+        ),
     ] = None,
     reveal: Reveal = False,
     api_url: ApiUrl = None,
@@ -63,7 +65,7 @@ def send(  # noqa: PLR0917  # Typer calls it by name
         return
     done(f"{sent['id']} {sent['state']}{': ' + sent['reason'] if sent['reason'] else ''}")
     if wait and sent["state"] not in _FINAL:
-        note("it is still under way; `qibai messages` shows what becomes of it")
+        note("not finished yet; `qibai messages` shows the result later")
 
 
 def _outcome(api: Remote, sent: dict[str, Any], wait: int) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def key_revoke(
     key_id: Annotated[str, typer.Argument(help="The key's id, as `tenant key list` shows it.")],
     json: JsonOut = False,
 ) -> None:
-    """Make an API key useless for good.
+    """Revoke an API key permanently.
 
     Example: qibai tenant key revoke h4k9xw2mqp7c
     """

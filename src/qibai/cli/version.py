@@ -9,7 +9,10 @@ from qibai.cli.options import JsonOut
 
 
 def version(json: JsonOut = False) -> None:
-    """Print the version."""
+    """Print the version.
+
+    Example: qibai version --json
+    """
     if json:
         from qibai.cli.output import as_json  # noqa: PLC0415  # the sentence needs none of it
 

@@ -176,7 +176,7 @@ class BindingNotFound(QibaiError):
 
 
 class BindingEnded(QibaiError):
-    """The binding has expired or was released; bind anew."""
+    """The binding has expired or was released. Make a new binding."""
 
     code = "binding_ended"
 
@@ -200,13 +200,13 @@ class CallEnded(QibaiError):
 
 
 class OrderMismatch(QibaiError):
-    """The binding is not of this order."""
+    """The binding belongs to another order."""
 
     code = "order_mismatch"
 
 
 class NotAParty(QibaiError):
-    """This real number is no party of the binding."""
+    """This real number is not a party of the binding."""
 
     code = "not_a_party"
 
@@ -275,7 +275,7 @@ class Forbidden(QibaiError):
 
 
 class NotHere(QibaiError):
-    """There is no platform, paper, code or lock of this name or number."""
+    """No platform, approval, certificate, code or lock has this name or number."""
 
     code = "resource_not_found"
 
@@ -293,7 +293,7 @@ class SubLease(QibaiError):
 
 
 class Conflict(QibaiError):
-    """This exists already."""
+    """Something with this name or number exists already."""
 
     code = "conflict"
 
@@ -313,7 +313,7 @@ class AuditBroken(QibaiError):
 
 
 class AuditUnanchored(QibaiError):
-    """This act was not done, as it cannot be anchored; try again when that is mended."""
+    """This act was not done, because its audit entry could not be anchored. Repair that, then try again."""
 
     code = "audit_unanchored"
 
@@ -341,13 +341,13 @@ class RequestNotFound(QibaiError):
 
 
 class RequestOver(QibaiError):
-    """This request was decided or used, or has expired; ask anew."""
+    """This request was already approved, used or has expired. Make a new request."""
 
     code = "request_over"
 
 
 class SamePerson(QibaiError):
-    """Who asks cannot approve; another person has to, with a key that is older than the request."""
+    """You cannot approve your own request. Another person has to, with a key older than the request."""
 
     code = "same_person"
 

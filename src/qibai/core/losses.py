@@ -56,7 +56,7 @@ LOSSES: Final[Mapping[str, Loss]] = {
     ),
     "journal_damaged": Loss(
         "Lines of the journal that could not be read after a crash.",
-        "see the gateway's log; the messages they tell of end as unknown or go out once more",
+        "see the gateway's log; the messages concerned end as unknown or are sent again",
     ),
 }
 

@@ -180,7 +180,7 @@ async def decide(conn: Connection, keyring: Keyring, actor: Actor, id: str, *, a
             if (approve and found.state != "pending") or found.state not in ("pending", "approved"):
                 raise RequestOver
             if actor.role is Role.AUDITOR and actor.name != found.asked_by:
-                raise Forbidden("an auditor decides nothing but takes back what the auditor asked for")
+                raise Forbidden("an auditor can only take back the auditor's own requests")
             if approve and (
                 actor.name == found.asked_by
                 or actor.via == found.asked_via

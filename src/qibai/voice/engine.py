@@ -41,7 +41,7 @@ def kamailio_version() -> tuple[int, int]:
     """(major, minor) of the installed Kamailio. Raise ConfigError when there is none."""
     found = _VERSION.search(_output([program("kamailio"), "-v"]))
     if found is None:
-        raise ConfigError("kamailio does not tell its version; install Debian's kamailio package")
+        raise ConfigError("kamailio does not report its version; install Debian's kamailio package")
     return int(found[1]), int(found[2])
 
 

@@ -26,7 +26,7 @@ RequestId = Annotated[str, Parameter(description="A request's id.", max_length=2
 )
 async def list_requests(
     request: Asking,
-    every: Annotated[bool, Parameter(query="all", description="Those that are over, too.")] = False,
+    every: Annotated[bool, Parameter(query="all", description="Also list closed requests.")] = False,
 ) -> list[models.DualRequest]:
     """What was asked for and can still be approved or used, the latest first; 200 at most."""
     found = await read(request, lambda conn: dual.requests(conn, open_only=not every))

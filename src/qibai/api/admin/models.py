@@ -323,7 +323,7 @@ class CutOverRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """A tenant whose old middle numbers are to serve no more."""
 
     tenant: Label
-    force: Annotated[bool, Meta(description="Although live old bindings have no 700 number.")] = False
+    force: Annotated[bool, Meta(description="Cut over even if live old bindings have no 700 number.")] = False
 
 
 class GoOnRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

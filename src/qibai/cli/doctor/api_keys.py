@@ -27,7 +27,7 @@ def check_api_keys(config: Config) -> Finding:
         named = ", ".join(f"{key.id} ({key.kind} {key.holder})" for key in found)
         return fail(
             "API keys",
-            f"not as the platform made them, so they let nobody in: {named}",
+            f"not made by the platform, so they are refused: {named}",
             "find out who can write to the database; then qibai access revoke ID for each",
         )
-    return ok("API keys", "each is as the platform made it")
+    return ok("API keys", "all were made by the platform")

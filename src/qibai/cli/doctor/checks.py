@@ -246,13 +246,13 @@ def _media(config: Config, running: bool) -> Finding:
         if not mediafilter.is_wanted(voice):
             return warn(
                 "media",
-                "whatever a party sends is relayed, also packets that name it",
+                "everything that a party sends is relayed, including packets that identify the party",
                 "set voice.media_rtp_only = true, unless peers need T.38 or DTLS",
             )
         if not mediafilter.LIBRARY.exists():
             return warn(
                 "media",
-                "whatever a party sends is relayed: there is no filter for what is no RTP",
+                "everything that a party sends is relayed: the filter that lets only RTP pass is missing",
                 f"scripts/setup makes {mediafilter.LIBRARY}; then restart rtpengine",
             )
         return ok("media", f"rtpengine {version} answers on port {voice.media_ng_port}")

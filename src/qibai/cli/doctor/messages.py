@@ -35,7 +35,7 @@ def _silent_nodes(config: Config) -> list[Finding]:
         since = "was never seen" if one.silent_s is None else f"is silent for {one.silent_s:.0f} s"
         says = (
             f"its gateway {since} and holds {one.held} messages: {one.to_send} to send, {one.to_hear_of} that"
-            f" wait for receipts, {one.to_report} whose ends are to be told; the oldest of"
+            f" wait for receipts, {one.to_report} whose results have to be reported; the oldest of"
             f" {one.oldest.astimezone():%Y-%m-%d %H:%M:%S %z}"
         )
         here = one.node == config.node

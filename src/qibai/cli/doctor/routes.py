@@ -30,8 +30,8 @@ def check_routes(config: Config) -> Finding:
     if ended:
         return fail(
             "routes",
-            f"{ended} led to somebody although their binding was over; they are ended now",
+            f"{ended} still connected calls although their binding was over; they are closed now",
             "find out who else writes to the database (a restore, edits by hand); if nobody does, report it",
         )
-    says = "each that is live has its binding"
+    says = "every live route has its binding"
     return ok("routes", says if all_seen else f"{says}, as far as {_LOOK_S:.0f} s allowed to look")

@@ -11,4 +11,4 @@ def check_running(config: Config) -> Finding:
     if found:
         said = "; ".join(f"{part}: {', '.join(keys)}" for part, keys in found.items())
         return warn("configuration", f"changed since the start, not taken over by {said}", advice(found))
-    return ok("configuration", "what runs is what it says")
+    return ok("configuration", "the running parts use it")

@@ -56,7 +56,7 @@ def execute(  # noqa: PLR0917  # options
     old_only: Annotated[
         bool, typer.Option("--old-only", help="Let the old numbers serve, bind no 700 numbers yet.")
     ] = False,
-    rate: Annotated[float | None, typer.Option(min=0.1, help="At most so many bindings a second.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.1, help="The most bindings per second.")] = None,
     bad_file: Annotated[
         Path | None,
         typer.Option(

@@ -28,7 +28,7 @@ def notify(
     ctx: typer.Context,
     tenant: TenantName,
     text: TextOf = TEXT,
-    rate: Annotated[float | None, typer.Option(min=0.1, help="At most so many bindings a second.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.1, help="The most bindings per second.")] = None,
     json: JsonOut = False,
 ) -> None:
     """Tell both parties of each moved binding by text message which 700 number to dial; each once.

@@ -33,12 +33,12 @@ Orders = Annotated[
     OrderFrom,
     typer.Option(help="An order missing: take what the vendor was given (OutId, userData), or refuse it."),
 ]
-Ttl = Annotated[int | None, typer.Option(min=1, help="Lifetime in seconds of what names no end.")]
+Ttl = Annotated[int | None, typer.Option(min=1, help="Lifetime in seconds of bindings without an end.")]
 Shorten = Annotated[
-    bool, typer.Option("--shorten", help="End what would live too long as late as is allowed.")
+    bool, typer.Option("--shorten", help="Shorten lifetimes above the maximum to the maximum.")
 ]
-SceneOf = Annotated[Scene, typer.Option("--scene", help="Of bindings that name none.")]
-ProvinceOf = Annotated[str | None, typer.Option("--province", help="Of bindings that name none.")]
+SceneOf = Annotated[Scene, typer.Option("--scene", help="Scene of bindings that have none.")]
+ProvinceOf = Annotated[str | None, typer.Option("--province", help="Province of bindings that have none.")]
 
 
 _FIRST: Final = 100  #: rows that are looked at to tell whose export it is

@@ -64,7 +64,7 @@ def cutover(
     ctx: typer.Context,
     tenant: TenantName,
     force: Annotated[
-        bool, typer.Option("--force", help="Although live old bindings have no 700 number.")
+        bool, typer.Option("--force", help="Cut over even if live old bindings have no 700 number.")
     ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Let the old numbers serve again.")] = False,
     json: JsonOut = False,

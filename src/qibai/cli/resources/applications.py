@@ -46,13 +46,19 @@ def draft(  # noqa: PLR0917  # options
 
 @app.command()
 def submit(ctx: typer.Context, id: Id, at: At = None, json: JsonOut = False) -> None:
-    """Hand it in. From an initial application on, the platform counts as having applied."""
+    """Hand it in. From an initial application on, the platform counts as having applied.
+
+    Example: qibai application submit 1
+    """
     _move(ctx, id, ApplicationState.SUBMITTED, at, json=json)
 
 
 @app.command()
 def accept(ctx: typer.Context, id: Id, at: At = None, json: JsonOut = False) -> None:
-    """It was accepted for examination."""
+    """Record that it was accepted for examination.
+
+    Example: qibai application accept 1
+    """
     _move(ctx, id, ApplicationState.ACCEPTED, at, json=json)
 
 
@@ -64,13 +70,19 @@ def refuse(
     at: At = None,
     json: JsonOut = False,
 ) -> None:
-    """It was refused; it may be drafted anew (`application redraft`)."""
+    """Record that it was refused; it can be drafted again (`application redraft`).
+
+    Example: qibai application refuse 1 --reason "no network security plan"
+    """
     _move(ctx, id, ApplicationState.REFUSED, at, json=json, reason=reason)
 
 
 @app.command()
 def redraft(ctx: typer.Context, id: Id, at: At = None, json: JsonOut = False) -> None:
-    """Take up a refused application again."""
+    """Take up a refused application again.
+
+    Example: qibai application redraft 1
+    """
     _move(ctx, id, ApplicationState.DRAFTED, at, json=json)
 
 
@@ -126,7 +138,10 @@ def list_(
     platform: Annotated[str | None, typer.Option(help="Only this application platform's.")] = None,
     json: JsonOut = False,
 ) -> None:
-    """List applications, oldest first."""
+    """List applications, oldest first.
+
+    Example: qibai application list --platform east
+    """
     found = read(ctx, lambda conn: resources.list_applications(conn, platform=platform))
     if json:
         as_json(found)
@@ -137,7 +152,10 @@ def list_(
 
 @app.command()
 def show(ctx: typer.Context, id: Id, json: JsonOut = False) -> None:
-    """Show each step that an application took."""
+    """Show each step that an application took.
+
+    Example: qibai application show 1
+    """
     found = read(ctx, lambda conn: resources.history(conn, id))
     if json:
         as_json(found)

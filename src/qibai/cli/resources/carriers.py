@@ -34,7 +34,10 @@ def set_(
 
 @app.command("list")
 def list_(ctx: typer.Context, json: JsonOut = False) -> None:
-    """List carriers, how many codes they have, and how many of these are set aside."""
+    """List carriers, how many codes they have, and how many of these are set aside.
+
+    Example: qibai carrier list
+    """
     found = read(ctx, resources.list_carriers)
     if json:
         as_json(found)

@@ -45,7 +45,10 @@ def open_(ctx: typer.Context, which: Which, province: Provinces, json: JsonOut =
 
 
 def close(ctx: typer.Context, which: Which, province: Provinces, json: JsonOut = False) -> None:
-    """Bind nothing new on codes in these provinces; what is bound goes on."""
+    """Bind nothing new on codes in these provinces; what is bound goes on.
+
+    Example: qibai code close 70010000001-70010000020 --province Guangdong
+    """
     chosen, where = parse_codes(which), provinces_of(province)
     _say(perform(ctx, lambda desk: codes.close(desk, chosen, where)), "closed there", json=json)
 
@@ -65,19 +68,28 @@ def give(
 
 
 def drain(ctx: typer.Context, which: Which, json: JsonOut = False) -> None:
-    """Bind nothing new on codes that will be returned; what is bound is served to its end."""
+    """Bind nothing new on codes that will be returned; what is bound is served to its end.
+
+    Example: qibai code drain 70010000001-70010000020
+    """
     chosen = parse_codes(which)
     _say(perform(ctx, lambda desk: codes.drain(desk, chosen)), "draining", json=json)
 
 
 def resume(ctx: typer.Context, which: Which, json: JsonOut = False) -> None:
-    """Call a drain off."""
+    """Cancel a drain.
+
+    Example: qibai code resume 70010000001-70010000020
+    """
     chosen = parse_codes(which)
     _say(perform(ctx, lambda desk: codes.resume(desk, chosen)), "in use again", json=json)
 
 
 def return_(ctx: typer.Context, which: Which, json: JsonOut = False) -> None:
-    """Give drained codes back, once nothing is bound on them or in quarantine."""
+    """Give drained codes back, once nothing is bound on them or in quarantine.
+
+    Example: qibai code return 70010000001-70010000020
+    """
     chosen = parse_codes(which)
     _say(perform(ctx, lambda desk: codes.return_(desk, chosen)), "returned", json=json)
 
@@ -99,7 +111,10 @@ def set_aside(
 
 
 def restore(ctx: typer.Context, which: Some = None, carrier: Carrier = None, json: JsonOut = False) -> None:
-    """Undo set-aside."""
+    """Undo set-aside.
+
+    Example: qibai code restore --carrier 3
+    """
     chosen = parse_codes(which or ())
     count = perform(ctx, lambda desk: codes.restore(desk, chosen, carrier=carrier))
     _say(count, "open to binds again", json=json)

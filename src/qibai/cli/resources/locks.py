@@ -39,7 +39,10 @@ def lock(
 
 @app.command()
 def unlock(ctx: typer.Context, number: Which, json: JsonOut = False) -> None:
-    """Undo lock."""
+    """Undo lock.
+
+    Example: qibai number unlock 700123456780042
+    """
     which = Number700.parse(number)
     perform(ctx, lambda desk: limits.unlock(desk, which))
     if json:
@@ -50,7 +53,10 @@ def unlock(ctx: typer.Context, number: Which, json: JsonOut = False) -> None:
 
 @app.command("list")
 def list_(ctx: typer.Context, json: JsonOut = False) -> None:
-    """List locked numbers."""
+    """List locked numbers.
+
+    Example: qibai number list --json
+    """
     found = read(ctx, resources.list_locks)
     if json:
         as_json(

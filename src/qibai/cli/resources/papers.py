@@ -21,8 +21,17 @@ Number = Annotated[str, typer.Argument(help="The number that the paper bears.")]
 LastDay = Annotated[str, typer.Option("--to", help="Its last day, YYYY-MM-DD, Beijing time.")]
 
 
+def _help(words: str, example: str) -> str:
+    return f"{words}\n\nExample: qibai {example}"
+
+
 def _commands(kind: Kind, app: typer.Typer) -> None:
-    @app.command()
+    @app.command(
+        help=_help(
+            "Enter a paper of an application platform.",
+            f"{kind} add east 2025-0001 --from 2026-01-01 --to 2026-12-31 --province all",
+        )
+    )
     def add(  # noqa: PLR0917  # options
         ctx: typer.Context,
         platform: Annotated[str, typer.Argument(help="Whose it is.")],
@@ -32,19 +41,23 @@ def _commands(kind: Kind, app: typer.Typer) -> None:
         province: Provinces,
         json: JsonOut = False,
     ) -> None:
-        """Enter a paper of an application platform."""
         paper = Paper(number, provinces_of(province), day(first, "from"), day(last, "to"))
         perform(ctx, lambda desk: papers.add(desk, kind, platform, paper))
         _say(json, number, f"{kind} {number} of {platform} entered")
 
-    @app.command()
+    @app.command(help=_help("Let it hold until a later day.", f"{kind} renew 2025-0001 --to 2027-12-31"))
     def renew(ctx: typer.Context, number: Number, last: LastDay, json: JsonOut = False) -> None:
-        """Let it hold until a later day."""
         until = day(last, "to")
         perform(ctx, lambda desk: papers.renew(desk, kind, number, until))
         _say(json, number, f"{kind} {number} holds until {until}")
 
-    @app.command()
+    @app.command(
+        help=_help(
+            "Revoke it: new binds stop at once, calls after the grace (pilot.grace_s)."
+            "\n\nTakes two persons (`qibai dual`).",
+            f"{kind} revoke 2025-0001 --why 'a notice of 2026-05-01'",
+        )
+    )
     def revoke(  # noqa: PLR0917  # options
         ctx: typer.Context,
         number: Number,
@@ -53,20 +66,18 @@ def _commands(kind: Kind, app: typer.Typer) -> None:
         api_key: PersonKey = None,
         json: JsonOut = False,
     ) -> None:
-        """Revoke it: new binds stop at once, calls after the grace (pilot.grace_s).
-
-        Takes two persons (`qibai dual`).
-        """
         since = perform(ctx, lambda desk: papers.revoke(desk, kind, number, why=why, at=at), api_key)
         _say(json, number, f"{kind} {number} is revoked from {shown(since)}")
 
-    @app.command("list")
+    @app.command(
+        "list",
+        help=_help("List them in the order in which they were entered.", f"{kind} list --platform east"),
+    )
     def list_(
         ctx: typer.Context,
         platform: Annotated[str | None, typer.Option(help="Only this application platform's.")] = None,
         json: JsonOut = False,
     ) -> None:
-        """List them in the order in which they were entered."""
         found = read(ctx, lambda conn: resources.list_papers(conn, kind, platform=platform))
         if json:
             as_json(found)
@@ -104,6 +115,9 @@ _commands("certificate", certificates)
 
 @approvals.command("exit")
 def exit_(ctx: typer.Context, number: Number, at: At = None, json: JsonOut = False) -> None:
-    """Enter an early exit: from then on nothing new is bound, what is bound runs out."""
+    """Enter an early exit: from then on nothing new is bound, what is bound runs out.
+
+    Example: qibai approval exit 2025-0001 --at 2026-09-01T00:00:00+08:00
+    """
     since = perform(ctx, lambda desk: papers.leave_early(desk, number, at=at))
     _say(json, number, f"the holder of {number} leaves the pilot from {shown(since)}")

@@ -63,7 +63,10 @@ def remove(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
 
 @app.command("list")
 def list_(ctx: typer.Context, json: JsonOut = False) -> None:
-    """List application platforms with their latest approval."""
+    """List application platforms with their latest approval.
+
+    Example: qibai platform list --json
+    """
     found = read(ctx, resources.list_platforms)
     if json:
         as_json(found)

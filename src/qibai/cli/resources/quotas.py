@@ -50,7 +50,10 @@ def drop(
     province: InProvince = None,
     json: JsonOut = False,
 ) -> None:
-    """Lift a limit."""
+    """Lift a limit.
+
+    Example: qibai quota drop acme --scene food
+    """
     where = parse_province(province) if province else None
     perform(ctx, lambda desk: limits.drop_quota(desk, tenant, scene=scene, province=where))
     if json:
@@ -65,7 +68,10 @@ def list_(
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
     json: JsonOut = False,
 ) -> None:
-    """List limits and how much of them is used."""
+    """List limits and how much of them is used.
+
+    Example: qibai quota list
+    """
     found = read(ctx, lambda conn: resources.list_quotas(conn, now=instant(None), tenant=tenant))
     if json:
         as_json(found)

@@ -32,7 +32,7 @@ def stats(  # noqa: PLR0917  # options
     last: Annotated[str, typer.Option(help="How far the figures reach back: 15min, 1h, 2d.")] = "1h",
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
     watch: Annotated[
-        int | None, typer.Option(min=1, max=3_600, help="Show them again every so many seconds.")
+        int | None, typer.Option(min=1, max=3_600, help="Refresh at this interval, in seconds.")
     ] = None,
     api_url: ApiUrl = None,
     api_key: Annotated[

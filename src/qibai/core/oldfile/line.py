@@ -93,7 +93,7 @@ class Row:
         )
         order = self.order_id or (self.out_id if orders is OrderFrom.OUT_ID else None)
         if not order:
-            raise BadRequest("there is no order behind it", field="order_id")
+            raise BadRequest("it has no order", field="order_id")
         known = [one for one in (parties.a, parties.b) if one is not None]
         without_parties(order, known, "order_id")
         without_parties(self.vendor_id, known, "binding_id")

@@ -57,7 +57,7 @@ class Reading:
             shape = detect(row)
             if shape is None:
                 raise BadRequest(
-                    "whose export this is cannot be told from its fields; say so with --from", field="from"
+                    "the fields do not show which vendor made this export; give --from", field="from"
                 )
             return replace(self, shape=shape)
         if self.header and detect(dict.fromkeys(self.header, "")) is None:  # the only row, without a header

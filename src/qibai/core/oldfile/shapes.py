@@ -127,7 +127,7 @@ def _aliyun(row: Fields) -> Row:
             "bindings with an extension cannot be moved: 700 has no such mode", field="Extension"
         )
     if text_of(row, "GroupId") not in (None, "0"):
-        raise BadRequest("a group's members are not in this export; give them anew", field="GroupId")
+        raise BadRequest("this export does not have the members of the group; add them", field="GroupId")
     end = text_of(row, "ExpireDate")
     return Row(
         text_of(row, "PhoneNoX"),
@@ -147,7 +147,10 @@ def _huawei(row: Fields) -> Row:
             "bindings with an extension cannot be moved: 700 has no such mode", field="extendNum"
         )
     if text_of(row, "callDirection") not in (None, "0"):
-        raise BadRequest("one way alone cannot be moved: both parties could call", field="callDirection")
+        raise BadRequest(
+            "a one-way binding cannot be moved: with 700 numbers both parties could call",
+            field="callDirection",
+        )
     began, lasts = text_of(row, "subscribeTime"), whole(row, "duration", most=_SECONDS)
     end = None
     if began is not None and lasts:

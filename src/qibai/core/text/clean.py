@@ -13,5 +13,5 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 def cleaned(text: str) -> str:
     """``text`` without control characters, NUL among them. Raise BadText where half a character stands."""
     if _SURROGATE.search(text):
-        raise BadText("the text holds half a character")
+        raise BadText("the text has an incomplete character")
     return _REMOVED.sub("", text)

@@ -118,7 +118,7 @@ async def list_bindings(
     if cursor is not None:
         after = parse_id("b", cursor)
         if after is None:
-            raise BadRequest("this cursor is not one that a page gave", field="cursor")
+            raise BadRequest("invalid cursor: use the `next` value of an earlier page", field="cursor")
     params: dict[str, Any] = {"tenant": tenant_id, "limit": limit + 1}
     where = []
     if after is not None:

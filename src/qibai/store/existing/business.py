@@ -127,7 +127,7 @@ async def _take_turn(conn: Connection, tenant: str) -> int:
     if found is None:
         raise TenantNotFound
     if found[1] is None:
-        raise StepRefused("nothing of this tenant's old business was ever taken over")
+        raise StepRefused("no old bindings of this tenant were ever taken over")
     return int(found[0])
 
 

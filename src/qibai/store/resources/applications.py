@@ -84,7 +84,7 @@ def require_past(at: datetime | None) -> None:
     """Raise BadRequest for a time that is to come, by the clock and by the pilot's rules. None: it is now."""
     now = time.time()
     if at is not None and at.timestamp() > max(now, pilot_time(now)) + CLOCKS_DIFFER_S:
-        raise BadRequest("give a time that is over: that of what has happened", field="at")
+        raise BadRequest("give the time when it happened; it must be in the past", field="at")
 
 
 async def list_applications(

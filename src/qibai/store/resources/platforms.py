@@ -85,7 +85,7 @@ async def remove_platform(conn: Connection, name: str) -> None:
                 )
             await run(conn, "remove_platform", id=id)
     except psycopg.errors.ForeignKeyViolation:
-        raise StepRefused("this application platform was given something just now") from None
+        raise StepRefused("this application platform received a code, a tenant or a paper just now") from None
 
 
 async def list_platforms(conn: Connection, name: str | None = None) -> list[Platform]:
