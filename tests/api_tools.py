@@ -20,7 +20,7 @@ import psycopg
 
 from database_tools import as_platform
 from qibai.api.serve import run
-from qibai.config import ApiConfig, BindingConfig, Config, StoreConfig
+from qibai.config import ApiConfig, BindingConfig, Config, StoreConfig, VoiceConfig
 from qibai.core.numbering import Code
 from qibai.core.roles import Role
 from qibai.store import audit, codes, dual_rule, resources, tenants
@@ -87,6 +87,7 @@ class Api:
             store=StoreConfig(dsn=as_platform(dsn)),
             api=ApiConfig(port=free_port("127.0.0.1", socket.SOCK_STREAM), workers=workers, **api),
             binding=BindingConfig(),
+            voice=VoiceConfig(media_ng_port=free_port("127.0.0.1")),  # nobody's: others may run rtpengine
         )
         self.config.run_dir.mkdir(parents=True, exist_ok=True)
         self.log = home / "api.log"
