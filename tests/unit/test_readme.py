@@ -20,5 +20,13 @@ def test_the_same_pages_each_in_its_language_and_all_there() -> None:
 
 
 def test_the_same_demonstration() -> None:
-    english, chinese = (re.findall(r"^```\n(.*?)^```", text, re.M | re.S)[1] for text in (ENGLISH, CHINESE))
-    assert english == chinese
+    english, chinese = (re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S) for text in (ENGLISH, CHINESE))
+    assert [kind for kind, _ in english] == [kind for kind, _ in chinese] == ["", "mermaid", ""]
+    assert english[2] == chinese[2]
+
+
+def test_the_demonstration_is_an_excerpt_of_the_whole_on_its_page() -> None:
+    excerpt = re.findall(r"^```\n(.*?)^```", ENGLISH.partition("## The demo")[2], re.M | re.S)[0]
+    whole = iter((ROOT / "docs/getting-started.md").read_text("utf-8").splitlines())
+    for line in excerpt.splitlines():
+        assert line in whole, line
