@@ -49,6 +49,7 @@ def test_units_run_commands_that_exist_and_are_hardened(unit: Path) -> None:
         "PartOf=qibai.target",
         "User=qibai",
         "ProtectSystem=strict",
+        "LimitCORE=0",  # a core file would hold keys and real numbers
         "NoNewPrivileges=yes",
         "CapabilityBoundingSet=",
     ):
