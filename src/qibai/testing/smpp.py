@@ -19,6 +19,7 @@ _UCS2: Final = 0x08
 _HAS_HEADER: Final = 0x40  #: in ``esm_class``: the octets begin with a user data header (3GPP TS 23.040)
 _IS_RECEIPT: Final = 0x04
 _WANTS_RECEIPT: Final = 0x01  #: in ``registered_delivery``
+_CLOSING_S: Final = 5.0  #: the longest wait for answers to receipts
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class MessageCentre:
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._receipts:  # the library cannot end them any more while the interpreter ends
+            await asyncio.wait(self._receipts, timeout=_CLOSING_S)
         for task in (self._serving, *self._receipts):
             task.cancel()
         await asyncio.gather(self._serving, *self._receipts, return_exceptions=True)
