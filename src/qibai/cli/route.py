@@ -14,9 +14,8 @@ from qibai.core.ids import format_id
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.pilot import Rule, Rules
 from qibai.core.routing import Refusal, Route
-from qibai.store import dsn, read_dsn
+from qibai.service.decision import Decider
 from qibai.store.keys import Keyring
-from qibai.store.routes import RouteReader
 
 
 def route(
@@ -37,20 +36,12 @@ def route(
     else:
         steps.append(f"{number.masked} is no 700 number; it may be an old middle number")
     steps.append(f"{party.masked} is a mainland mobile number")
-    reader = RouteReader(
-        read_dsn(config),
-        Keyring.load(config.key_file),
-        max(config.store.statement_timeout_ms, 1000),
-        write_dsn=dsn(config),
-    )
-    policy = reader.policy(config.pilot.rules)
+    timeout_ms = max(config.store.statement_timeout_ms, 1000)
+    decider = Decider(config, Keyring.load(config.key_file), timeout_ms=timeout_ms)
     try:
-        look = reader.look(number, party)
-        decision = look.decide(number, party, policy)
-        record, in_use, now = look
-        rule = policy.rule(record, now) if record is not None else None
+        decision, (record, in_use, now), rule = decider.explain(number, party)
     finally:
-        reader.close()
+        decider.close()
     if record is None:
         steps.append(f"no binding lets {party.masked} dial it")
         steps.append("somebody else is bound on it" if in_use else "nobody at all is bound on it")

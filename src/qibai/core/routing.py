@@ -117,7 +117,7 @@ def no_policy(record: RouteRecord, now: float) -> str | None:
 
 
 def decide(
-    called: Dialled,
+    called: Dialled | None,
     caller: Msisdn | None,
     record: RouteRecord | None,
     now: float,
@@ -125,12 +125,14 @@ def decide(
     number_in_use: bool = False,
     policy: Policy = no_policy,
 ) -> Decision:
-    """Decide one call or message.
+    """Decide one call or message; a number that could not be read is None.
 
     ``record`` is the stored pair of (called, caller), live or in quarantine, or None. ``number_in_use`` says,
     when there is none, whether anybody has a live binding on ``called``. ``now`` is Unix time in seconds.
     An ordinary number that nobody is bound on is no middle number at all.
     """
+    if called is None:
+        return Refusal(RefusalReason.NUMBER_MALFORMED)
     if caller is None:
         return Refusal(RefusalReason.CALLER_UNKNOWN)
     if record is None:

@@ -30,12 +30,12 @@ from qibai.messaging.rules import Rules
 from qibai.messaging.schedule import Clock
 from qibai.messaging.stats import Stats
 from qibai.messaging.table import Table
+from qibai.service.decision import Decider
 from qibai.settings.live import LiveConfig
-from qibai.store import dsn, messages, read_dsn
+from qibai.store import dsn, messages
 from qibai.store.connections import Connections, heard, listening
 from qibai.store.keys import Keyring
 from qibai.store.messages import CHANNEL
-from qibai.store.routes import RouteReader
 
 RETRY_S: Final = 0.5
 LISTEN_S: Final = 5.0
@@ -59,12 +59,7 @@ class Gateway:
         self._taking = self._connection("")
         self._keeping = self._connection("progress")
         self._joining = self._connection("joins")
-        self._reader = RouteReader(
-            read_dsn(config),
-            Keyring.load(config.key_file),
-            config.store.statement_timeout_ms,
-            write_dsn=dsn(config),
-        )
+        self._decider = Decider(config, Keyring.load(config.key_file))
         keep_text = messaging.content == "full"
         self._table = Table(
             self._keeping,
@@ -81,7 +76,7 @@ class Gateway:
             self._table, self._outlets, self._keyring, self._fence, messaging.receipt_wait_s
         )
         self._table.on_end = self._reporter.put
-        rules = Rules(self._looking, self._keyring, self._reader, config.pilot.rules)
+        rules = Rules(self._looking, self._keyring, self._decider)
         self._joins = Joins(self._joining, self._keyring, config.node, rules, self._dispatcher.put)
         self._gate = Gate(
             messaging,
@@ -166,7 +161,7 @@ class Gateway:
             await self._content.close()
             for database in (self._looking, self._taking, self._keeping, self._joining, self._living):
                 await database.close()
-            self._reader.close()
+            self._decider.close()
             self._journal.close()
 
     def watch_configuration(self) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,14 +9,13 @@ from typing import Final
 from qibai.core.errors import BadNumber, QibaiError
 from qibai.core.messages import MessageReason, reason_of
 from qibai.core.numbering import Msisdn, Number700
-from qibai.core.pilot import Rules as PilotRules
-from qibai.core.routing import Look, Refusal, RefusalReason, RouteRecord
+from qibai.core.routing import Decision, Look, Refusal, RefusalReason, RouteRecord, decide
 from qibai.messaging.batch import Batches
+from qibai.service.decision import Decider
 from qibai.store.connection import Connection
 from qibai.store.connections import Connections
 from qibai.store.keys import Keyring
-from qibai.store.messages import Pair, find_pairs
-from qibai.store.routes import RouteReader
+from qibai.store.messages import find_pairs
 
 _NUMBER_700: Final = re.compile(r"(?:\+|00)?(?:86)?(700[0-9]{12})")
 _PARTY: Final = re.compile(r"(?:\+|00)?86(1[0-9]{10})|0?(1[0-9]{10})")
@@ -45,50 +43,39 @@ class Verdict:
 class Rules:
     """Decides for many at once: one look-up a batch."""
 
-    def __init__(
-        self, database: Connections, keyring: Keyring, reader: RouteReader, pilot: PilotRules
-    ) -> None:
-        """``reader`` is used in worker threads, by one at a time."""
-        self._database, self._keyring = database, keyring
-        self._reader = reader
-        self._policy = reader.policy(pilot)
-        self._reading = asyncio.Lock()
-        self._pairs: Batches[tuple[Number700, Msisdn], Pair] = Batches(self._find, linger_s=LINGER_S)
+    def __init__(self, database: Connections, keyring: Keyring, decider: Decider) -> None:
+        """``decider`` is used in worker threads, by one at a time."""
+        self._database, self._keyring, self._decider = database, keyring, decider
+        self._deciding = asyncio.Lock()
+        self._looks: Batches[tuple[Number700, Msisdn], Look] = Batches(self._find, linger_s=LINGER_S)
 
     async def decide(self, source: str, destination: str) -> Verdict:
         """Decide for one message, numbers as the peer wrote them. Never raises for want of a database."""
         called, caller = number_of(destination), party_of(source)
-        if called is None:
-            return _refused(called, caller, None, Refusal(RefusalReason.NUMBER_MALFORMED))
-        if caller is None:
-            return _refused(called, caller, None, Refusal(RefusalReason.CALLER_UNKNOWN))
+        if called is None or caller is None:
+            return _verdict(called, caller, None, decide(called, caller, None, 0.0))
         try:
-            record, in_use = await self._pairs.submit((called, caller))
-            look = Look(record, in_use, time.time() if record is None else record.read_at)
-            if record is None or self._policy.knows(record):
-                decision = look.decide(called, caller, self._policy)
+            look = await self._looks.submit((called, caller))
+            if self._decider.knows(look):
+                decision = self._decider.decide_by(look, called, caller)
             else:  # rights have changed: they are read again
-                async with self._reading:
-                    decision = await asyncio.to_thread(look.decide, called, caller, self._policy)
+                async with self._deciding:
+                    decision = await asyncio.to_thread(self._decider.decide_by, look, called, caller)
         except QibaiError:
-            return _refused(called, caller, None, Refusal(RefusalReason.STORE_UNAVAILABLE))
-        if isinstance(decision, Refusal):
-            return _refused(called, caller, record, decision)
-        if decision.record.no_messages:
-            return Verdict(called, caller, record, MessageReason.DIRECTION)
-        return Verdict(called, caller, record)
+            return _verdict(called, caller, None, Refusal(RefusalReason.STORE_UNAVAILABLE))
+        return _verdict(called, caller, look.record, decision)
 
     async def touch(self, record: RouteRecord) -> bool:
         """A member of a group has written to B: B's answer reaches that member. False: not noted."""
         try:
-            async with self._reading:
-                await asyncio.to_thread(self._reader.touch_group, record)
+            async with self._deciding:
+                await asyncio.to_thread(self._decider.routes.touch_group, record)
         except QibaiError:
             return False
         return True
 
-    async def _find(self, pairs: Sequence[tuple[Number700, Msisdn]]) -> list[Pair]:
-        async def read(conn: Connection) -> list[Pair]:
+    async def _find(self, pairs: Sequence[tuple[Number700, Msisdn]]) -> list[Look]:
+        async def read(conn: Connection) -> list[Look]:
             return await find_pairs(conn, self._keyring, pairs)
 
         return await self._database.run(read)
@@ -115,7 +102,9 @@ def party_of(text: str) -> Msisdn | None:
         return None
 
 
-def _refused(
-    called: Number700 | None, caller: Msisdn | None, record: RouteRecord | None, refusal: Refusal
+def _verdict(
+    called: Number700 | None, caller: Msisdn | None, record: RouteRecord | None, decision: Decision
 ) -> Verdict:
-    return Verdict(called, caller, record, reason_of(refusal), refusal.rule)
+    if isinstance(decision, Refusal):
+        return Verdict(called, caller, record, reason_of(decision), decision.rule)
+    return Verdict(called, caller, record, MessageReason.DIRECTION if decision.record.no_messages else None)

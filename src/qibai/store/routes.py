@@ -13,6 +13,7 @@ from qibai.core.routing import Look, RouteRecord
 from qibai.store.connect import Session
 from qibai.store.crypto import binding_aad, sealed_key_id
 from qibai.store.existing.reader import ExistingReader
+from qibai.store.hash_phase import keys_in_use
 from qibai.store.keys import Keyring
 from qibai.store.pgtime import from_pg, to_pg
 from qibai.store.standing import CallPolicy
@@ -185,7 +186,7 @@ class RouteReader:
         """The ids of the hash keys under which rows may stand in ``caller_key`` just now: one or two."""
         found = session.query(b"rotation", _SQL["rotation"], [])
         phase, current, following = (int.from_bytes(found.get_value(0, i) or b"") for i in range(3))
-        return [current] if phase <= 1 else [current, following] if phase == 2 else [following]
+        return keys_in_use(phase, current, following)
 
     def _blind(self, key_ids: list[int], msisdn: Msisdn) -> list[bytes]:
         return [self._keyring.blind_by(id, msisdn) for id in key_ids]

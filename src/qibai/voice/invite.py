@@ -12,7 +12,6 @@ from qibai.core.numbering import Msisdn
 from qibai.core.refusals import EARLY_STATUS, EarlyRefusal
 from qibai.core.routing import (
     SIP_STATUS,
-    Decision,
     Refusal,
     RefusalReason,
     Route,
@@ -35,6 +34,7 @@ from qibai.core.sip import (
     uri_host,
     write_invite,
 )
+from qibai.service.decision import Decided
 from qibai.voice.media import MediaUnavailable
 from qibai.voice.peers import uri_of
 from qibai.voice.refused import may_record, note_early
@@ -121,17 +121,11 @@ def _take(worker: Worker, request: Message, peer: Peer, retry: DialogState | Non
         _connect(worker, attempt, decision)
 
 
-def _decide(worker: Worker, attempt: _Attempt) -> tuple[Decision, RouteRecord | None]:
-    called, caller = attempt.called, attempt.caller
-    if called is None:
-        return Refusal(RefusalReason.NUMBER_MALFORMED), None
-    if caller is None:
-        return Refusal(RefusalReason.CALLER_UNKNOWN), None
+def _decide(worker: Worker, attempt: _Attempt) -> Decided:
     try:
-        look = worker.routes.look(called, caller)
-        return look.decide(called, caller, worker.policy), look.record
+        return worker.decider.decide(attempt.called, attempt.caller)
     except StoreUnavailable as exc:
-        return Refusal(_FAULTS[type(exc)]), None
+        return Decided(Refusal(_FAULTS[type(exc)]))
 
 
 def _connect(worker: Worker, attempt: _Attempt, route: Route) -> None:

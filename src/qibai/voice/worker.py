@@ -7,11 +7,10 @@ from qibai.config import Config, Peer, VoiceConfig
 from qibai.core.errors import BadMessage, TokenBroken
 from qibai.core.ids import DistinctIds
 from qibai.core.sip import Endpoint, Message, mapped, parse, phrase
+from qibai.service.decision import Decider
 from qibai.settings.live import LiveConfig
-from qibai.store import dsn, read_dsn
 from qibai.store.keys import Keyring
 from qibai.store.loss_counts import LossCounts
-from qibai.store.routes import RouteReader
 from qibai.store.spool import SpoolWriter
 from qibai.voice.ksr import Ksr
 from qibai.voice.ledger import Ledger, failure_of
@@ -52,10 +51,8 @@ class Worker:
         self.gateway_port = messaging.sip_port
         self.allow = ALLOW.replace("INFO", "INFO, MESSAGE") if config.sip_messages else ALLOW
         self.keys = Keyring.load(config.key_file)
-        self.routes = RouteReader(
-            read_dsn(config), self.keys, config.store.statement_timeout_ms, write_dsn=dsn(config)
-        )
-        self.policy = self.routes.policy(config.pilot.rules)
+        self.decider = Decider(config, self.keys)
+        self.routes = self.decider.routes
         self.ledger = Ledger(
             SpoolWriter(config.spool_dir, "voice", lambda: self.losses), self.keys, config.node
         )

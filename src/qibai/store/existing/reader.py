@@ -9,6 +9,7 @@ from qibai.core.routing import RouteRecord
 from qibai.store.connect import Session
 from qibai.store.crypto import binding_aad
 from qibai.store.existing.keys import after, number_key, pair_key
+from qibai.store.hash_phase import keys_in_use
 from qibai.store.keys import Keyring
 from qibai.store.pgtime import from_pg, to_pg
 from qibai.store.statements import load
@@ -98,7 +99,7 @@ class ExistingReader:
         """The ids of the hash keys under which rows may stand just now: one or two."""
         found = self._session.query(b"rotation", _ROTATION, [])
         phase, current, following = (_int(found.get_value(0, i)) for i in range(3))
-        return [current] if phase <= 1 else [current, following] if phase == 2 else [following]
+        return keys_in_use(phase, current, following)
 
 
 def _int(value: bytes | None) -> int:

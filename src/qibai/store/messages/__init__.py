@@ -34,7 +34,7 @@ from qibai.store.messages.nodes import (
     silent_nodes,
     take_over,
 )
-from qibai.store.messages.pairs import Pair, find_pairs
+from qibai.store.messages.pairs import find_pairs
 from qibai.store.messages.progress import (
     Change,
     adopt,
@@ -62,7 +62,6 @@ __all__ = [
     "Known",
     "MessageRecord",
     "MessageRow",
-    "Pair",
     "PlatformMessage",
     "SentPart",
     "SilentNode",

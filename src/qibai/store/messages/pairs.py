@@ -3,15 +3,17 @@
 The same answers as ``RouteReader``'s, for edges that wait with ``await``.
 """
 
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from qibai.core.numbering import Msisdn, Number700
-from qibai.core.routing import RouteRecord
+from qibai.core.routing import Look, RouteRecord
 from qibai.store.bindings.arrays import Blobs, Int2s, Int4s
 from qibai.store.connection import Connection
 from qibai.store.failures import own_errors
+from qibai.store.hash_phase import keys_in_use
 from qibai.store.keys import Keyring
 from qibai.store.routes import FROM_GROUP, NO_MESSAGES, TO_GROUP
 from qibai.store.statements import load
@@ -22,16 +24,9 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _MAX_KEYS: Final = 2  #: under which rows can stand at a time
 
 
-class Pair(NamedTuple):
-    """``record``, live or in quarantine, or None; then ``number_in_use``: has anybody a live binding?"""
-
-    record: RouteRecord | None
-    number_in_use: bool = False
-
-
 async def find_pairs(
     conn: Connection, keyring: Keyring, pairs: Sequence[tuple[Number700, Msisdn]], now: datetime | None = None
-) -> list[Pair]:
+) -> list[Look]:
     """What is held of each pair, in order. Raise StoreUnavailable.
 
     ``now`` stands in for the database's clock in tests.
@@ -57,7 +52,7 @@ async def _find(
     pairs: Sequence[tuple[Number700, Msisdn]],
     key_ids: list[int],
     now: datetime | None,
-) -> tuple[list[Pair], list[int]]:
+) -> tuple[list[Look], list[int]]:
     """What is held under these hash keys, and the ids of those under which rows stand just now."""
     keys = [[keyring.blind_by(id, caller) for _, caller in pairs] for id in key_ids[:_MAX_KEYS]]
     others: list[bytes | None] = [*keys[1]] if len(keys) > 1 else [None] * len(pairs)
@@ -71,19 +66,17 @@ async def _find(
     with own_errors():
         cursor = await conn.execute(_SQL["find_pairs"], params, prepare=True, binary=True)
         rows = await cursor.fetchall()
-    found = [Pair(None)] * len(pairs)
+    found = [Look(None, False, 0.0)] * len(pairs)
     for row in rows:
         place = row[0] - 1
-        found[place] = _pair(pairs[place][0], row)
-    phase, current, following = rows[0][-3:]
-    wanted = [current] if phase <= 1 else [current, following] if phase == 2 else [following]
-    return found, wanted
+        found[place] = _look(pairs[place][0], row)
+    return found, keys_in_use(*rows[0][-3:])
 
 
-def _pair(called: Number700, row: tuple[Any, ...]) -> Pair:
+def _look(called: Number700, row: tuple[Any, ...]) -> Look:
     _, binding_id, tenant_id, shown, flags, max_call_s, ends_at, callee, caller, in_use, standing, *rest = row
     if binding_id is None:
-        return Pair(None, in_use)
+        return Look(None, in_use, time.time())
     record = RouteRecord(
         called=called,
         binding_id=binding_id,
@@ -99,7 +92,7 @@ def _pair(called: Number700, row: tuple[Any, ...]) -> Pair:
         no_messages=bool(flags & NO_MESSAGES),
         read_at=_seconds(rest[0]),
     )
-    return Pair(record)
+    return Look(record, False, record.read_at)
 
 
 def _seconds(at: datetime) -> float:
