@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from qibai.api.errors import Overloaded
-from qibai.api.groupcommit import GroupCommit
-from qibai.core.errors import PoolExhausted, QibaiError, StoreUnavailable
+from qibai.core.errors import Overloaded, PoolExhausted, QibaiError, StoreUnavailable
+from qibai.service.group_commit import GroupCommit
 
 
 class Recorder:

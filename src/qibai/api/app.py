@@ -14,9 +14,9 @@ from litestar.types import ASGIApp
 from qibai import __version__
 from qibai.api import (
     admin,
+    bindings,
     calls,
     docs,
-    handlers,
     message_policy,
     messages,
     operations,
@@ -24,6 +24,7 @@ from qibai.api import (
     pools,
     stats,
     trace,
+    translations,
 )
 from qibai.api.errors import FieldError, Invalid, MethodNotAllowed, NotFound
 from qibai.api.gate import Gate, log_failure
@@ -40,7 +41,8 @@ _DESCRIPTION = (
     "Bind real numbers, get the 700 numbers to show, release them when the order is done."
 )
 _ROUTES = [
-    *handlers.HANDLERS,
+    *bindings.HANDLERS,
+    *translations.HANDLERS,
     *calls.HANDLERS,
     *pools.HANDLERS,
     *stats.HANDLERS,

@@ -17,9 +17,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from qibai.api.connections import Connections
 from qibai.api.errors import FieldError, HttpsRequired, Invalid
-from qibai.api.groupcommit import GroupCommit
 from qibai.core.errors import (
-    Forbidden,
     QibaiError,
     Replayed,
     SignatureStale,
@@ -27,7 +25,8 @@ from qibai.core.errors import (
     TenantDisabled,
     Unauthenticated,
 )
-from qibai.core.roles import Role
+from qibai.service.group_commit import GroupCommit
+from qibai.service.reach import Principal
 from qibai.store import tenants
 from qibai.store.actors import Actor
 from qibai.store.keys import Keyring
@@ -57,23 +56,6 @@ ALGORITHMS: Final[dict[str, Callable[[bytes, bytes], bytes]]] = {
     "hmac-sha256": _hmac_sha256,
     "hmac-sm3": _hmac_sm3,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Whoever proved to hold an API key: what it makes of them, and how far they reach."""
-
-    role: Role
-    actor: Actor
-    tenant: int | None  #: the one tenant that is seen
-    platform: int | None  #: the one platform whose tenants are seen
-
-    @property
-    def tenant_id(self) -> int:
-        """The tenant that asks. Raise Forbidden when it is no tenant."""
-        if self.tenant is None:
-            raise Forbidden
-        return self.tenant
 
 
 @dataclass(slots=True)

@@ -12,11 +12,11 @@ from typing import Any, Final
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from qibai.api.errors import HeadersTooLarge, Invalid, Overloaded, RequestTimeout
+from qibai.api.errors import HeadersTooLarge, Invalid, RequestTimeout
 from qibai.api.metrics import connection_ended
 from qibai.api.path import AUTHORITY, authority_of
 from qibai.api.problems import headers_of, problem_of, status_of
-from qibai.core.errors import QibaiError
+from qibai.core.errors import Overloaded, QibaiError
 
 MAX_HEAD: Final = 32 * 1024  #: octets of request line and headers
 MAX_HEADERS: Final = 100

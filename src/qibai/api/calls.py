@@ -9,18 +9,29 @@ from qibai.api import models
 from qibai.api.admin.common import perform
 from qibai.api.decode import instant, no_nulls
 from qibai.api.gate import asked
-from qibai.api.handlers import Asking, Limit, OfBinding, Since, Until, reached, seen, services_of
 from qibai.api.legible import legible
-from qibai.api.reach import All, Survey, Whose, survey
+from qibai.api.request import (
+    All,
+    Asking,
+    Limit,
+    OfBinding,
+    Since,
+    Until,
+    Whose,
+    reached,
+    seen,
+    services_of,
+    surveyed,
+)
 from qibai.core.calls import PLATFORM
 from qibai.core.errors import BadRequest, CallNotFound
 from qibai.core.ids import format_id, parse_id
 from qibai.core.numbering import Number700
 from qibai.core.pilot import document_of
-from qibai.core.refusals import EarlyRefusal
 from qibai.core.roles import Action
-from qibai.service import calls as service
-from qibai.store import calls
+from qibai.service import calls
+from qibai.service.calls import CallRecord
+from qibai.service.reach import Survey
 from qibai.store.keys import Keyring
 
 CallId = Annotated[str, Parameter(description="A call's id.", max_length=64, pattern=models.ID_PATTERN)]
@@ -79,11 +90,11 @@ async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
     of_binding = None if binding is None else parse_id("b", binding)
     if binding is not None and of_binding is None:
         raise BadRequest("this is not the id of a binding", field="binding")
-    whose = await survey(services.connections, asked(request.scope).principal, tenant, everyone=everyone)
+    whose = await surveyed(request, tenant, everyone=everyone)
     async with services.connections.get() as conn:
         rows = await calls.list_calls(
             conn,
-            None if whose.tenant is None else whose.tenant.tenant_id,
+            whose,
             before=None if before is None else before[1],
             number=None if number is None else Number700.parse(number),
             binding=of_binding,
@@ -93,7 +104,6 @@ async def list_calls(  # noqa: PLR0917  # Litestar calls it by name
             reason=reason,
             peer=peer,
             refused=refused,
-            platform_id=whose.platform_id,
             limit=limit + 1,
         )
     page, unreadable = legible(rows[:limit], lambda row: _call(row, services.keyring, whose), _id)
@@ -113,13 +123,9 @@ async def get_call(request: Asking, id: CallId, tenant: Whose = None, everyone: 
     no_nulls(request.scope["query_string"], "tenant", "all")
     services = services_of(request)
     code, row_id = _parse(id)
-    who = asked(request.scope).principal
-    whose = await survey(services.connections, who, tenant, everyone=everyone)
+    whose = await surveyed(request, tenant, everyone=everyone)
     async with services.connections.get() as conn:
-        if whose.tenant is None:
-            row = await calls.get_any_call(conn, code, row_id, platform_id=whose.platform_id)
-        else:
-            row = await calls.get_call(conn, whose.tenant.tenant_id, code, row_id)
+        row = await calls.get(conn, whose, code, row_id)
     call = _call(row, services.keyring, whose)
     _seen(request, call)
     return call
@@ -142,7 +148,7 @@ async def terminate_call(request: Asking, id: CallId, tenant: Whose = None) -> m
     who = asked(request.scope).principal
     name = tenant if who.tenant is None else None
     row = await perform(
-        request, lambda desk: service.terminate(desk, whose.tenant_id, code, row_id, for_tenant=name)
+        request, lambda desk: calls.terminate(desk, whose.tenant_id, code, row_id, for_tenant=name)
     )
     call = _call(row, services.keyring, Survey(whose, None, who.role.of_person))
     _seen(request, call)
@@ -156,7 +162,7 @@ def _seen(request: Asking, *shown: models.Call) -> None:
     seen(request, *(number for one in shown for number in (one.caller, one.callee)))
 
 
-def _id(row: calls.CallRecord) -> str:
+def _id(row: CallRecord) -> str:
     return format_id("c", row.code, row.id)
 
 
@@ -167,21 +173,16 @@ def _parse(text: str) -> tuple[int, int]:
     return found
 
 
-def _call(row: calls.CallRecord, keyring: Keyring, whose: Survey) -> models.Call:
-    # A tenant does not learn who called without a binding, nor the address that a stranger called from.
-    caller, callee, sender = None, None, row.caller_peer
-    if whose.strangers or row.binding_id is not None:
-        caller, callee = row.opened(keyring)
-    elif row.reason == EarlyRefusal.SOURCE_UNKNOWN:
-        sender = None
+def _call(row: CallRecord, keyring: Keyring, whose: Survey) -> models.Call:
+    parties = calls.parties(row, keyring, whose)
     return models.Call(
         id=_id(row),
         tenant=row.tenant,
         binding_id=None if row.binding_id is None else format_id("b", row.code, row.binding_id),
         called=row.dialled_number(keyring),
         shown=None if row.shown_number is None else str(row.shown_number),
-        caller=whose.shown_if(caller),
-        callee=whose.shown_if(callee),
+        caller=parties.caller,
+        callee=parties.callee,
         node=row.node,
         started_at=row.started_at,
         ringing_at=row.ringing_at,
@@ -194,7 +195,7 @@ def _call(row: calls.CallRecord, keyring: Keyring, whose: Survey) -> models.Call
         reason=row.reason,
         document=document_of(row.reason),
         end_seen=row.end_seen,
-        caller_peer=sender,
+        caller_peer=parties.sender,
         callee_peer=row.callee_peer,
         gave_up=[line[4:] for line in (row.gave_up or "").splitlines()],
         refused=row.ended_by == PLATFORM and row.callee is None,

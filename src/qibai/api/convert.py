@@ -1,73 +1,49 @@
-"""From requests to the store's items, and from the store's things to answers."""
+"""From requests to what services take, and from what they return to answers."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from qibai.api import models
-from qibai.config import BindingConfig
-from qibai.core.binding import Parties, expiry
-from qibai.core.errors import BindingNotFound, LifetimeWrong
+from qibai.core.binding import Parties
+from qibai.core.errors import BindingNotFound
 from qibai.core.ids import format_id, parse_id
 from qibai.core.numbering import Msisdn, Number700, parse_province
-from qibai.core.typed import without_parties
-from qibai.store.bindings import Binding, BindItem, Idempotency, Released
-from qibai.store.keys import Keyring
+from qibai.service.bindings import Binding, Once, Released, Wanted
 
 
-def bind_item(
-    request: models.BindRequest, config: BindingConfig, now: datetime, idempotency: Idempotency | None
-) -> BindItem:
-    """What the store binds. Raise any error of numbers, parties, ids, lifetime and provinces."""
-    parties = Parties.of(
-        request.mode,
-        a=None if request.a is None else Msisdn.parse(request.a, field="a"),
-        members=[Msisdn.parse(member, field="members") for member in request.members],
-        b=Msisdn.parse(request.b, field="b"),
-    )
-    without_parties(request.order_id, parties.everyone, "order_id")
-    without_parties(request.industrial_id, parties.everyone, "industrial_id")
-    max_call_s = config.default_max_call_s if request.max_call_s is None else request.max_call_s
-    if max_call_s > config.max_call_s:
-        raise LifetimeWrong(f"a call lasts at most {config.max_call_s} s", field="max_call_s")
-    return BindItem(
-        parties=parties,
+def wanted(request: models.BindRequest, once: Once | None) -> Wanted:
+    """The binding asked for. Raise any error of numbers, parties and provinces."""
+    return Wanted(
+        parties=Parties.of(
+            request.mode,
+            a=None if request.a is None else Msisdn.parse(request.a, field="a"),
+            members=[Msisdn.parse(member, field="members") for member in request.members],
+            b=Msisdn.parse(request.b, field="b"),
+        ),
         scene=request.scene,
         order_id=request.order_id,
-        expires_at=end_of(request, config, now),
-        max_call_s=max_call_s,
-        messages=request.messages,
-        province=None if request.province is None else parse_province(request.province).code,
-        industrial_id=request.industrial_id,
-        expected=None if request.x is None else Number700.parse(request.x),
-        sticky=request.sticky,
-        idempotency=idempotency,
-    )
-
-
-def end_of(
-    request: models.BindRequest | models.ChangeRequest, config: BindingConfig, now: datetime
-) -> datetime:
-    """When the binding ends. Raise LifetimeWrong."""
-    return expiry(
-        now,
-        ttl=None if request.ttl is None else timedelta(seconds=request.ttl),
+        ttl=seconds(request.ttl),
         expires_at=request.expires_at,
-        default=timedelta(seconds=config.default_ttl_s),
-        maximum=timedelta(seconds=config.max_ttl_s),
+        max_call_s=request.max_call_s,
+        messages=request.messages,
+        province=None if request.province is None else parse_province(request.province),
+        industrial_id=request.industrial_id,
+        x=None if request.x is None else Number700.parse(request.x),
+        sticky=request.sticky,
+        once=once,
     )
 
 
-def idempotency_of(
-    keyring: Keyring, key: str | None, body: bytes, place: int | None = None
-) -> Idempotency | None:
-    """Keyed digests of the client's key (and the item's place in a bulk) and of the request.
+def seconds(count: int | None) -> timedelta | None:
+    """A length of time, where one was given."""
+    return None if count is None else timedelta(seconds=count)
 
-    Both may hold real numbers. Without a key, whoever reads the digests could try all mobile numbers.
-    """
+
+def once(key: str | None, request: bytes, place: int | None = None) -> Once | None:
+    """What makes the request harmless to repeat, where the client gave a key; ``place``: in a bulk."""
     if not key:
         return None
-    text = key if place is None else f"{key}\n{place}"
-    return Idempotency(keyring.lasting_mac(text.encode())[:16], keyring.lasting_mac(body)[:16])
+    return Once(key if place is None else f"{key}\n{place}", request)
 
 
 def binding_id(text: str) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Errors that only HTTP knows; all others come from ``core.errors``."""
 
-from qibai.core.errors import BadRequest, QibaiError, Unavailable
+from qibai.core.errors import BadRequest, QibaiError
 
 
 class FieldError:
@@ -44,12 +44,6 @@ class HttpsRequired(QibaiError):
     """A bearer key is taken over HTTPS or from this machine only; use HTTPS, or sign the request."""
 
     code = "https_required"
-
-
-class Overloaded(Unavailable):
-    """Too many requests are waiting; try again shortly."""
-
-    code = "overloaded"
 
 
 class HeadersTooLarge(QibaiError):

@@ -16,15 +16,16 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from litestar.types import Message, Receive, Scope, Send
 
-from qibai.api.auth import Claim, Principal, check_beside_bearer
-from qibai.api.errors import BodyTooLarge, FieldError, Invalid, MediaTypeUnsupported, NotFound, Overloaded
+from qibai.api.auth import Claim, check_beside_bearer
+from qibai.api.errors import BodyTooLarge, FieldError, Invalid, MediaTypeUnsupported, NotFound
 from qibai.api.metrics import Metrics
 from qibai.api.path import check_host, check_path, check_query
 from qibai.api.problems import LANGUAGE, headers_of, language_of, problem_of, status_of
 from qibai.api.rates import Rates
 from qibai.api.services import Services
 from qibai.core import roles
-from qibai.core.errors import QibaiError
+from qibai.core.errors import Overloaded, QibaiError
+from qibai.service.reach import Principal
 
 MAX_BODY: Final = 64 * 1024
 MAX_NO_BODY: Final = 1024  #: where none is documented

@@ -9,7 +9,7 @@ from msgspec import Meta
 from qibai.api.admin.common import perform
 from qibai.api.decode import decode
 from qibai.api.gate import asked
-from qibai.api.handlers import Asking, services_of
+from qibai.api.request import Asking, services_of
 from qibai.core.content import MAX_TIMEOUT_MS, MAX_URL, ContentPolicy, Hook, NumbersInText, OnTimeout
 from qibai.core.roles import Action
 from qibai.service import message_policy as service

@@ -11,25 +11,27 @@ from msgspec import Meta
 from qibai.api import convert, models
 from qibai.api.decode import decode, idempotency_key, instant, no_nulls
 from qibai.api.gate import asked
-from qibai.api.handlers import (
+from qibai.api.legible import legible
+from qibai.api.request import (
     Asking,
     IdempotencyKey,
     Limit,
     OfBinding,
     Since,
     Until,
+    Whose,
     reached,
     seen,
     services_of,
 )
-from qibai.api.legible import legible
-from qibai.api.reach import Reach, Whose
 from qibai.core.errors import BadRequest, MessageNotFound
 from qibai.core.ids import format_id, parse_id
 from qibai.core.messages import MessageState
 from qibai.core.numbering import Msisdn
 from qibai.core.roles import Action
-from qibai.store import messages
+from qibai.service import messages
+from qibai.service.messages import MessageRecord
+from qibai.service.reach import Reach
 from qibai.store.keys import Keyring
 
 MAX_TEXT: Final = 1_000
@@ -101,20 +103,15 @@ async def send_message(request: Asking, key: IdempotencyKey = None) -> Response[
     who, services = asked(request.scope), services_of(request)
     said = decode(_SEND, who.body)
     tenant_id = who.principal.tenant_id
-    sender = Msisdn.parse(said.sender, field="sender")
-    async with services.connections.get() as conn:
-        record, replayed = await services.outbox.send(
-            conn,
-            tenant_id,
-            binding=convert.binding_id(said.binding_id),
-            order_id=said.order_id,
-            sender=sender,
-            text=said.text,
-            valid_s=said.valid_s,
-            idempotency=convert.idempotency_of(
-                services.keyring, idempotency_key(who.headers), b"message\n" + who.body
-            ),
-        )
+    record, replayed = await services.outbox.send(
+        tenant_id,
+        binding=convert.binding_id(said.binding_id),
+        order_id=said.order_id,
+        sender=Msisdn.parse(said.sender, field="sender"),
+        text=said.text,
+        valid_s=said.valid_s,
+        once=convert.once(idempotency_key(who.headers), who.body),
+    )
     answer = _message(record, services.keyring, Reach(tenant_id, whole=True))
     _seen(request, answer)
     headers = {"Location": f"/v1/messages/{answer.id}"}
@@ -202,13 +199,12 @@ def _seen(request: Asking, *shown: Message) -> None:
     seen(request, *(number for one in shown for number in (one.sender, one.receiver)))
 
 
-def _id(row: messages.MessageRecord) -> str:
+def _id(row: MessageRecord) -> str:
     return format_id("m", max(row.code, 0), row.id)
 
 
-def _message(row: messages.MessageRecord, keyring: Keyring, whose: Reach) -> Message:
-    # a stranger's number is not the tenant's to know
-    sender, receiver = (None, None) if row.binding_id is None else row.opened(keyring)
+def _message(row: MessageRecord, keyring: Keyring, whose: Reach) -> Message:
+    parties = messages.parties(row, keyring, whose)
     return Message(
         id=_id(row),
         kind=row.kind,
@@ -216,8 +212,8 @@ def _message(row: messages.MessageRecord, keyring: Keyring, whose: Reach) -> Mes
         order_id=row.order_id,
         called=None if row.called_number is None else str(row.called_number),
         shown=None if row.shown_number is None else str(row.shown_number),
-        sender=whose.shown_if(sender),
-        receiver=whose.shown_if(receiver),
+        sender=parties.sender,
+        receiver=parties.receiver,
         state=row.state,
         reason=row.reason,
         rule=row.rule,

@@ -5,9 +5,9 @@ from typing import Final
 from litestar import MediaType, Response, get
 
 from qibai.api.gate import ACTION, NEAR, OPEN
-from qibai.api.handlers import Asking, services_of
 from qibai.api.metrics import Metrics
 from qibai.api.metrics.node import NodeMetrics
+from qibai.api.request import Asking, services_of
 from qibai.core.roles import Action
 
 
@@ -30,8 +30,8 @@ async def metrics(request: Asking) -> Response[bytes]:
     services = services_of(request)
     measured: Metrics = request.app.state.metrics
     measured.load(
-        binds=services.binds.waiting,
-        releases=services.releases.waiting,
+        binds=services.bindings.binds_waiting,
+        releases=services.bindings.releases_waiting,
         connections_free=services.connections.free,
     )
     text = measured.text(

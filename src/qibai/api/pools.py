@@ -10,12 +10,12 @@ from msgspec import Meta
 
 from qibai.api.decode import no_nulls
 from qibai.api.gate import asked
-from qibai.api.handlers import Asking, services_of
+from qibai.api.request import Asking, services_of
 from qibai.core.binding import Scene
 from qibai.core.numbering import parse_province
 from qibai.core.pools import Alert
 from qibai.core.roles import Action
-from qibai.store import pools
+from qibai.service import pools
 
 Count = Annotated[int, Meta(ge=0)]
 
@@ -57,7 +57,7 @@ async def list_pools(
     where = None if province is None else parse_province(province).code
     services, who = services_of(request), asked(request.scope).principal
     async with services.connections.get() as conn:
-        found = await pools.read(conn, services.config.pools, tenant=who.tenant, platform=who.platform)
+        found = await pools.list_pools(conn, services.config.pools, who)
     return [
         _model(one)
         for one in found

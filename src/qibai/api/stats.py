@@ -7,12 +7,10 @@ from litestar import get
 from litestar.params import Parameter
 
 from qibai.api.decode import no_nulls
-from qibai.api.gate import asked
-from qibai.api.handlers import Asking, services_of
-from qibai.api.reach import Whose, survey
+from qibai.api.request import Asking, Whose, services_of, surveyed
 from qibai.core.figures import Statistics
 from qibai.core.roles import Action
-from qibai.store import stats
+from qibai.service import stats
 
 
 @get(
@@ -31,15 +29,9 @@ async def get_stats(
 ) -> Statistics:
     """A tenant sees its own figures, an application platform its tenants', operators and auditors all."""
     no_nulls(request.scope["query_string"], "last", "tenant")
-    services, who = services_of(request), asked(request.scope).principal
-    whose = await survey(services.connections, who, tenant, everyone=tenant is None)
-    async with services.connections.get() as conn:
-        return await stats.read(
-            conn,
-            timedelta(seconds=last),
-            tenant=None if whose.tenant is None else whose.tenant.tenant_id,
-            platform=whose.platform_id,
-        )
+    whose = await surveyed(request, tenant, everyone=tenant is None)
+    async with services_of(request).connections.get() as conn:
+        return await stats.read(conn, timedelta(seconds=last), whose)
 
 
 HANDLERS: Final = (get_stats,)

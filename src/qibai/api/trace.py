@@ -11,8 +11,8 @@ from msgspec import Meta
 from qibai.api import models
 from qibai.api.admin.common import body, perform
 from qibai.api.gate import asked
-from qibai.api.handlers import Asking, services_of
 from qibai.api.metrics import traced_by_party
+from qibai.api.request import Asking, services_of
 from qibai.core.binding import Mode, Scene, Status
 from qibai.core.errors import TraceLimited
 from qibai.core.ids import format_id

@@ -3,19 +3,18 @@
 from typing import Annotated, Any
 
 import msgspec
-import psycopg
 import typer
 
+from qibai.cli.database import with_store
 from qibai.cli.options import ApiUrl, JsonOut, config_of
 from qibai.cli.output import as_json, note, say, table
 from qibai.cli.remote import remote
 from qibai.cli.resources.common import names_of
 from qibai.cli.times import shown
 from qibai.config import Config
-from qibai.core.errors import StoreUnavailable
 from qibai.core.numbering import parse_province
-from qibai.store import dsn, pools
-from qibai.store.poolcount import count_pools
+from qibai.service import pools
+from qibai.service.pools import Pool
 
 
 def show(  # noqa: PLR0917  # options
@@ -58,16 +57,10 @@ def show(  # noqa: PLR0917  # options
         note(f"counted at {shown(found[0]['at'])}")
 
 
-def _read(config: Config, *, count: bool) -> list[pools.Pool]:
-    try:
-        with psycopg.connect(
-            dsn(config), connect_timeout=config.store.connect_timeout_s, autocommit=True
-        ) as conn:
-            if count:
-                count_pools(conn, config, force=True)
-            return pools.read_sync(conn, config.pools)
-    except psycopg.OperationalError:
-        raise StoreUnavailable from None
+def _read(config: Config, *, count: bool) -> list[Pool]:
+    if count:
+        pools.count_now(config)
+    return with_store(config, lambda conn: pools.list_pools(conn, config.pools))
 
 
 def _row(one: dict[str, Any]) -> tuple[Any, ...]:

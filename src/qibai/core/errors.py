@@ -393,6 +393,12 @@ class Unavailable(QibaiError):
     code = "unavailable"
 
 
+class Overloaded(Unavailable):
+    """Too many requests are waiting; try again shortly."""
+
+    code = "overloaded"
+
+
 class StoreUnavailable(Unavailable):
     """The database does not answer; try again shortly."""
 

@@ -8,7 +8,7 @@ from litestar.params import Parameter
 
 from qibai.api.admin import models
 from qibai.api.admin.common import body, own_platform, perform, read, to_model
-from qibai.api.handlers import Asking
+from qibai.api.request import Asking
 from qibai.core.errors import BadRequest, NotHere
 from qibai.core.numbering import parse_codes, parse_province
 from qibai.core.pilot import ApplicationState

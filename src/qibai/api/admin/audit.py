@@ -9,7 +9,7 @@ from litestar.params import Parameter
 from qibai.api.admin import models
 from qibai.api.admin.common import read
 from qibai.api.decode import instant, no_nulls
-from qibai.api.handlers import Asking
+from qibai.api.request import Asking
 from qibai.core.roles import Action
 from qibai.core.trail import Entry, Point
 from qibai.store import audit

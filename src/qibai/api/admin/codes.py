@@ -10,7 +10,7 @@ from litestar.params import Parameter
 from qibai.api.admin import models
 from qibai.api.admin.common import body, own_platform, perform, read
 from qibai.api.decode import no_nulls
-from qibai.api.handlers import Asking
+from qibai.api.request import Asking
 from qibai.core.numbering import Code, parse_codes, parse_province
 from qibai.core.roles import Action
 from qibai.service import codes

@@ -7,7 +7,7 @@ import msgspec
 
 from qibai.api.decode import decode
 from qibai.api.gate import asked
-from qibai.api.handlers import Asking, services_of
+from qibai.api.request import Asking, services_of
 from qibai.core.errors import Forbidden
 from qibai.service import desk as desks
 from qibai.service.desk import ACT_TIMEOUT_S, Desk

@@ -9,7 +9,7 @@ from litestar.params import Parameter
 
 from qibai.api.admin import models
 from qibai.api.admin.common import body, own_platform, perform, read, to_model
-from qibai.api.handlers import Asking
+from qibai.api.request import Asking
 from qibai.core.roles import Action
 from qibai.service import existing
 from qibai.store.existing import business

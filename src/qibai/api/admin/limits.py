@@ -8,7 +8,7 @@ from litestar import get, post
 
 from qibai.api.admin import models
 from qibai.api.admin.common import body, for_all, own_platform, perform, read, to_model
-from qibai.api.handlers import Asking
+from qibai.api.request import Asking
 from qibai.core.numbering import Number700, parse_province
 from qibai.core.roles import Action
 from qibai.service import limits

@@ -8,7 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from qibai.api.admin import models
 from qibai.api.admin.common import body, own_platform, perform, read, to_model
-from qibai.api.handlers import Asking
+from qibai.api.request import Asking
 from qibai.core.numbering import parse_province
 from qibai.core.roles import Action
 from qibai.service import papers

@@ -8,7 +8,7 @@ from litestar.params import Parameter
 
 from qibai.api.admin import models
 from qibai.api.admin.common import body, for_all, own_platform, perform, read, to_model
-from qibai.api.handlers import Asking
+from qibai.api.request import Asking
 from qibai.core.roles import Action
 from qibai.service import platforms
 from qibai.store import resources

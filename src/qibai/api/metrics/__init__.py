@@ -2,10 +2,10 @@
 
 from qibai.api.metrics.worker import (
     Metrics,
-    binds_counted,
     connection_ended,
-    releases_counted,
+    count_binds,
+    count_releases,
     traced_by_party,
 )
 
-__all__ = ["Metrics", "binds_counted", "connection_ended", "releases_counted", "traced_by_party"]
+__all__ = ["Metrics", "connection_ended", "count_binds", "count_releases", "traced_by_party"]

@@ -4,11 +4,8 @@ prometheus-client decides on import whether values are shared between processes:
 PROMETHEUS_MULTIPROC_DIR first.
 """
 
-from collections import Counter as Counts
-from collections.abc import Awaitable, Callable, Sequence
-from functools import wraps
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -24,12 +21,6 @@ from prometheus_client.registry import Collector
 from qibai.api.metrics.losses import CallLosses
 from qibai.api.metrics.parts import PartMetrics
 from qibai.api.metrics.spec import MetricSpec
-from qibai.core.errors import QibaiError
-from qibai.store.bindings import Bound, Released
-
-_Result = TypeVar("_Result")
-#: Takes items as its last argument and answers each at its place.
-_Run = Callable[..., Awaitable[Sequence[_Result | QibaiError]]]
 
 _BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
@@ -104,30 +95,14 @@ def connection_ended(limit: str) -> None:
     _ENDED.labels(limit).inc()
 
 
-def binds_counted(run: _Run[Bound]) -> _Run[Bound]:
-    """Count what comes of each item of ``run``, which binds many."""
-    return _counted(run, _BINDS, lambda bound: "replayed" if bound.replayed else "bound")
+def count_binds(result: str, items: int) -> None:
+    """Count bindings that were asked for and got this result."""
+    _BINDS.labels(result).inc(items)
 
 
-def releases_counted(run: _Run[Released]) -> _Run[Released]:
-    """Count what comes of each item of ``run``, which releases many."""
-    return _counted(run, _RELEASES, lambda _: "released")
-
-
-def _counted(run: _Run[_Result], counter: Counter, result: Callable[[_Result], str]) -> _Run[_Result]:
-    @wraps(run)
-    async def run_and_count(*args: Any) -> Sequence[_Result | QibaiError]:
-        try:
-            answers = await run(*args)
-        except QibaiError as exc:
-            counter.labels(exc.code).inc(len(args[-1]))
-            raise
-        results = Counts(one.code if isinstance(one, QibaiError) else result(one) for one in answers)
-        for label, count in results.items():
-            counter.labels(label).inc(count)
-        return answers
-
-    return run_and_count
+def count_releases(result: str, items: int) -> None:
+    """Count releases that were asked for and got this result."""
+    _RELEASES.labels(result).inc(items)
 
 
 class Metrics:

@@ -18,9 +18,9 @@ from qibai.cli.times import shown, span
 from qibai.config import Config
 from qibai.core.errors import BadRequest
 from qibai.core.figures import Statistics
-from qibai.store import stats as store_stats
+from qibai.service import stats as service
+from qibai.service.reach import survey_here
 from qibai.store.connection import Connection
-from qibai.store.resources.platforms import tenant_of
 
 _LEAST: Final = timedelta(minutes=1)
 _MOST: Final = timedelta(days=7)
@@ -69,8 +69,7 @@ def stats(  # noqa: PLR0917  # options
 
 def _read(config: Config, last: timedelta, tenant: str | None) -> Statistics:
     async def work(conn: Connection) -> Statistics:
-        id = None if tenant is None else (await tenant_of(conn, tenant))[0]
-        return await store_stats.read(conn, last, tenant=id)
+        return await service.read(conn, last, await survey_here(conn, tenant))
 
     return with_store(config, work)
 

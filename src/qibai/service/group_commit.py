@@ -1,7 +1,7 @@
 """Group commit: what queued while the previous batch was running becomes the next batch.
 
-No request waits for company: when nothing of its group is under way, a batch starts at the end of the event
-loop's current turn. A group never has two batches under way: half as many of twice the size cost less.
+No request waits for company: when no batch of its group is under way, a batch starts at the end of the event
+loop's current turn. A group never has two batches under way: one batch of 100 costs less than two of 50.
 """
 
 import asyncio
@@ -9,8 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar, cast
 
-from qibai.api.errors import Overloaded
-from qibai.core.errors import QibaiError
+from qibai.core.errors import Overloaded, QibaiError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -1,36 +1,32 @@
-"""Whose bindings and calls a key reaches, and whether real numbers in them are shown whole."""
+"""How far a key reaches: whose bindings, calls and messages, and whether it sees real numbers whole."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from litestar.params import Parameter
-
-from qibai.api.auth import Principal
-from qibai.api.connections import Connections
 from qibai.core.errors import BadRequest, Forbidden, TenantNotFound
 from qibai.core.masking import mask_numbers
 from qibai.core.numbering import Msisdn
-from qibai.core.roles import sees_real_numbers
+from qibai.core.roles import Role, sees_real_numbers
+from qibai.service.lender import Lender
+from qibai.store.actors import Actor
+from qibai.store.connection import Connection
 from qibai.store.resources.platforms import tenant_of
 
-Whose = Annotated[
-    str | None,
-    Parameter(
-        query="tenant",
-        description="With a key that is no tenant's: whose; real numbers are masked then.",
-        max_length=64,
-        pattern=r"^[^\x00]+$",
-    ),
-]
 
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whoever proved to hold an API key: what it makes of them, and how far they reach."""
 
-All = Annotated[
-    bool,
-    Parameter(
-        query="all",
-        description="With a key that is no tenant's: of all tenants that the key reaches.",
-    ),
-]
+    role: Role
+    actor: Actor
+    tenant: int | None  #: the one tenant that is seen
+    platform: int | None  #: the one platform whose tenants are seen
+
+    @property
+    def tenant_id(self) -> int:
+        """The tenant that asks. Raise Forbidden when it is no tenant."""
+        if self.tenant is None:
+            raise Forbidden
+        return self.tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +45,7 @@ class Reach:
         return None if number is None else self.shown(number)
 
 
-async def reach(connections: Connections, who: Principal, tenant: str | None) -> Reach:
+async def reach(lender: Lender, who: Principal, tenant: str | None) -> Reach:
     """A tenant reaches itself; others the tenant that they name, an application platform those under it.
 
     Raise BadRequest, Forbidden, TenantNotFound.
@@ -61,7 +57,7 @@ async def reach(connections: Connections, who: Principal, tenant: str | None) ->
         return Reach(who.tenant, whole)
     if tenant is None:
         raise BadRequest("this key is no tenant's: name the tenant", field="tenant")
-    async with connections.get() as conn:
+    async with lender.get() as conn:
         id, platform = await tenant_of(conn, tenant)
     if who.platform is not None and platform != who.platform:
         raise TenantNotFound
@@ -83,10 +79,18 @@ class Survey:
         return mask_numbers(number.e164) if self.tenant is None else self.tenant.shown(number)
 
 
-async def survey(connections: Connections, who: Principal, tenant: str | None, *, everyone: bool) -> Survey:
+async def survey(lender: Lender, who: Principal, tenant: str | None, *, everyone: bool) -> Survey:
     """With ``everyone`` all that the key reaches, otherwise as ``reach``. Raise as ``reach``."""
     if everyone and who.tenant is None:
         if tenant is not None:
             raise BadRequest("name the tenant or ask for all, one of the two", field="tenant")
         return Survey(None, who.platform, who.role.of_person)
-    return Survey(await reach(connections, who, tenant), None, who.role.of_person)
+    return Survey(await reach(lender, who, tenant), None, who.role.of_person)
+
+
+async def survey_here(conn: Connection, tenant: str | None) -> Survey:
+    """What an operator at the machine reaches: the tenant named, or all. Raise TenantNotFound."""
+    if tenant is None:
+        return Survey(None, None, strangers=True)
+    id, _ = await tenant_of(conn, tenant)
+    return Survey(Reach(id, whole=False), None, strangers=True)

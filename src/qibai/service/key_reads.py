@@ -11,21 +11,21 @@ from typing import Final
 
 import structlog
 
-from qibai.api.auth import Principal
-from qibai.api.connections import Connections
 from qibai.core.errors import QibaiError
 from qibai.core.roles import sees_real_numbers
+from qibai.service.lender import Lender
+from qibai.service.reach import Principal
 from qibai.store import key_reads
 
 PERIOD_S: Final = 2.0
-_log: Final = structlog.get_logger("qibai.api")
+_log: Final = structlog.get_logger("qibai.keys")
 
 
 class KeyReads:
-    """The counts of this worker."""
+    """The counts of this process."""
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
+    def __init__(self, lender: Lender) -> None:
+        self._lender = lender
         self._counts: Counter[str] = Counter()
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -67,7 +67,7 @@ class KeyReads:
         if not counts:
             return
         try:
-            async with self._connections.get(timeout_s=2.0) as conn:
+            async with self._lender.get(timeout_s=2.0) as conn:
                 await key_reads.add(conn, counts)
         except QibaiError as exc:
             _log.warning("reads of real numbers wait to be counted", error=exc.code)
