@@ -4,8 +4,6 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-import psycopg
-
 from qibai.api.auth import Authenticator
 from qibai.api.connections import Connections
 from qibai.api.metrics import count_binds, count_releases
@@ -20,6 +18,7 @@ from qibai.service.translation import Translator
 from qibai.settings.live import LiveConfig
 from qibai.store import dsn
 from qibai.store.anchors import Witness
+from qibai.store.failures import DriverError
 from qibai.store.keys import Keyring
 from qibai.store.migrate import pending
 
@@ -72,7 +71,7 @@ class Services:
         try:
             async with asyncio.timeout(3):
                 left = await asyncio.shield(probe)
-        except (TimeoutError, OSError, psycopg.Error):
+        except (TimeoutError, OSError, DriverError):
             raise StoreUnavailable from None
         if left:
             raise SchemaError

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-import psycopg
 import typer
 
 from qibai.cli.database import with_store
@@ -16,10 +15,13 @@ from qibai.cli.outfile import OutFile
 from qibai.cli.output import as_json, done, table
 from qibai.cli.times import shown
 from qibai.config import Config
-from qibai.core.errors import AuditBroken, BadRequest, StoreUnavailable
+from qibai.core.errors import AuditBroken, BadRequest
 from qibai.core.trail import START, Entry, Point, check
 from qibai.store import anchors as anchor_file
 from qibai.store import audit, audit_verify, dsn, dual, tenants
+from qibai.store.connection import SyncConnection
+from qibai.store.failures import own_errors
+from qibai.store.hosts import connect
 from qibai.store.keys import Keyring
 
 app = typer.Typer(help="The audit trail.", no_args_is_help=True)
@@ -173,10 +175,8 @@ def _point(text: str) -> Point:
         raise BadRequest("give an anchor as SEQ:HASH", field="anchor") from None
 
 
-def _connection(config: Config) -> "psycopg.Connection[Any]":
-    try:
-        return psycopg.connect(
-            dsn(config), connect_timeout=config.store.connect_timeout_s, application_name="qibai-audit"
+def _connection(config: Config) -> SyncConnection:
+    with own_errors():
+        return connect(
+            dsn(config), connect_timeout_s=config.store.connect_timeout_s, application_name="qibai-audit"
         )
-    except psycopg.OperationalError:
-        raise StoreUnavailable from None

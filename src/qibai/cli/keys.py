@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Annotated, Any
 
-import psycopg
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
@@ -16,6 +15,7 @@ from qibai.core.errors import BadRequest, Conflict
 from qibai.service import keys as service
 from qibai.store import dsn, keyfile, made_keys
 from qibai.store.failures import own_errors
+from qibai.store.hosts import connect
 from qibai.store.keys import Keyring
 from qibai.store.messages import nodes_without_key
 from qibai.store.rotate_hash import rotate_hash
@@ -40,7 +40,7 @@ def prepare(ctx: typer.Context, json: JsonOut = False) -> None:
     """
     config = config_of(ctx)
     path = config.key_file
-    with own_errors(), psycopg.connect(dsn(config)) as conn:
+    with own_errors(), connect(dsn(config)) as conn:
         ids = made_keys.prepare(conn, path)
     perform(ctx, lambda desk: service.note_prepared(desk, ids))
     if json:
@@ -107,7 +107,7 @@ def rotate(  # noqa: PLR0917  # options
 
 def _require_everywhere(config: Config, section: str) -> None:
     """Raise Conflict while another node's gateway has not got the key that the rotation would use."""
-    with own_errors(), psycopg.connect(dsn(config)) as conn:
+    with own_errors(), connect(dsn(config)) as conn:
         id = keyfile.next_id(config.key_file, section)
         nodes = nodes_without_key(conn, section, id, but=config.node)
     if nodes:

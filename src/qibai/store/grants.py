@@ -66,6 +66,12 @@ def grant(conn: psycopg.Connection[Any], role: str) -> None:
         conn.execute(sql.SQL("GRANT {rights} ON {schema}.{table} TO {role}").format(rights=words, **where))
 
 
+def role_of(conn: psycopg.Connection[Any]) -> str | None:
+    """The role of ``conn``, or None while the schema is not there."""
+    row = conn.execute("SELECT current_user::text WHERE to_regclass('audit') IS NOT NULL").fetchone()
+    return None if row is None else str(row[0])
+
+
 def excess(conn: psycopg.Connection[Any]) -> list[str]:
     """What the role of ``conn`` could do to what was recorded, but must not, such as `DELETE on audit`."""
     with own_errors():

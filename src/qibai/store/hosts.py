@@ -18,12 +18,18 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from qibai.core.errors import StoreUnavailable
-from qibai.store.failures import UNAVAILABLE
+from qibai.store.failures import UNAVAILABLE, why_not_connected
 
 HOST_S: Final = 1.0  #: for one of several hosts to take a connection, where no look-up waits for it
 IDLE_S: Final = 1.0  #: a connection that was idle for longer is asked whether its server is there
 _LEAST_S: Final = 2  # psycopg counts a connection's time in whole seconds, and no fewer
 _OWN: Final = ("host", "hostaddr", "port", "load_balance_hosts")  #: not shared by all hosts
+_KIND: Final = """
+SELECT CASE
+    WHEN pg_is_in_recovery() THEN 'standby'
+    WHEN current_setting('transaction_read_only')::boolean THEN 'read-only primary'
+    ELSE 'primary'
+END"""
 _FIRST: Final[dict[tuple[str, ...], int]] = {}  # by hosts: the place of the one that answered last
 _SERVER: Final[WeakKeyDictionary[psycopg.AsyncConnection[Any], int]] = WeakKeyDictionary()
 _USED: Final[WeakKeyDictionary[psycopg.AsyncConnection[Any], float]] = WeakKeyDictionary()
@@ -116,6 +122,34 @@ def connect(dsn: str, *, connect_timeout_s: int = 10, **more: Any) -> psycopg.Co
             hosts.worked(attempt.place)
             return conn
     raise error or psycopg.OperationalError("there is no host")
+
+
+async def connect_or_say_why(
+    dsn: str, *, connect_timeout_s: int, application: str
+) -> psycopg.AsyncConnection[Any]:
+    """A connection for a command. Raise StoreUnavailable, which says why there is none."""
+    try:
+        return await psycopg.AsyncConnection.connect(
+            dsn, connect_timeout=connect_timeout_s, application_name=application
+        )
+    except psycopg.OperationalError as exc:
+        raise StoreUnavailable(why_not_connected(exc)) from None
+
+
+def kind_of(dsn: str, within_s: int) -> str | None:
+    """Return what one server is: primary, standby or read-only primary; None if it does not answer."""
+    try:
+        with psycopg.connect(dsn, connect_timeout=within_s, autocommit=True) as conn:
+            row = conn.execute(_KIND).fetchone()
+    except psycopg.Error:
+        return None
+    return None if row is None else str(row[0])
+
+
+def server_clock(conn: psycopg.Connection[Any]) -> float:
+    """The server's clock, Unix time in seconds."""
+    row = conn.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
+    return float(row[0]) if row else 0.0
 
 
 async def connect_async(

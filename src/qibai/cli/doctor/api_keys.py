@@ -1,11 +1,10 @@
 """Whether the platform made every API key that stands in the database."""
 
-import psycopg
-
 from qibai.cli.doctor.finding import Finding, fail, ok, skip
 from qibai.config import Config
 from qibai.core.errors import KeyFileError, QibaiError
 from qibai.store import dsn
+from qibai.store.failures import DriverError
 from qibai.store.hosts import connect
 from qibai.store.keycheck import check_key_file
 from qibai.store.keys import Keyring
@@ -21,7 +20,7 @@ def check_api_keys(config: Config) -> Finding:
             found = not_genuine(conn, keyring)
     except KeyFileError:
         return skip("API keys", "needs the newest key file")
-    except (psycopg.Error, QibaiError):
+    except (DriverError, QibaiError):
         return skip("API keys", "needs the store, its schema and the key file")
     if found:
         named = ", ".join(f"{key.id} ({key.kind} {key.holder})" for key in found)

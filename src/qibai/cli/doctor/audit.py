@@ -1,7 +1,5 @@
 """Whether the audit trail is whole, and its anchors reach where they have to."""
 
-import psycopg
-
 from qibai.cli.doctor.finding import Finding, fail, ok, skip
 from qibai.config import Config
 from qibai.core.errors import AuditBroken, KeyFileError, QibaiError
@@ -10,6 +8,7 @@ from qibai.store.anchors import Witness
 from qibai.store.audit_verify import verify
 from qibai.store.dual import forged
 from qibai.store.dual_rule import TWO, look
+from qibai.store.failures import DriverError
 from qibai.store.hosts import connect
 from qibai.store.keycheck import check_key_file
 from qibai.store.keys import Keyring
@@ -31,7 +30,7 @@ def _trail(config: Config) -> Finding:
         return fail("audit trail", exc.message, "qibai audit verify; see docs/resources.md, The audit trail")
     except KeyFileError:
         return skip("audit trail", "needs the newest key file")
-    except (psycopg.Error, QibaiError):
+    except (DriverError, QibaiError):
         return skip("audit trail", "needs the store and its schema")
     return ok("audit trail", f"{end.seq} entries, whole and anchored")
 
@@ -44,7 +43,7 @@ def _approvals(config: Config) -> Finding:
             found = forged(conn, keyring)
     except KeyFileError:
         return skip("approvals", "needs the newest key file")
-    except (psycopg.Error, QibaiError):
+    except (DriverError, QibaiError):
         return skip("approvals", "needs the store, its schema and the key file")
     if found:
         says = f"approved in the database and not by a person, without effect: {', '.join(found[:5])}"
@@ -57,7 +56,7 @@ def _rule(config: Config) -> Finding:
         keyring = Keyring.load(config.key_file)
         with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
             persons, sound = look(conn, keyring)
-    except (psycopg.Error, QibaiError):
+    except (DriverError, QibaiError):
         return skip("two persons", "needs the store, its schema and the key file")
     if not sound:
         says = (

@@ -9,8 +9,6 @@ import subprocess
 import time
 from typing import Final
 
-import psycopg
-
 from qibai import __version__
 from qibai.cli.doctor.api_keys import check_api_keys
 from qibai.cli.doctor.audit import check_audit
@@ -33,8 +31,8 @@ from qibai.config import Config
 from qibai.core.errors import ConfigError, KeyFileError, QibaiError
 from qibai.settings.needed import needed_ports
 from qibai.store import dsn, made_keys, read_dsn
-from qibai.store.failures import why_not_connected
-from qibai.store.hosts import connect
+from qibai.store.failures import DriverError, why_not_connected
+from qibai.store.hosts import connect, server_clock
 from qibai.store.keycheck import check_key_file
 from qibai.store.keys import Keyring
 from qibai.store.migrate import pending
@@ -142,16 +140,16 @@ def _store(config: Config) -> list[Finding]:
     try:
         with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
             began = time.monotonic()
-            row = conn.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
+            server_time = server_clock(conn)
             took = time.monotonic() - began
             version = conn.info.server_version // 10_000
-    except psycopg.Error as exc:
+    except DriverError as exc:
         return [*found, fail("store", why_not_connected(exc), mend), skip("schema", "needs the store")]
     if version < 15:
         found.append(fail("store", f"PostgreSQL {version} is too old", "use PostgreSQL 15 or later"))
     else:
         found.append(ok("store", f"PostgreSQL {version}, answers in {took * 1000:.1f} ms"))
-    apart = abs(float(row[0]) - time.time()) if row else 0.0
+    apart = abs(server_time - time.time())
     if apart > _CLOCK_S:
         found.append(
             fail("clock", f"this machine and PostgreSQL are {apart:.0f} s apart", "run NTP (chrony) on both")
@@ -180,7 +178,7 @@ def _store(config: Config) -> list[Finding]:
         try:
             connect(read_dsn(config), connect_timeout_s=config.store.connect_timeout_s).close()
             found.append(ok("standby", "answers"))
-        except psycopg.Error:
+        except DriverError:
             found.append(fail("standby", "the standby does not answer", "check store.read_dsn"))
     return found
 
@@ -201,7 +199,7 @@ def _keys(config: Config) -> Finding:
         return fail(
             "keys", exc.message, "put that key file in its place; parts that run take it by themselves"
         )
-    except (psycopg.Error, QibaiError):
+    except (DriverError, QibaiError):
         return skip("keys", "needs the store and its schema")
     return ok("keys", "they are those of this database")
 

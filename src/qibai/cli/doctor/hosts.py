@@ -2,13 +2,10 @@
 
 from typing import Final, NamedTuple
 
-import psycopg
-
 from qibai.cli.doctor.finding import Finding, fail, ok, warn
-from qibai.store.hosts import Hosts
+from qibai.store.hosts import Hosts, kind_of
 
 _PATIENCE_S: Final = 2
-_ASK: Final = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean"
 _WRITES: Final = ("read-write", "primary")
 
 
@@ -24,7 +21,7 @@ def check_hosts(name: str, dsn: str, *, writes: bool) -> list[Finding]:
     hosts = Hosts(dsn)
     if not hosts.several:
         return []
-    found = [_look(place, text) for place, text in hosts.each()]
+    found = [_Server(place, kind_of(text, _PATIENCE_S)) for place, text in hosts.each()]
     says = ", ".join(f"{one.name} {one.kind or 'does not answer'}" for one in found)
     primaries = [one for one in found if one.kind == "primary"]
     if writes and len(primaries) > 1:
@@ -47,15 +44,3 @@ def check_hosts(name: str, dsn: str, *, writes: bool) -> list[Finding]:
     if hosts.wanted == "prefer-standby" and len(primaries) == len(found):
         return [warn(name, says, "start a standby: all routing reads go to the primary now")]
     return [ok(name, says)]
-
-
-def _look(place: str, dsn: str) -> _Server:
-    try:
-        with psycopg.connect(dsn, connect_timeout=_PATIENCE_S, autocommit=True) as conn:
-            row = conn.execute(_ASK).fetchone()
-    except psycopg.Error:
-        return _Server(place, None)
-    if row is None:
-        return _Server(place, None)
-    standby, read_only = row
-    return _Server(place, "standby" if standby else "read-only primary" if read_only else "primary")

@@ -2,14 +2,13 @@
 
 import time
 
-import psycopg
-
 from qibai.cli.doctor.finding import Finding, fail, ok, skip, warn
 from qibai.cli.links import STALE_S, read_stats
 from qibai.config import Config
 from qibai.core.losses import LOSSES
 from qibai.messaging.link import LinkState
 from qibai.store import dsn
+from qibai.store.failures import DriverError
 from qibai.store.hosts import connect
 from qibai.store.messages import silent_nodes
 
@@ -28,7 +27,7 @@ def _silent_nodes(config: Config) -> list[Finding]:
     try:
         with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
             silent = silent_nodes(conn)
-    except psycopg.Error:
+    except DriverError:
         return [skip("nodes", "could not be checked: the store does not answer in time")]
     found = []
     for one in silent:

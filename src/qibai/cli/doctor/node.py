@@ -1,11 +1,10 @@
 """Does another node give its calls ids out of the same range?"""
 
-import psycopg
-
 from qibai.cli.doctor.finding import Finding, ok, skip, warn
 from qibai.config import Config
 from qibai.store import dsn
 from qibai.store.calls import node_with_number
+from qibai.store.failures import DriverError
 from qibai.store.hosts import connect
 
 
@@ -15,7 +14,7 @@ def check_node(config: Config) -> Finding:
     try:
         with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
             other = node_with_number(conn, number, but=config.node)
-    except psycopg.Error:
+    except DriverError:
         return skip("node", "could not be checked: the store does not answer in time")
     if other is not None:
         return warn(

@@ -1,12 +1,11 @@
 """Whether the platform's database role has too many rights."""
 
-import psycopg
-
 from qibai.cli.doctor.finding import Finding, fail, ok, skip
 from qibai.config import Config
 from qibai.core.errors import QibaiError
 from qibai.store import dsn
-from qibai.store.grants import excess
+from qibai.store.failures import DriverError
+from qibai.store.grants import excess, role_of
 from qibai.store.hosts import connect
 
 
@@ -14,16 +13,16 @@ def check_rights(config: Config) -> Finding:
     """The platform must not be able to change what is in the audit trail, or whose an API key is."""
     try:
         with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
-            row = conn.execute("SELECT current_user, to_regclass('audit') IS NOT NULL").fetchone()
-            if row is None or not row[1]:
+            role = role_of(conn)
+            if role is None:
                 return skip("database role", "needs the schema")
             found = excess(conn)
-    except (psycopg.Error, QibaiError):
+    except (DriverError, QibaiError):
         return skip("database role", "needs the store")
     if found:
         return fail(
             "database role",
-            f"{row[0]} can change what only the owner may change: {', '.join(found)}",
+            f"{role} can change what only the owner may change: {', '.join(found)}",
             "give the schema to a role of its own, see docs/operations.md, then: qibai migrate",
         )
-    return ok("database role", f"{row[0]} can add to the audit trail, not change it")
+    return ok("database role", f"{role} can add to the audit trail, not change it")

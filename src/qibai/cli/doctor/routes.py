@@ -4,13 +4,11 @@ import time
 from datetime import timedelta
 from typing import Final
 
-import psycopg
-
 from qibai.cli.doctor.finding import Finding, fail, ok, skip
 from qibai.config import Config
 from qibai.core.errors import QibaiError
 from qibai.store import dsn
-from qibai.store.failures import own_errors
+from qibai.store.failures import DriverError, own_errors
 from qibai.store.hosts import connect
 from qibai.store.orphans import end_orphans
 
@@ -25,7 +23,7 @@ def check_routes(config: Config) -> Finding:
         timeout_s = config.store.connect_timeout_s
         with own_errors(), connect(dsn(config), connect_timeout_s=timeout_s, autocommit=True) as conn:
             ended, all_seen = end_orphans(conn, quarantine, stop=lambda: time.monotonic() > until)
-    except (psycopg.Error, QibaiError):
+    except (DriverError, QibaiError):
         return skip("routes", "needs the store and its schema")
     if ended:
         return fail(

@@ -1,11 +1,10 @@
 """Whether somebody tries numbers by tracing."""
 
-import psycopg
-
 from qibai.cli.doctor.finding import Finding, ok, skip, warn
 from qibai.config import Config
 from qibai.core.errors import QibaiError
 from qibai.store import dsn
+from qibai.store.failures import DriverError
 from qibai.store.hosts import connect
 from qibai.store.party_trace import last_day
 
@@ -15,7 +14,7 @@ def check_traces(config: Config) -> Finding:
     try:
         with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
             found = last_day(conn)
-    except (psycopg.Error, QibaiError):
+    except (DriverError, QibaiError):
         return skip("traces", "needs the store and its schema")
     refused = [one for one in found if one.refused]
     if refused:

@@ -3,8 +3,6 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-import psycopg
-
 from qibai.cli.doctor.finding import Finding, ok, skip, warn
 from qibai.cli.times import shown
 from qibai.config import Config
@@ -12,6 +10,7 @@ from qibai.core.errors import QibaiError
 from qibai.core.numbering import PILOT_PROVINCES
 from qibai.core.pilot import BEIJING
 from qibai.store import dsn
+from qibai.store.failures import DriverError
 from qibai.store.hosts import connect
 from qibai.store.pools import Pool
 from qibai.store.watch import PaperEnd, Watched, watch_sync
@@ -25,7 +24,7 @@ def check_watched(config: Config) -> list[Finding]:
     try:
         with connect(dsn(config), connect_timeout_s=config.store.connect_timeout_s) as conn:
             found = watch_sync(conn, config.pools)
-    except (psycopg.Error, QibaiError):
+    except (DriverError, QibaiError):
         return [skip("pools", "needs the store")]
     ruled = config.pilot.rules.calendar is not None
     return [*([_papers(found.papers), *_codes(found)] if ruled else []), _pools(found.pools)]

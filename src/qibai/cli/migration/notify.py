@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Final
 
-import psycopg
 import typer
 
 from qibai.cli.desk import perform
@@ -18,7 +17,7 @@ from qibai.service import existing
 from qibai.store import dsn
 from qibai.store.existing.notice import TEXT, Notices
 from qibai.store.existing.run import Step
-from qibai.store.failures import own_errors
+from qibai.store.hosts import connect_async
 from qibai.store.keys import Keyring
 
 TextOf = Annotated[str, typer.Option("--text", help="What they are told; {number} is the one to dial.")]
@@ -55,11 +54,11 @@ def tell(  # what a notice is made of
     keyring = Keyring.load(config.key_file)
 
     async def run(step: Step) -> int:
-        with own_errors():
-            conn = await psycopg.AsyncConnection.connect(
-                dsn(config), autocommit=True, application_name="qibai-migration"
-            )
-        async with conn:
+        async with await connect_async(
+            dsn(config),
+            connect_timeout_s=config.store.connect_timeout_s,
+            application_name="qibai-migration",
+        ) as conn:
             valid = timedelta(seconds=config.messaging.validity_s)
             return await Notices(conn, keyring, tenant_id, text, valid).run(step, rate=rate)
 
