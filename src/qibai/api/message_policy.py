@@ -13,7 +13,6 @@ from qibai.api.request import Asking, services_of
 from qibai.core.content import MAX_TIMEOUT_MS, MAX_URL, ContentPolicy, Hook, NumbersInText, OnTimeout
 from qibai.core.roles import Action
 from qibai.service import message_policy as service
-from qibai.store.message_policy import get_policy
 
 TimeoutMs = Annotated[int, Meta(ge=100, le=MAX_TIMEOUT_MS, description="How long the hook may take.")]
 
@@ -62,7 +61,7 @@ async def get_message_policy(request: Asking) -> MessagePolicy:
     """The tenant's policy, or the default."""
     tenant_id = asked(request.scope).principal.tenant_id
     async with services_of(request).connections.get() as conn:
-        found = (await get_policy(conn, tenant_id)).policy
+        found = (await service.get_policy(conn, tenant_id)).policy
     return MessagePolicy(
         numbers=found.numbers,
         hook=found.hook,

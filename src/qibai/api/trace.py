@@ -19,9 +19,7 @@ from qibai.core.ids import format_id
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.roles import Action
 from qibai.service import tracing
-from qibai.store import trace
-from qibai.store.bindings import Binding
-from qibai.store.calls import CallRecord
+from qibai.service.tracing import Binding, CallRecord
 from qibai.store.keys import Keyring
 
 Masked = Annotated[str, Meta(description="A real number without its middle.", examples=["138****8000"])]
@@ -183,7 +181,7 @@ def _revealed(id: str, row: Binding | CallRecord, keyring: Keyring) -> Revealed:
     return Revealed(id=id, a=_whole(row.a), members=[one.e164 for one in row.members], b=row.b.e164)
 
 
-def _traced(one: trace.Traced, keyring: Keyring) -> Traced:
+def _traced(one: tracing.Traced, keyring: Keyring) -> Traced:
     row = one.binding
     return Traced(
         id=format_id("b", row.code, row.id),

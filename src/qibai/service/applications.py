@@ -7,7 +7,9 @@ from qibai.core.numbering import ranges_of
 from qibai.core.pilot import ApplicationState
 from qibai.service.desk import Desk, by_the_rules
 from qibai.store import resources
-from qibai.store.resources import Outcome
+from qibai.store.resources import Outcome, history, list_applications
+
+__all__ = ["Outcome", "draft", "grant", "history", "list_applications", "move"]
 
 
 async def draft(desk: Desk, platform: str, kind: str, *, note: str = "", at: datetime | None = None) -> int:

@@ -10,8 +10,25 @@ from qibai.core.roles import Action
 from qibai.service.desk import Desk, by_the_rules
 from qibai.store import codes as stored
 from qibai.store import resources, tenants
+from qibai.store.codes import CodeRow, list_codes
 from qibai.store.resources import bulk
 from qibai.store.resources.session import changing
+
+__all__ = [
+    "CodeRow",
+    "add",
+    "assign",
+    "close",
+    "drain",
+    "give",
+    "import_lines",
+    "list_codes",
+    "open_",
+    "restore",
+    "resume",
+    "return_",
+    "set_aside",
+]
 
 
 async def add(

@@ -6,6 +6,9 @@ from typing import Any
 from qibai.core.roles import Action
 from qibai.service.desk import Desk
 from qibai.store.existing import business
+from qibai.store.existing.business import BusinessStatus, status
+
+__all__ = ["BusinessStatus", "cut_over", "go_on", "note_step", "status"]
 
 
 async def cut_over(desk: Desk, tenant: str, *, force: bool = False) -> int:

@@ -5,6 +5,8 @@ from typing import Protocol
 
 from qibai.store.connection import Connection
 
+__all__ = ["Connection", "Lender"]
+
 
 class Lender(Protocol):
     """Lends connections in autocommit mode: a server's pool, or a command's only one."""

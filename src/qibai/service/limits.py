@@ -6,6 +6,9 @@ from qibai.core.binding import Scene
 from qibai.core.numbering import Number700, Province
 from qibai.service.desk import Desk
 from qibai.store import resources
+from qibai.store.resources import list_locks, list_quotas
+
+__all__ = ["drop_quota", "list_locks", "list_quotas", "lock", "set_quota", "unlock"]
 
 
 async def lock(desk: Desk, number: Number700, *, why: str, stops_calls: bool) -> datetime:

@@ -4,6 +4,9 @@ from qibai.core.content import ContentPolicy
 from qibai.core.roles import Action
 from qibai.service.desk import Desk
 from qibai.store import message_policy
+from qibai.store.message_policy import get_policy
+
+__all__ = ["get_policy", "set_policy"]
 
 
 async def set_policy(

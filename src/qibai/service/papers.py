@@ -5,7 +5,9 @@ from datetime import date, datetime
 from qibai.core.roles import Action
 from qibai.service.desk import Desk, by_the_rules
 from qibai.store import resources
-from qibai.store.resources import Kind, Paper
+from qibai.store.resources import Kind, Paper, PaperRow, list_papers
+
+__all__ = ["Kind", "Paper", "PaperRow", "add", "leave_early", "list_papers", "renew", "revoke"]
 
 
 async def add(desk: Desk, kind: Kind, platform: str, paper: Paper) -> None:

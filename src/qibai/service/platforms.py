@@ -2,6 +2,9 @@
 
 from qibai.service.desk import Desk
 from qibai.store import resources
+from qibai.store.resources import Platform, list_carriers, list_platforms
+
+__all__ = ["Platform", "add", "list_carriers", "list_platforms", "name_carrier", "place", "remove"]
 
 
 async def name_carrier(desk: Desk, digit: int, name: str) -> None:

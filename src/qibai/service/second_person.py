@@ -3,7 +3,9 @@
 from qibai.core.roles import Action
 from qibai.service.desk import Desk
 from qibai.store import dual, dual_rule
-from qibai.store.dual import Request
+from qibai.store.dual import Request, requests
+
+__all__ = ["Request", "decide", "requests", "set_rule"]
 
 
 async def decide(desk: Desk, id: str, *, approve: bool) -> Request:

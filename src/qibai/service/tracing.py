@@ -16,6 +16,18 @@ from qibai.store.keys import Keyring
 from qibai.store.party_trace import TooOften
 from qibai.store.trace import Traced
 
+__all__ = [
+    "Binding",
+    "CallRecord",
+    "TooOften",
+    "TraceOutcome",
+    "Traced",
+    "count_party",
+    "find",
+    "reveal",
+    "trace_number",
+]
+
 
 class TraceOutcome(NamedTuple):
     """Bindings that held the number then, those with calls first; and calls that belong to no binding."""

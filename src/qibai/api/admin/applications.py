@@ -14,7 +14,6 @@ from qibai.core.numbering import parse_codes, parse_province
 from qibai.core.pilot import ApplicationState
 from qibai.core.roles import Action
 from qibai.service import applications
-from qibai.store import resources
 
 Id = Annotated[int, Parameter(description="The application's id.", ge=1, le=2**31 - 1)]
 _REQUEST: Final = msgspec.json.Decoder(models.ApplicationRequest)
@@ -31,7 +30,7 @@ _STEP: Final = msgspec.json.Decoder(models.StepRequest)
 async def list_applications(request: Asking) -> list[models.Application]:
     """Applications, oldest first, with the reason of a refusal."""
     own = own_platform(request)
-    found = await read(request, lambda conn: resources.list_applications(conn, platform=own))
+    found = await read(request, lambda conn: applications.list_applications(conn, platform=own))
     return [to_model(models.Application, row) for row in found]
 
 
@@ -62,7 +61,7 @@ async def draft(request: Asking) -> models.Application:
 async def steps(request: Asking, id: Id) -> list[models.Step]:
     """Every step that it took, in order."""
     own = own_platform(request)
-    found = await read(request, lambda conn: resources.history(conn, id, platform=own))
+    found = await read(request, lambda conn: applications.history(conn, id, platform=own))
     if not found:
         raise NotHere("there is no application of this id", field="id")
     return [to_model(models.Step, row) for row in found]
@@ -91,11 +90,11 @@ async def move(request: Asking, id: Id) -> models.Application:
     return await _one(request, id)
 
 
-def _outcome(step: models.StepRequest) -> resources.Outcome:
+def _outcome(step: models.StepRequest) -> applications.Outcome:
     if step.reason is not None:
         raise BadRequest("a refusal has a reason, and nothing else has", field="reason")
     outcome = step.outcome or models.Outcome()
-    return resources.Outcome(
+    return applications.Outcome(
         approval=outcome.approval,
         certificate=outcome.certificate,
         provinces=[parse_province(name) for name in outcome.provinces or ()],
@@ -107,7 +106,7 @@ def _outcome(step: models.StepRequest) -> resources.Outcome:
 
 
 async def _one(request: Asking, id: int) -> models.Application:
-    found = await read(request, resources.list_applications)
+    found = await read(request, applications.list_applications)
     return next(to_model(models.Application, row) for row in found if row.id == id)
 
 

@@ -11,9 +11,8 @@ from qibai.api.admin.common import read
 from qibai.api.decode import instant, no_nulls
 from qibai.api.request import Asking
 from qibai.core.roles import Action
-from qibai.core.trail import Entry, Point
-from qibai.store import audit
-from qibai.store.connection import Connection
+from qibai.core.trail import Entry
+from qibai.service import trail
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NUL: Final = r"^[^\x00]+$"
@@ -49,21 +48,21 @@ async def list_audit(  # noqa: PLR0917  # Litestar calls it by name
     """Who did what, the latest first, with the digests that chain the entries."""
     no_nulls(request.scope["query_string"], "actor", "action", "subject", "cursor")
 
-    async def work(conn: Connection) -> tuple[list[Entry], Point]:
-        head = await audit.head(conn)
-        found = await audit.page(
+    first = None if since is None else instant(since, "since")
+    end = None if until is None else instant(until, "until")
+    found, head = await read(
+        request,
+        lambda conn: trail.read(
             conn,
             before=None if cursor is None else min(cursor, 2**62),
             actor=actor,
             action=action,
             subject=subject,
-            since=None if since is None else instant(since, "since"),
-            until=None if until is None else instant(until, "until"),
+            since=first,
+            until=end,
             limit=limit + 1,
-        )
-        return found, head
-
-    found, head = await read(request, work)
+        ),
+    )
     items = [_model(entry) for entry in found[:limit]]
     return models.AuditPage(
         items=items, head=str(head), next_cursor=items[-1].seq if len(found) > limit else None

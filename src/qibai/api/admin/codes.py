@@ -15,7 +15,6 @@ from qibai.core.numbering import Code, parse_codes, parse_province
 from qibai.core.roles import Action
 from qibai.service import codes
 from qibai.service.desk import Desk
-from qibai.store import codes as stored
 
 _CODES: Final = msgspec.json.Decoder(models.CodesRequest)
 _ASSIGN: Final = msgspec.json.Decoder(models.AssignRequest)
@@ -55,7 +54,7 @@ async def list_all(
     after = -1 if cursor is None else Code.parse(cursor).value
     own = own_platform(request)
     rows = await read(
-        request, lambda conn: stored.list_codes(conn, platform=own, after=after, limit=limit + 1)
+        request, lambda conn: codes.list_codes(conn, platform=own, after=after, limit=limit + 1)
     )
     items = [
         models.HeldCode(

@@ -11,7 +11,7 @@ from qibai.api.request import Asking, services_of
 from qibai.core.errors import Forbidden
 from qibai.service import desk as desks
 from qibai.service.desk import ACT_TIMEOUT_S, Desk
-from qibai.store.connection import Connection
+from qibai.service.lender import Connection
 
 T = TypeVar("T")
 

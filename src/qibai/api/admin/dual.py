@@ -11,8 +11,7 @@ from qibai.api.admin.common import perform, read
 from qibai.api.request import Asking
 from qibai.core.roles import Action
 from qibai.service import second_person
-from qibai.store import dual
-from qibai.store.dual import Request
+from qibai.service.second_person import Request
 
 RequestId = Annotated[str, Parameter(description="A request's id.", max_length=20, pattern="^[a-z0-9]+$")]
 
@@ -29,7 +28,7 @@ async def list_requests(
     every: Annotated[bool, Parameter(query="all", description="Also list closed requests.")] = False,
 ) -> list[models.DualRequest]:
     """What was asked for and can still be approved or used, the latest first; 200 at most."""
-    found = await read(request, lambda conn: dual.requests(conn, open_only=not every))
+    found = await read(request, lambda conn: second_person.requests(conn, open_only=not every))
     return [_model(one) for one in found]
 
 

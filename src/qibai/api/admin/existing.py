@@ -12,7 +12,6 @@ from qibai.api.admin.common import body, own_platform, perform, read, to_model
 from qibai.api.request import Asking
 from qibai.core.roles import Action
 from qibai.service import existing
-from qibai.store.existing import business
 
 _CUT_OVER: Final = msgspec.json.Decoder(models.CutOverRequest)
 _GO_ON: Final = msgspec.json.Decoder(models.GoOnRequest)
@@ -69,10 +68,10 @@ HANDLERS: Final = (get_existing, cut_over, go_on)
 
 async def _status(request: Asking, tenant: str, platform: str | None = None) -> models.Existing:
     now = datetime.now(UTC)
-    return _model(await read(request, lambda conn: business.status(conn, tenant, now=now, platform=platform)))
+    return _model(await read(request, lambda conn: existing.status(conn, tenant, now=now, platform=platform)))
 
 
-def _model(found: business.BusinessStatus) -> models.Existing:
+def _model(found: existing.BusinessStatus) -> models.Existing:
     files = [to_model(models.ExistingFile, one) for one in found.files]
     return models.Existing(
         tenant=found.tenant,

@@ -12,7 +12,6 @@ from qibai.api.request import Asking
 from qibai.core.numbering import Number700, parse_province
 from qibai.core.roles import Action
 from qibai.service import limits
-from qibai.store import resources
 
 _LOCK: Final = msgspec.json.Decoder(models.LockRequest)
 _UNLOCK: Final = msgspec.json.Decoder(models.UnlockRequest)
@@ -30,7 +29,7 @@ _KEY: Final = msgspec.json.Decoder(models.QuotaKey)
 async def list_locks(request: Asking) -> list[models.Lock]:
     """In order of the numbers."""
     for_all(request)
-    found = await read(request, resources.list_locks)
+    found = await read(request, limits.list_locks)
     return [models.Lock(str(row.number), row.stops_calls, row.why, row.locked_at) for row in found]
 
 
@@ -77,7 +76,7 @@ async def unlock(request: Asking) -> models.UnlockRequest:
 async def list_quotas(request: Asking) -> list[models.Quota]:
     """Each limit, and how many live bindings count against it."""
     own = own_platform(request)
-    found = await read(request, lambda conn: resources.list_quotas(conn, now=datetime.now(UTC), platform=own))
+    found = await read(request, lambda conn: limits.list_quotas(conn, now=datetime.now(UTC), platform=own))
     return [to_model(models.Quota, row) for row in found]
 
 

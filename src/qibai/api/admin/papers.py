@@ -12,8 +12,7 @@ from qibai.api.request import Asking
 from qibai.core.numbering import parse_province
 from qibai.core.roles import Action
 from qibai.service import papers
-from qibai.store import resources
-from qibai.store.resources import Kind, Paper
+from qibai.service.papers import Kind, Paper
 
 _PAPER: Final = msgspec.json.Decoder(models.PaperRequest)
 _RENEW: Final = msgspec.json.Decoder(models.RenewRequest)
@@ -36,7 +35,7 @@ def _handlers(kind: Kind) -> tuple[HTTPRouteHandler, ...]:
     async def list_(request: Asking) -> list[models.Paper]:
         """In the order in which they were entered."""
         own = own_platform(request)
-        found = await read(request, lambda conn: resources.list_papers(conn, kind, platform=own))
+        found = await read(request, lambda conn: papers.list_papers(conn, kind, platform=own))
         return [to_model(models.Paper, row) for row in found]
 
     @post(
@@ -101,7 +100,7 @@ async def leave(request: Asking) -> models.Paper:
 
 
 async def _one(request: Asking, kind: Kind, number: str) -> models.Paper:
-    found = await read(request, lambda conn: resources.list_papers(conn, kind))
+    found = await read(request, lambda conn: papers.list_papers(conn, kind))
     return next(to_model(models.Paper, row) for row in found if row.number == number)
 
 

@@ -11,7 +11,6 @@ from qibai.api.admin.common import body, for_all, own_platform, perform, read, t
 from qibai.api.request import Asking
 from qibai.core.roles import Action
 from qibai.service import platforms
-from qibai.store import resources
 
 _NAMED: Final = msgspec.json.Decoder(models.Named)
 _PLACED: Final = msgspec.json.Decoder(models.Placed)
@@ -27,7 +26,7 @@ _PLACED: Final = msgspec.json.Decoder(models.Placed)
 async def list_carriers(request: Asking) -> list[models.Carrier]:
     """Carriers by the fourth digit of their numbers, and how many of their codes are set aside."""
     for_all(request)
-    return [to_model(models.Carrier, row) for row in await read(request, resources.list_carriers)]
+    return [to_model(models.Carrier, row) for row in await read(request, platforms.list_carriers)]
 
 
 @put(
@@ -56,7 +55,7 @@ async def set_carrier(
 async def list_platforms(request: Asking) -> list[models.Platform]:
     """Application platforms by name, each with its latest approval, its codes and tenants."""
     own = own_platform(request)
-    found = await read(request, lambda conn: resources.list_platforms(conn, own))
+    found = await read(request, lambda conn: platforms.list_platforms(conn, own))
     return [to_model(models.Platform, row) for row in found]
 
 

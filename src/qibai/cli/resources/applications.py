@@ -14,7 +14,6 @@ from qibai.cli.times import FORM, moment_of, shown
 from qibai.core.numbering import parse_codes
 from qibai.core.pilot import ApplicationState
 from qibai.service import applications
-from qibai.store import resources
 
 app = typer.Typer(
     help="Applications: for an approval or codes, to return codes, leave, renew.", no_args_is_help=True
@@ -116,7 +115,7 @@ def grant(  # noqa: PLR0917  # options
 
     Example: qibai application grant 1 --certificate 2025-0001 --codes 70010000021-70010000040
     """
-    outcome = resources.Outcome(
+    outcome = applications.Outcome(
         approval=approval,
         certificate=certificate,
         provinces=provinces_of(province or ()),
@@ -142,7 +141,7 @@ def list_(
 
     Example: qibai application list --platform east
     """
-    found = read(ctx, lambda conn: resources.list_applications(conn, platform=platform))
+    found = read(ctx, lambda conn: applications.list_applications(conn, platform=platform))
     if json:
         as_json(found)
     else:
@@ -156,7 +155,7 @@ def show(ctx: typer.Context, id: Id, json: JsonOut = False) -> None:
 
     Example: qibai application show 1
     """
-    found = read(ctx, lambda conn: resources.history(conn, id))
+    found = read(ctx, lambda conn: applications.history(conn, id))
     if json:
         as_json(found)
     else:

@@ -9,7 +9,6 @@ from qibai.cli.options import JsonOut
 from qibai.cli.output import as_json, done, table
 from qibai.cli.resources.common import read
 from qibai.service import platforms
-from qibai.store import resources
 
 app = typer.Typer(help="Carriers, by the fourth digit of their 700 numbers.", no_args_is_help=True)
 
@@ -38,7 +37,7 @@ def list_(ctx: typer.Context, json: JsonOut = False) -> None:
 
     Example: qibai carrier list
     """
-    found = read(ctx, resources.list_carriers)
+    found = read(ctx, platforms.list_carriers)
     if json:
         as_json(found)
     else:

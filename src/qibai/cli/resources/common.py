@@ -11,7 +11,7 @@ from qibai.cli.options import config_of
 from qibai.cli.times import FORM, moment_of
 from qibai.core.errors import BadRequest
 from qibai.core.numbering import PILOT_PROVINCES, Province, parse_province
-from qibai.store.connection import Connection
+from qibai.service.lender import Connection
 
 T = TypeVar("T")
 

@@ -11,7 +11,6 @@ from qibai.cli.resources.common import read
 from qibai.cli.times import shown
 from qibai.core.numbering import Number700
 from qibai.service import limits
-from qibai.store import resources
 
 app = typer.Typer(help="Lock and unlock 700 numbers.", no_args_is_help=True)
 Which = Annotated[str, typer.Argument(help="The 700 number.")]
@@ -57,7 +56,7 @@ def list_(ctx: typer.Context, json: JsonOut = False) -> None:
 
     Example: qibai number list --json
     """
-    found = read(ctx, resources.list_locks)
+    found = read(ctx, limits.list_locks)
     if json:
         as_json(
             [

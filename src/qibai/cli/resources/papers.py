@@ -11,8 +11,7 @@ from qibai.cli.output import as_json, done, table
 from qibai.cli.resources.common import At, Provinces, day, names_of, provinces_of, read
 from qibai.cli.times import shown
 from qibai.service import papers
-from qibai.store import resources
-from qibai.store.resources import Kind, Paper, PaperRow
+from qibai.service.papers import Kind, Paper, PaperRow
 
 approvals = typer.Typer(help="Pilot approvals (试点批文).", no_args_is_help=True)
 certificates = typer.Typer(help="Code-resource certificates (码号资源使用证书).", no_args_is_help=True)
@@ -78,7 +77,7 @@ def _commands(kind: Kind, app: typer.Typer) -> None:
         platform: Annotated[str | None, typer.Option(help="Only this application platform's.")] = None,
         json: JsonOut = False,
     ) -> None:
-        found = read(ctx, lambda conn: resources.list_papers(conn, kind, platform=platform))
+        found = read(ctx, lambda conn: papers.list_papers(conn, kind, platform=platform))
         if json:
             as_json(found)
             return

@@ -10,8 +10,7 @@ from qibai.cli.output import as_json, done, table
 from qibai.cli.resources.common import names_of, read
 from qibai.cli.times import shown
 from qibai.service import platforms
-from qibai.store import resources
-from qibai.store.resources import Platform
+from qibai.service.platforms import Platform
 
 app = typer.Typer(help="Application-platform providers.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The application platform's name.")]
@@ -67,7 +66,7 @@ def list_(ctx: typer.Context, json: JsonOut = False) -> None:
 
     Example: qibai platform list --json
     """
-    found = read(ctx, resources.list_platforms)
+    found = read(ctx, platforms.list_platforms)
     if json:
         as_json(found)
         return

@@ -11,7 +11,6 @@ from qibai.cli.resources.common import instant, names_of, read
 from qibai.core.binding import Scene
 from qibai.core.numbering import parse_province
 from qibai.service import limits
-from qibai.store import resources
 
 app = typer.Typer(help="How many live bindings a tenant may have.", no_args_is_help=True)
 Tenant = Annotated[str, typer.Argument(help="The tenant.")]
@@ -72,7 +71,7 @@ def list_(
 
     Example: qibai quota list
     """
-    found = read(ctx, lambda conn: resources.list_quotas(conn, now=instant(None), tenant=tenant))
+    found = read(ctx, lambda conn: limits.list_quotas(conn, now=instant(None), tenant=tenant))
     if json:
         as_json(found)
     else:
