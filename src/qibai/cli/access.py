@@ -13,9 +13,6 @@ from qibai.cli.times import shown
 from qibai.core.errors import BadRequest
 from qibai.core.roles import Role
 from qibai.service import tenants as service
-from qibai.store import tenants
-from qibai.store.connection import Connection
-from qibai.store.tenants import ApiKey
 
 app = typer.Typer(
     help="API keys of operators, auditors and application platforms (a tenant's: `qibai tenant key`).",
@@ -55,11 +52,7 @@ def list_(ctx: typer.Context, json: JsonOut = False) -> None:
 
     Example: qibai access list
     """
-
-    async def work(conn: Connection) -> list[ApiKey]:
-        return await tenants.list_keys(conn)
-
-    found = with_store(config_of(ctx), work)
+    found = with_store(config_of(ctx), service.list_keys)
     if json:
         as_json(
             [

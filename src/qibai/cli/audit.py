@@ -17,8 +17,9 @@ from qibai.cli.times import shown
 from qibai.config import Config
 from qibai.core.errors import AuditBroken, BadRequest
 from qibai.core.trail import START, Entry, Point, check
+from qibai.service import trail
 from qibai.store import anchors as anchor_file
-from qibai.store import audit, audit_verify, dsn, dual, tenants
+from qibai.store import audit_verify, dsn, dual, tenants
 from qibai.store.connection import SyncConnection
 from qibai.store.failures import own_errors
 from qibai.store.hosts import connect
@@ -59,8 +60,8 @@ def list_(  # noqa: PLR0917  # options
     """
     found = with_store(
         config_of(ctx),
-        lambda conn: audit.page(conn, actor=actor, action=action, subject=subject, limit=limit),
-    )
+        lambda conn: trail.read(conn, actor=actor, action=action, subject=subject, limit=limit),
+    ).entries
     if json:
         as_json([_plain(entry) for entry in found])
         return

@@ -13,9 +13,7 @@ from qibai.cli.resources import files
 from qibai.cli.resources.common import names_of
 from qibai.core.numbering import parse_codes, parse_province
 from qibai.service import codes as service
-from qibai.store import codes, tenants
-from qibai.store.codes import CodeRow
-from qibai.store.connection import Connection
+from qibai.service.codes import CodeRow
 
 app = typer.Typer(help="Codes (the first 11 digits of 700 numbers).", no_args_is_help=True)
 
@@ -56,12 +54,7 @@ def list_(
 
     Example: qibai code list --tenant acme
     """
-
-    async def work(conn: Connection) -> list[CodeRow]:
-        owner = (await tenants.find_tenant(conn, tenant)).id if tenant else None
-        return await codes.list_codes(conn, tenant_id=owner)
-
-    found = with_store(config_of(ctx), work)
+    found = with_store(config_of(ctx), lambda conn: service.codes_of(conn, tenant or None))
     if json:
         as_json([_row(row) for row in found])
         return

@@ -11,7 +11,6 @@ from qibai.cli.options import JsonOut, config_of
 from qibai.cli.output import as_json, done, table
 from qibai.cli.times import shown
 from qibai.service import second_person
-from qibai.store import dual, dual_rule
 from qibai.store.keys import Keyring
 
 app = typer.Typer(help="Acts that take two persons.", no_args_is_help=True)
@@ -29,7 +28,7 @@ def list_(
 
     Example: qibai dual list
     """
-    found = with_store(config_of(ctx), lambda conn: dual.requests(conn, open_only=not every))
+    found = with_store(config_of(ctx), lambda conn: second_person.requests(conn, open_only=not every))
     if json:
         as_json(found)
         return
@@ -86,7 +85,7 @@ def rule(  # options
     if persons is None:
         config = config_of(ctx)
         keyring = Keyring.load(config.key_file)
-        persons = with_store(config, lambda conn: dual_rule.persons(conn, keyring))
+        persons = with_store(config, lambda conn: second_person.persons(conn, keyring))
     else:
         wanted = persons
         perform(ctx, lambda desk: second_person.set_rule(desk, wanted, why), api_key)
@@ -94,7 +93,9 @@ def rule(  # options
         as_json({"persons": persons})
     else:
         done(
-            "these acts take two persons" if persons == dual_rule.TWO else "one person does these acts alone"
+            "these acts take two persons"
+            if persons == second_person.TWO
+            else "one person does these acts alone"
         )
 
 

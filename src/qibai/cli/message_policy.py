@@ -1,6 +1,6 @@
 """``qibai tenant messages``: what is done with the text of a tenant's messages."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -8,11 +8,8 @@ import typer
 from qibai.cli.desk import perform
 from qibai.cli.options import JsonOut
 from qibai.cli.output import as_json, done, say, table
-from qibai.core.content import ContentPolicy, Hook, NumbersInText, OnTimeout
+from qibai.core.content import Hook, NumbersInText, OnTimeout
 from qibai.service import message_policy as service
-from qibai.service.desk import Desk
-from qibai.store import tenants
-from qibai.store.message_policy import get_policy
 
 
 def messages(  # noqa: PLR0917  # Typer calls it by name
@@ -40,16 +37,9 @@ def messages(  # noqa: PLR0917  # Typer calls it by name
         "on_timeout": on_timeout,
     }
     changes = {key: value for key, value in given.items() if value is not None}
-
-    async def act(desk: Desk) -> tuple[ContentPolicy, str | None]:
-        tenant = await tenants.find_tenant(desk.conn, name)
-        policy = replace((await get_policy(desk.conn, tenant.id)).policy, **changes)
-        if not changes and not new_secret:
-            return policy, None
-        secret = await service.set_policy(desk, tenant.id, name, policy, new_secret=new_secret)
-        return policy, secret if policy.hook is Hook.ASK or new_secret else None
-
-    policy, secret = perform(ctx, act)
+    policy, secret = perform(ctx, lambda desk: service.change(desk, name, changes, new_secret=new_secret))
+    if policy.hook is not Hook.ASK and not new_secret:
+        secret = None
     if json:
         as_json({**asdict(policy), **({"secret": secret} if secret else {})})
         return

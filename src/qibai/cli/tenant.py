@@ -13,10 +13,7 @@ from qibai.cli.output import as_json, done, say, table
 from qibai.cli.times import shown
 from qibai.core.roles import Role
 from qibai.service import tenants as service
-from qibai.store import key_reads, tenants
-from qibai.store.connection import Connection
-from qibai.store.key_reads import KeyRead
-from qibai.store.tenants import ApiKey, Tenant
+from qibai.service.tenants import ApiKey, KeyRead, Tenant
 
 app = typer.Typer(help="Tenants and their API keys.", no_args_is_help=True)
 key_app = typer.Typer(help="A tenant's API keys.", no_args_is_help=True)
@@ -46,7 +43,7 @@ def list_(ctx: typer.Context, json: JsonOut = False) -> None:
 
     Example: qibai tenant list --json
     """
-    found = with_store(config_of(ctx), tenants.list_tenants)
+    found = with_store(config_of(ctx), service.list_tenants)
     if json:
         as_json([_tenant(one) for one in found])
     else:
@@ -115,12 +112,7 @@ def key_list(ctx: typer.Context, name: Name, json: JsonOut = False) -> None:
 
     Example: qibai tenant key list acme
     """
-
-    async def work(conn: Connection) -> tuple[list[ApiKey], dict[str, KeyRead]]:
-        tenant = await tenants.find_tenant(conn, name)
-        return await tenants.list_keys(conn, tenant.id), await key_reads.of_tenant(conn, tenant.id)
-
-    found, reads = with_store(config_of(ctx), work)
+    found, reads = with_store(config_of(ctx), lambda conn: service.keys_of_tenant(conn, name))
     if json:
         as_json([_key(one, reads.get(one.id)) for one in found])
     else:

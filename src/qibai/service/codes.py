@@ -11,6 +11,7 @@ from qibai.service.desk import Desk, by_the_rules
 from qibai.store import codes as stored
 from qibai.store import resources, tenants
 from qibai.store.codes import CodeRow, list_codes
+from qibai.store.connection import Connection
 from qibai.store.resources import bulk
 from qibai.store.resources.session import changing
 
@@ -19,6 +20,7 @@ __all__ = [
     "add",
     "assign",
     "close",
+    "codes_of",
     "drain",
     "give",
     "import_lines",
@@ -29,6 +31,12 @@ __all__ = [
     "return_",
     "set_aside",
 ]
+
+
+async def codes_of(conn: Connection, tenant: str | None) -> list[CodeRow]:
+    """A tenant's codes, or all. Raise TenantNotFound."""
+    owner = None if tenant is None else (await tenants.find_tenant(conn, tenant)).id
+    return await list_codes(conn, tenant_id=owner)
 
 
 async def add(

@@ -1,12 +1,31 @@
 """What is done with the text of a tenant's messages."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 from qibai.core.content import ContentPolicy
 from qibai.core.roles import Action
 from qibai.service.desk import Desk
-from qibai.store import message_policy
+from qibai.store import message_policy, tenants
 from qibai.store.message_policy import get_policy
 
-__all__ = ["get_policy", "set_policy"]
+__all__ = ["change", "get_policy", "set_policy"]
+
+
+async def change(
+    desk: Desk, name: str, changes: Mapping[str, Any], *, new_secret: bool = False
+) -> tuple[ContentPolicy, str | None]:
+    """Change the fields of a tenant's policy that ``changes`` names.
+
+    Returns the policy, and the secret of ``set_policy`` unless there was nothing to change. Raise
+    TenantNotFound, BadRequest.
+    """
+    tenant = await tenants.find_tenant(desk.conn, name)
+    policy = replace((await get_policy(desk.conn, tenant.id)).policy, **changes)
+    if not changes and not new_secret:
+        return policy, None
+    return policy, await set_policy(desk, tenant.id, name, policy, new_secret=new_secret)
 
 
 async def set_policy(

@@ -5,10 +5,29 @@ from typing import Any
 from qibai.core.errors import TenantNotFound
 from qibai.core.roles import Action, Role
 from qibai.service.desk import Desk
-from qibai.store import tenants
+from qibai.store import key_reads, tenants
 from qibai.store.actors import person_name
+from qibai.store.connection import Connection
+from qibai.store.key_reads import KeyRead
 from qibai.store.resources.platforms import platform_id
-from qibai.store.tenants import NewApiKey, Tenant
+from qibai.store.tenants import ApiKey, NewApiKey, Tenant, list_keys, list_tenants
+
+__all__ = [
+    "ApiKey",
+    "KeyRead",
+    "NewApiKey",
+    "Tenant",
+    "add",
+    "add_key_of_person",
+    "add_key_of_platform",
+    "add_key_of_tenant",
+    "disable",
+    "enable",
+    "keys_of_tenant",
+    "list_keys",
+    "list_tenants",
+    "revoke_key",
+]
 
 
 async def add(desk: Desk, name: str) -> tuple[Tenant, NewApiKey]:
@@ -72,3 +91,9 @@ async def _add_second(
     key = await tenants.add_key(desk.conn, desk.keyring, owner, params["role"], person=person)
     await desk.enter(Action.KEY_ADD, f"key:{key.id}", **params | permit.details)
     return key
+
+
+async def keys_of_tenant(conn: Connection, name: str) -> tuple[list[ApiKey], dict[str, KeyRead]]:
+    """A tenant's API keys, and by their ids how often real numbers were read whole. Raise TenantNotFound."""
+    tenant = await tenants.find_tenant(conn, name)
+    return await list_keys(conn, tenant.id), await key_reads.of_tenant(conn, tenant.id)

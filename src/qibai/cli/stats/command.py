@@ -19,8 +19,8 @@ from qibai.config import Config
 from qibai.core.errors import BadRequest
 from qibai.core.figures import Statistics
 from qibai.service import stats as service
+from qibai.service.lender import Connection
 from qibai.service.reach import survey_here
-from qibai.store.connection import Connection
 
 _LEAST: Final = timedelta(minutes=1)
 _MOST: Final = timedelta(days=7)
