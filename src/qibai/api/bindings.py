@@ -180,14 +180,15 @@ async def change_binding(request: Asking, id: BindingId) -> models.Binding:
     who, bindings = asked(request.scope), services_of(request).bindings
     tenant_id, change = who.principal.tenant_id, decode(_CHANGE, who.body)
     code, row_id = convert.binding_id(id)
-    ttl, end = convert.seconds(change.ttl), change.expires_at
-    a = None if change.a is None else Msisdn.parse(change.a, field="a")
-    b = None if change.b is None else Msisdn.parse(change.b, field="b")
-    if (ttl is None and end is None) == (a is None and b is None):
+    new_end = change.ttl is not None or change.expires_at is not None
+    if new_end == (change.a is not None or change.b is not None):
         raise BadRequest("give a new end (ttl or expires_at) or a new party (a, b), one of the two")
-    if a is None and b is None:
-        changed = await bindings.extend(tenant_id, code, row_id, ttl=ttl, expires_at=end)
+    if new_end:
+        ttl = convert.seconds(change.ttl)
+        changed = await bindings.extend(tenant_id, code, row_id, ttl=ttl, expires_at=change.expires_at)
     else:
+        a = None if change.a is None else Msisdn.parse(change.a, field="a")
+        b = None if change.b is None else Msisdn.parse(change.b, field="b")
         changed = await bindings.change_party(tenant_id, code, row_id, a=a, b=b)
     return _shown(request, changed)
 
