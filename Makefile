@@ -55,7 +55,7 @@ fuzz: setup-tests  ## fuzzing of what comes from the network (FUZZ_SECONDS each)
 	@TEST_BINDING_ACTS=$${FUZZ_ACTS:-100000} TEST_BINDING_SEED=$$(date +%s) \
 		$(PY) -m pytest -q tests/integration/test_binding_nodes.py
 
-lock:  ## write requirements.lock anew
+lock:  ## write requirements.lock again
 	@scripts/lock
 
 sync-client:  ## write the client that waits from the one for asyncio

@@ -40,7 +40,7 @@ def pgbench(world: World, clients: int, seconds: int) -> float:
     )
     found = _TPS.search(out.stdout)
     if found is None:
-        raise RuntimeError(f"pgbench told no rate:\n{out.stdout}{out.stderr}")
+        raise RuntimeError(f"pgbench printed no rate:\n{out.stdout}{out.stderr}")
     return float(found[1])
 
 

@@ -69,7 +69,7 @@ class Peer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Media is taken from one address alone, and sent there. With `media_from = "described"` that is the
     address in the session description. Where the peer's telephones are behind NAT, their descriptions name
-    an address that their packets do not come from, and nobody hears them: give such a peer `"first"`. The
+    an address that their packets do not come from, and nobody hears them: give this peer `"first"`. The
     address of the first packet is then learnt and kept. A stranger who sends to the port before the
     telephone does is heard in its place, so give `"first"` to no peer that does not need it.
     """

@@ -98,7 +98,7 @@ ENTRIES: Final = (
         "links",
         WORK,
         "links:links",
-        "Show the state of every link for text messages, as this machine's gateway told it a second ago.",
+        "Show the state of every link for text messages, as this machine's gateway reported it a second ago.",
     ),
     Entry(
         "take-over",

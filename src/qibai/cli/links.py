@@ -28,7 +28,7 @@ def read_stats(config: Config) -> stats.Stats | None:
 
 
 def links(ctx: typer.Context, json: JsonOut = False) -> None:
-    """Show the state of every link for text messages, as this machine's gateway told it a second ago.
+    """Show the state of every link for text messages, as this machine's gateway reported it a second ago.
 
     Example: qibai links
     """

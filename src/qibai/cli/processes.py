@@ -18,7 +18,7 @@ def api(ctx: typer.Context) -> None:
 
     Example: qibai --home /var/lib/qibai api
     """
-    from qibai.api import serve  # noqa: PLC0415  # slow to load, and of no use to other commands
+    from qibai.api import serve  # noqa: PLC0415  # slow to load, and other commands do not need it
 
     logs.configure()
     serve.run(_begin(config_of(ctx), "api"))

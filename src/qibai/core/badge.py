@@ -20,7 +20,7 @@ class Badge(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is sure of a message, beside its body. ``repr`` shows no number."""
 
     #: in: a text from a peer; notice: what became of one of ours; out: a text for a peer; next: once more, as
-    #: ``peer`` was of no use; late: a peer answers what was given up
+    #: ``peer`` could not be used; late: a peer answers what was given up
     kind: Literal["in", "notice", "out", "next", "late"]
     at: int  #: Unix seconds
     peer: str = ""  #: of ``out``: it was silent, so try another
@@ -64,7 +64,7 @@ def seal_hangup(call_id: str, keys: TokenKeys) -> str:
 
 
 def is_hangup(token: str, call_id: str, keys: TokenKeys) -> bool:
-    """Returns True if ``seal_hangup`` made this for the same Call-ID; such a badge does not age."""
+    """Returns True if ``seal_hangup`` made this for the same Call-ID. This badge does not age."""
     try:
         return unseal(token, keys, _HANGUP) == call_id.encode()
     except TokenBroken:

@@ -62,7 +62,7 @@ def format_id(prefix: str, code: int, value: int) -> str:
 
 
 def parse_id(prefix: str, text: str) -> tuple[int, int] | None:
-    """(code value, id), or None when ``text`` is not such an id."""
+    """(code value, id), or None when ``text`` is not an id of this kind."""
     if len(text) != 23 or text[0] != prefix or text[9] != "-" or not text.isascii():
         return None
     head, tail = text[1:9], text[10:]

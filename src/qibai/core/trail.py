@@ -1,7 +1,7 @@
 """The audit trail as a chain: each entry's digest covers its content and the digest of the one before.
 
 Digests are SM3 (GB/T 32905). A chain that was edited, cut, or put in another order no longer fits; one that
-was computed anew from some entry on fits in itself, but not the sealed head or an anchor kept elsewhere.
+was computed again from some entry on fits in itself, but not the sealed head or an anchor kept elsewhere.
 """
 
 import re

@@ -19,7 +19,7 @@ class FactKind(StrEnum):
     REFUSED = "x"  #: a peer refuses a part for good
     RECEIPT = "r"  #: what became of a part that a peer had taken
     REPORTED = "p"  #: the sender's peer knows what became of it
-    DISOWNED = "d"  #: its sender was told "not now", though PostgreSQL may have it
+    DISOWNED = "d"  #: its sender got "not now", though PostgreSQL may have it
 
 
 class Fact(msgspec.Struct, frozen=True, array_like=True):

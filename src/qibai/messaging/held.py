@@ -112,7 +112,7 @@ class Held:
         self.row.stated_at = fact.stated_at
         if fact.state is MessageState.DELIVERED:
             self._settle(fact.at)
-        else:  # without one of its parts the whole is of no use
+        else:  # without one of its parts nobody can read the whole
             self.finish(fact.state, fact.at, None, fact.error)
         return True
 

@@ -34,7 +34,7 @@ _log = structlog.get_logger("hook")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the tenant's service is told. ``id`` stays the same when a message is asked about again."""
+    """What the tenant's service learns. ``id`` stays the same when a message is asked about again."""
 
     id: str  #: the message's
     binding_id: str

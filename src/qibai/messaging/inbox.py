@@ -38,7 +38,7 @@ MAX_ANSWERS: Final = 50_000  #: that are remembered
 MAX_PARTS_WAITING: Final = 50_000  #: of long messages
 NOT_YET_S: Final = 5.0  #: how long a receipt waits for the answer to the submit that it belongs to
 
-#: Refusals that a sender can be told by a text of ours.
+#: Refusals that a text of ours can explain to the sender.
 TOLD: Final = frozenset(MessageReason) - {
     MessageReason.STORE_UNAVAILABLE,
     MessageReason.OVERLOADED,
@@ -256,7 +256,7 @@ class Gate:
     async def _whole(
         self, received: Received, verdict: Verdict, row: MessageRow, part: Part, *, as_it_is: bool = False
     ) -> Answer:
-        """A message that is all there. ``as_it_is``: a part of a long one, passed as such."""
+        """A message that is all there. ``as_it_is``: a part of a long message, passed on as a part."""
         try:
             body = await self._body(verdict, row, part, as_it_is=as_it_is)
         except BadText:
@@ -357,7 +357,7 @@ def _long_key(received: Received, verdict: Verdict) -> LongKey | None:
 
 
 def _said(known: messages.Known) -> Answer:
-    """What the peer was told about the same before."""
+    """What the peer was answered about the same before."""
     if known.state is MessageState.REJECTED and known.reason is not None:
         reason = MessageReason(known.reason)
         if reason not in _LATER:

@@ -9,11 +9,11 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from qibai.config import MessagingConfig
 from qibai.core.numbering import Msisdn, Number700
 
-NOTICE_S: Final = 600  #: a refused sender is told at most once in so long
+NOTICE_S: Final = 600  #: a refused sender gets at most one notice in this time
 
 
 class Limits:
-    """The limits of one gateway; they begin anew with it."""
+    """The limits of one gateway; they start again when it starts."""
 
     def __init__(self, config: MessagingConfig) -> None:
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
@@ -30,5 +30,5 @@ class Limits:
         return self._number is None or self._limiter.hit(self._number, number)
 
     def may_tell(self, called: Number700, caller: Msisdn) -> bool:
-        """Whether a refused sender may be told so now."""
+        """Returns True if a refused sender may get a notice now."""
         return self._limiter.hit(self._notice, str(called), caller.e164)

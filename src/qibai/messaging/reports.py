@@ -32,7 +32,7 @@ class Reporter:
     def __init__(
         self, table: Table, outlets: Outlets, keyring: Keyring, fence: Fence, patience_s: float
     ) -> None:
-        """``patience_s``: after the end of a message; then its sender is not told."""
+        """``patience_s``: after the end of a message; later its sender gets no report."""
         self._table, self._outlets, self._keyring = table, outlets, keyring
         self._fence, self._patience_s = fence, patience_s
         self._queue: deque[Held] = deque()
@@ -105,7 +105,7 @@ class Reporter:
             _log.error("a sender's peer does not take a receipt", message=row.id)
         except SealBroken:
             self.given_up += 1
-            _log.error("a sender cannot be told; is it this database's key file?")
+            _log.error("a report cannot be sent to its sender; does the key file belong to this database?")
         except Exception as exc:  # whatever it was: the others go on
             self.given_up += 1
             _log.error("a receipt could not be sent", message=row.id, error=type(exc).__name__)

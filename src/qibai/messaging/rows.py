@@ -116,7 +116,7 @@ class Rows:
         )
 
     def notice(self, called: Number700, receiver: Msisdn, text: str, now: float) -> MessageRow:
-        """What a refused sender is told, from the number that it wrote to."""
+        """The notice to a refused sender, from the number that it wrote to."""
         code, id = called.code.value, self.id()
         return MessageRow(
             code=code,

@@ -47,7 +47,7 @@ class LateReplies:
         return asked.peer if asked is not None else ""
 
     def answered(self, badge: Badge) -> None:
-        """Kamailio has heard a peer's final answer after it had told us of a time-out."""
+        """Kamailio got a peer's final answer after it had reported a time-out to us."""
         asked = self._asked.get(badge.message_id)
         if asked is None or badge.source in asked.heard:
             return

@@ -1,4 +1,4 @@
-"""SIP statuses: what a sender is told, and what a peer's answer means."""
+"""SIP statuses: what a sender is answered, and what a peer's answer means."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from qibai.core.messages import MessageReason
 from qibai.messaging.link import InDoubt, NotNow, Rejected, SubmitError
 from qibai.sip_client import Reply
 
-#: What a refused sender is told.
+#: What a refused sender is answered.
 STATUS: Final = {
     MessageReason.NOT_BOUND: 404,
     MessageReason.ORDER_ENDED: 410,

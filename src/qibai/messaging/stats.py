@@ -27,7 +27,7 @@ class Stats(msgspec.Struct, frozen=True):
     retries: int  #: attempts that were not the first
     in_doubt: int  #: parts that went out and were not answered: their receivers may get them twice
     ended: dict[str, int]  #: messages by final state
-    reports: int  #: ends that senders' peers were told
+    reports: int  #: ends that were reported to senders' peers
     reports_given_up: int
     accepting: int  #: just now
     queued: int  #: in memory, waiting to be sent

@@ -27,7 +27,7 @@ from qibai.store.messages import Change, MessageRow, SentPart
 
 FLUSH_S: Final = 0.5
 FLUSH_MOST: Final = 500
-MOST_OF_ONE_ID: Final = 64  #: parts that are told apart though their centre gives all one id
+MOST_OF_ONE_ID: Final = 64  #: parts that are kept apart though their centre gives all the same id
 KEEP: Final = 50_000  #: messages that wait for a receipt and are kept in memory
 
 _log = structlog.get_logger("gateway")
@@ -68,7 +68,7 @@ class Table:
 
     @property
     def disowning(self) -> bool:
-        """Whether PostgreSQL may have messages whose senders were told that we have not."""
+        """Returns True if PostgreSQL may have messages though their senders were answered that we do not."""
         return bool(self._disowned)
 
     @property
@@ -89,7 +89,7 @@ class Table:
         return held
 
     def again(self, held: Held) -> Held:
-        """The same message after a while in which it may have been let go, or read anew."""
+        """The same message after a while in which it may have been let go, or read again."""
         current = self._held.get(held.key)
         if current is None and not held.row.state.is_final:
             return self.add(held)

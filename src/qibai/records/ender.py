@@ -57,7 +57,7 @@ class Ender:
         self._keeper = keeper
         self._pump = pump
         self._clock = pump.clock
-        self._loaded = False  #: whether the keeper has been told the open calls of the database
+        self._loaded = False  #: True if the keeper has the open calls of the database
         self._spool = SpoolWriter(config.spool_dir, "recorder", lambda: losses)
         self._hangup = Hangup(config.voice, keyring)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,7 +117,7 @@ class Ender:
     async def _load(self, conn: Connection) -> None:
         """Tell the keeper of open calls on record: those whose events were stored before we started.
 
-        Later nothing is told of calls that it knows: its times are better if the clock was set meanwhile.
+        Calls that it knows are not replaced later: its times are better if the clock was set meanwhile.
         """
         for call in await calls.open_calls(conn, self._config.node):
             if not self._loaded or not self._keeper.knows((call.code, call.id)):
@@ -170,7 +170,7 @@ class Ender:
         task.add_done_callback(self._tasks.discard)
 
     async def _dismiss(self, event: CallEvent) -> None:
-        """The caller has been told that nobody answered: the callee must not sit there with an open line."""
+        """The caller has heard that nobody answered: the callee must not be left with an open line."""
         leg = self._open(event.code, event.call_id, event.legs, read_leg)
         if leg is not None and not await self._hangup.dismiss(leg):
             _log.error("nobody took the BYE of a late answer", code=event.code, call=event.call_id)

@@ -40,7 +40,7 @@ class _Broken(Exception):
 
 
 class Session:
-    """One connection, made at the first use and made anew after it broke.
+    """One connection, made at the first use, and again after it broke.
 
     While the server cannot be reached, one attempt a second is made; all uses between fail at once. Host
     names are looked up by the system's resolver, which keeps no deadline of ours: give addresses or a socket.

@@ -39,7 +39,7 @@ def sealed_key_id(blob: bytes) -> int:
 def seal(key_id: int, key: algorithms.SM4, plain: bytes, aad: bytes, nonce: bytes | None = None) -> bytes:
     """Encrypt and authenticate ``plain``; ``aad`` is authenticated only and must be given again to open.
 
-    ``nonce``: 12 random bytes that were never used before, where the caller has such at hand.
+    ``nonce``: 12 random bytes that were never used before, if the caller has them at hand.
     """
     nonce = nonce or os.urandom(12)
     encryptor = Cipher(key, modes.GCM(nonce)).encryptor()

@@ -301,7 +301,7 @@ def _settings(socket_folder: Path) -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     shared_mb = min(max(memory // 8 // 2**20, 64), 8192)
     return f"""\
-# Written anew at each start.
+# Written at each start.
 listen_addresses = ''
 port = 5432
 unix_socket_directories = '{socket_folder}'

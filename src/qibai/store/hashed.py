@@ -1,4 +1,4 @@
-"""The tables that are looked up by blind indexes, and how an index is made anew from what a row seals."""
+"""The tables that are looked up by blind indexes, and how an index is made again from what a row seals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

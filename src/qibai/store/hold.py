@@ -1,6 +1,6 @@
 """A hold on a folder whose files a process removes once PostgreSQL has what they say.
 
-A backup copies such a folder while the platform runs. What is removed after the backup's snapshot of the
+A backup copies this folder while the platform runs. What is removed after the backup's snapshot of the
 database, but before the copy, would be in neither. So a backup holds the folder first.
 """
 

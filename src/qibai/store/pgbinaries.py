@@ -2,7 +2,7 @@
 
 A program that runs as another user must be reachable without lent capabilities: PostgreSQL asks
 ``access(2)``, which does not count them. An environment under ``/root`` is out of reach; then root copies the
-programs, once a release, to where services keep such things.
+programs, once a release, to where services keep programs of their own.
 """
 
 import contextlib

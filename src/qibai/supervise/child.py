@@ -48,7 +48,7 @@ async def ended(process: asyncio.subprocess.Process) -> None:
 def _die_with(parent: int, death_signal: signal.Signals) -> Callable[[], None]:
     def run() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-        if os.getppid() != parent:  # the parent died before the kernel was told
+        if os.getppid() != parent:  # the parent died before the kernel knew
             os._exit(1)
 
     return run

@@ -112,7 +112,7 @@ class Baresip:
                 if event.get("type") == kind:
                     return event
             self._read()
-        raise Unavailable(f"baresip told of no {kind}, see {self._folder / 'out'}")
+        raise Unavailable(f"baresip reported no {kind}, see {self._folder / 'out'}")
 
     def heard(self) -> list[int]:
         """Every sample that came in so far, of all recordings in turn."""

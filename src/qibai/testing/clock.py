@@ -1,6 +1,6 @@
 """Simulated time for the pilot's rules, and for them alone: a file says by how many seconds it is ahead.
 
-Only a process into which test code was put (``follow``) looks at such a file; the platform as installed has
+Only a process into which test code was put (``follow``) looks at this file; the platform as installed has
 no setting for it. Bindings, quarantine and calls keep to the real time.
 """
 

@@ -71,7 +71,7 @@ def write(command: int, version: int, fields: Fields) -> bytes:
 
 
 def read(command: int, version: int, body: bytes) -> Fields:
-    """The fields of such a body. Raise ValueError if it is too short or too long."""
+    """The fields of a body. Raise ValueError if it is too short or too long."""
     fields: Fields = {}
     at = 0
     for name, size in layout(command, version):
@@ -164,7 +164,10 @@ class CmppPeer:
         self.changed.set()
 
     async def expect(self, command: int, count: int = 1, sequence: int | None = None) -> bytes:
-        """Wait for the ``count``-th such PDU; returns its body. Raise ConnectionError if the peer closes."""
+        """Wait for the ``count``-th PDU of this command; returns its body.
+
+        Raise ConnectionError if the peer closes.
+        """
 
         def found() -> list[bytes]:
             return [b for c, s, b in self.got if c == command and sequence in (None, s)]

@@ -1,4 +1,4 @@
-"""Requests within a call: opened by the token in their URI, written anew for the other side."""
+"""Requests within a call: the token in their URI opens them; a new request is written for the other side."""
 
 import re
 import time

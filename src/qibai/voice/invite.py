@@ -1,4 +1,4 @@
-"""The first INVITE: decide, and write it anew for the callee's side."""
+"""The first INVITE: decide, and write a new one for the callee's side."""
 
 import time
 from dataclasses import dataclass, replace
@@ -191,8 +191,8 @@ def _refuse_unread(worker: Worker, attempt: _Attempt, fault: BadMessage, record:
 
 
 def hand_on(worker: Worker, token: str, status: int) -> bool:
-    """In the failure route: the peer is of no use. Send the INVITE as it came to ourselves, with ``token``
-    saying which peer failed, with ``status``; it comes in anew and goes to the next. False: there is no next.
+    """In the failure route: the peer cannot be used. Send the INVITE as it came to ourselves, with ``token``
+    saying which peer failed, with ``status``; it comes in again and goes to the next. False: there is none.
 
     (A failure route can not put a new text in the place of the message, a request route can.)
     """

@@ -248,7 +248,7 @@ class Router:
             return False
 
     def ksr_reply_invite(self, msg: object) -> int:
-        # tm keeps the route that a branch was made with, so an INVITE that was handed on is told apart here.
+        # tm keeps the route that a branch was made with, so an INVITE that was handed on is recognised here.
         if not KSR.pv.get(HANDED_ON):
             return self._reply(replies.on_invite_reply, replies.put_unusable)
         if ip_address(KSR.pv.gete(SOURCE_ADDRESS)) == self._host:

@@ -184,7 +184,7 @@ class Media:
         )
 
     def _flags(self, state: DialogState, side: str, other: str, *, answer: bool = False) -> str:
-        """What rtpengine is told of an offer by ``side``, or of the answer to it by ``other``."""
+        """What rtpengine gets for an offer by ``side``, or for the answer to it by ``other``."""
         describes = other if answer else side
         peer = state.caller_peer if describes == "a" else state.callee_peer
         source = _FIRST if peer in self.learnt_peers else _DESCRIBED

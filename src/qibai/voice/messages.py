@@ -1,7 +1,7 @@
 """Messages outside calls (RFC 3428): from peers to the gateway, and from the gateway to a peer.
 
-Kamailio keeps the transaction on both sides; what each side gets is written anew. A badge in a header of ours
-(``core.badge``) says on loopback what is sure of a message; from anywhere else such a header is refused.
+Kamailio keeps the transaction on both sides; each side gets a new message. A badge in a header of ours
+(``core.badge``) says on loopback what is sure of a message; from anywhere else this header is refused.
 """
 
 import contextlib

@@ -132,7 +132,7 @@ def _caller_state(known: Asked, leg: Leg, *, early: bool = False, stray: bool = 
 def _dismiss(worker: Worker, text: str, known: Asked, reason: EndReason | None = None) -> None:
     """An answer that the caller does not get: the recorder acknowledges it and hangs up on the callee.
 
-    The caller hears what it was told already, or nothing. ``reason``: the session that the answer was to
+    The caller gets the answer that it has already, or nothing. ``reason``: the session that the answer was to
     change has to end as well.
     """
     state = known.state
@@ -249,9 +249,9 @@ def on_dialog_failure(worker: Worker) -> None:
 
 
 def put_bare(worker: Worker, why: Exception | None = None) -> None:
-    """In the place of a reply that could not be read or written anew: a failure, or that it is on its way.
+    """In the place of a reply that could not be read or rewritten: a failure, or that it is on its way.
 
-    (Kamailio cannot be told to drop it: let be, it passes as it came.)
+    (Kamailio cannot be made to drop it: if it is left alone, it passes as it came.)
     """
     ksr = worker.ksr
     request = parse_request(text_of(ksr, ORIGINAL_MESSAGE))

@@ -53,7 +53,7 @@ def _gateway(config: Config) -> list[Finding]:
         return [fail("gateway", f"silent for {age:.0f} s: no text message comes or goes", mend)]
     if not said.store_up:
         found = [
-            fail("gateway", "the store does not answer it: senders are told to try later", "mend the store")
+            fail("gateway", "the store does not answer it: senders are asked to try later", "mend the store")
         ]
     elif said.journal_damaged:
         found = [

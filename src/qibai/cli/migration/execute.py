@@ -79,7 +79,7 @@ def execute(  # noqa: PLR0917  # options
     """
     config = config_of(ctx)
     if notify and not config.messaging.enabled:
-        raise StepRefused("text messages are switched off (messaging.enabled): nobody can be told by message")
+        raise StepRefused("text messages are switched off (messaging.enabled): no message can be sent")
     place = OutFile(config, bad_file or file.with_name(file.name + ".rejects.csv"), "rejects", file)
     result_place = OutFile(config, result, "result", file, place.at) if result is not None else None
     source = OldFile(file, form, shape, orders)

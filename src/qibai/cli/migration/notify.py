@@ -20,7 +20,7 @@ from qibai.store.existing.run import Step
 from qibai.store.hosts import connect_async
 from qibai.store.keys import Keyring
 
-TextOf = Annotated[str, typer.Option("--text", help="What they are told; {number} is the one to dial.")]
+TextOf = Annotated[str, typer.Option("--text", help="The text that they get; {number} is the one to dial.")]
 
 
 def notify(
@@ -37,7 +37,7 @@ def notify(
     """
     config = config_of(ctx)
     if not config.messaging.enabled:
-        raise StepRefused("text messages are switched off (messaging.enabled): nobody can be told by message")
+        raise StepRefused("text messages are switched off (messaging.enabled): no message can be sent")
     who = tenant_of(ctx, tenant)
     queued = tell(ctx, who.tenant_id, tenant, text, rate, quiet=json)
     if json:

@@ -47,7 +47,7 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {"result": result}
 
 
 def write_results(ctx: typer.Context, tenant_id: int, file: OutFile) -> int:
-    """Write the file anew; returns how many bindings are in it."""
+    """Write the whole file; returns how many bindings are in it."""
     keyring = Keyring.load(config_of(ctx).key_file)
     lines = file.path.suffix.lower() in (".jsonl", ".ndjson", ".json")
     with file.open() as out:

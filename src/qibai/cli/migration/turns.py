@@ -93,7 +93,7 @@ def rollback(ctx: typer.Context, tenant: TenantName, json: JsonOut = False) -> N
     """Release the 700 bindings that took old ones' place; the old numbers serve on, also after a cutover.
 
     What had ended meanwhile stays ended, and what changed hands ends. Stopped anywhere, it goes on when it is
-    run again; afterwards files can be executed anew.
+    run again; afterwards files can be executed again.
     Example: qibai migrate-bindings rollback --tenant acme
     """
     config = config_of(ctx)

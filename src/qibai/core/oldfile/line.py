@@ -26,7 +26,7 @@ class OrderFrom(StrEnum):
     """Where an order's id comes from if the export has none."""
 
     OUT_ID = "out-id"  #: from what the enterprise gave the vendor: OutId, UserData, userData, BizId
-    REQUIRED = "required"  #: from nowhere: such a binding is not taken
+    REQUIRED = "required"  #: from nowhere: without it the binding is not taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def text_of(row: Mapping[str, Any], *names: str) -> str | None:
 
 
 def whole(row: Mapping[str, Any], name: str, *, most: int = MAX_CALL_S) -> int | None:
-    """A whole number that is not negative, written as such or as text. Raise BadRequest."""
+    """A whole number that is not negative, written as a number or as text. Raise BadRequest."""
     text = text_of(row, name)
     if text is None:
         return None

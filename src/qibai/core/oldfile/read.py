@@ -27,7 +27,7 @@ class _NoObject(BadRequest):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How rows of an export are read; ``shape`` None: it is yet to be told from the first row."""
+    """How rows of an export are read; ``shape`` None: the first row will show it."""
 
     form: FileFormat
     orders: OrderFrom = OrderFrom.OUT_ID
@@ -46,7 +46,7 @@ class Reading:
                 yield self._line(number * MOST_IN_LINE + part, number, one)
 
     def told_by(self, rows: Sequence[RawRow]) -> "Reading":
-        """The same, its shape told from the first row that is one. Raise BadRequest when that is nobody's."""
+        """The same, with the shape that the first row shows. Raise BadRequest when that is nobody's."""
         if self.shape is not None:
             return self
         for _, raw in rows:

@@ -11,7 +11,7 @@ class ApplicationState(StrEnum):
     DRAFTED = "drafted"
     SUBMITTED = "submitted"
     ACCEPTED = "accepted"
-    REFUSED = "refused"  #: with a reason; may be drafted anew
+    REFUSED = "refused"  #: with a reason; may be drafted again
     GRANTED = "granted"
 
 
@@ -65,7 +65,7 @@ def after_application(state: ApplicationState, to: ApplicationState) -> Applicat
 def after_code(state: CodeState, event: CodeEvent, *, occupied: bool) -> CodeState | None:
     """The code's next state, or None when ``event`` cannot happen to it.
 
-    ``occupied``: a number of the code is bound or in quarantine; such a code cannot be returned.
+    ``occupied``: a number of the code is bound or in quarantine; then the code cannot be returned.
     """
     if event is CodeEvent.RETURN and occupied:
         return None

@@ -1,4 +1,4 @@
-"""SIP messages: read one, know who calls whom, write it anew for the other side."""
+"""SIP messages: read one, find out who calls whom, write a new message for the other side."""
 
 from qibai.core.errors import BadMessage
 from qibai.core.sip.address import uri_at, uri_host

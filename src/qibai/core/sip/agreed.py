@@ -32,13 +32,13 @@ _BESIDE: Final = frozenset(("TELEPHONE-EVENT", "CN", "RED", "RTX", "ULPFEC", "FL
 _RTPMAP = re.compile(r"a=rtpmap:([0-9]+) ([^/ ]+)")
 
 
-def has_common_codec(answer: str, told: str) -> bool:
-    """Returns True if some media of ``answer`` shares a codec with ``told``, which its other side gets of it.
+def has_common_codec(answer: str, passed: str) -> bool:
+    """Returns True if some media of ``answer`` shares a codec with ``passed``, which the other side gets.
 
     Where an answer has no codec of its offer, a relay may put the offer's codecs in their place. Media of an
     answer that is refused, is not RTP or names no codec says nothing; if there is no other, this is True.
     """
-    pairs = [(ours, theirs) for ours, theirs in zip(_codecs(answer), _codecs(told), strict=False) if ours]
+    pairs = [(ours, theirs) for ours, theirs in zip(_codecs(answer), _codecs(passed), strict=False) if ours]
     return not pairs or any(ours & theirs for ours, theirs in pairs)
 
 

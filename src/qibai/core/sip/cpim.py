@@ -1,4 +1,4 @@
-"""CPIM wrappers (RFC 3862) and delivery notifications in them (RFC 5438): read, and written anew.
+"""CPIM wrappers (RFC 3862) and delivery notifications in them (RFC 5438): read, and written as new ones.
 
 Addresses, names, subjects and times in a wrapper are its sender's: they are never passed on.
 """

@@ -1,4 +1,4 @@
-"""Messages outside calls (MESSAGE, RFC 3428): what one says is read, and one is written anew around it."""
+"""Messages outside calls (MESSAGE, RFC 3428): the content is read, a new message is written around it."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Session descriptions: written anew, of the original only what a call needs (RFC 8866, RFC 3264).
+"""Session descriptions: a new one is written, with only what a call needs (RFC 8866, RFC 3264).
 
 Names, addresses and free text go; ``m=`` lines keep their places, since an answer matches its offer by them.
 """
@@ -106,7 +106,7 @@ def clean_sdp(
     without_rtcp: bool = False,
     rtp_only: bool = False,
 ) -> CleanSdp:
-    """Write a session description anew. Raise BadMessage when it is none.
+    """Write a new session description from this one. Raise BadMessage if it is none.
 
     ``host`` is our media address: it stands in ``o=`` and, unless ``pass_media_address``, in ``c=`` too (but
     for 0.0.0.0, the old way to hold). ``salt`` is something that only the sender's side knows, such as its

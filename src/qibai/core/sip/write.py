@@ -1,4 +1,4 @@
-"""Outgoing messages, each written anew for the side that receives it.
+"""Outgoing messages: each is a new message for the side that receives it.
 
 Start line, Via, From, To, Call-ID, tags, Contact, Route and P-Asserted-Identity are made of what that side
 knows; of the rest only ``allow`` passes. The same input gives the same bytes, so retransmissions are alike.

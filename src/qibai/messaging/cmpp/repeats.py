@@ -19,7 +19,7 @@ class Repeats:
         self._answers: OrderedDict[bytes, tuple[float, asyncio.Future[bytes]]] = OrderedDict()
 
     async def once(self, frame: bytes, answer: Callable[[], Awaitable[bytes]]) -> bytes:
-        """The answer to ``frame``, made once, a refusal for good too; anew after one for now or a failure."""
+        """The answer to ``frame``, made once. After a failure, or a refusal for now, it is made again."""
         now = asyncio.get_running_loop().time()
         while self._answers:
             oldest, (since, _) = next(iter(self._answers.items()))

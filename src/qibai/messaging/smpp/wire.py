@@ -112,7 +112,7 @@ def read_bind(frame: bytes) -> Bind:
 
 
 def write_bind(command: Command, system_id: str, password: str) -> bytes:
-    # system_type, version, addr_ton, addr_npi, address_range: only the version is ours to say
+    # system_type, version, addr_ton, addr_npi, address_range: we fill in only the version
     return pdu(command, body=cstring(system_id) + cstring(password) + b"\0" + bytes((VERSION, 0, 0)) + b"\0")
 
 

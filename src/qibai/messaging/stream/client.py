@@ -60,7 +60,7 @@ class ClientLink(PeerLink):
     # -- the connection ----------------------------------------------------------------------
 
     async def _keep(self, stop: asyncio.Event) -> None:
-        """One session, anew after each loss, with growing waits that are never the same twice."""
+        """One session after the other: a lost one is opened again, after growing waits of random length."""
         wait = _FIRST_WAIT_S
         stopped = asyncio.create_task(stop.wait())
         try:

@@ -163,8 +163,8 @@ class Listener:
     async def authenticated(
         self, session: Session, account: AccountLink | None, secret: str, expected: bytes, given: bytes
     ) -> AccountLink | None:
-        """The account if the peer has proved to be it. Who has no account and who has a wrong password are
-        told apart neither by the answer nor by its time."""
+        """The account if the peer has proved to be it. For a peer without an account and for a
+        wrong password, the answer is the same and takes the same time."""
         right = hmac.compare_digest(expected, given) and bool(secret)
         if account is not None and right and account.allows(session.peer):
             return account

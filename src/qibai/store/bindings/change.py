@@ -156,7 +156,7 @@ class BindingEditor:
         async with self._conn.transaction():
             if codes is not None and not await self._is_current(codes.version):
                 self._stale = codes.version
-                raise errors.SerializationFailure  # `persist` begins anew, and reads the rights again
+                raise errors.SerializationFailure  # `persist` starts again, and reads the rights again
             epoch, by_next = await fetch_epoch(self._conn, self._keyring)
             key = {"code": code, "id": id, "tenant": self._tenant_id}
             cur = await self._conn.execute(_SQL["lock"], key, binary=True)

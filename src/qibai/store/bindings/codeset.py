@@ -137,7 +137,7 @@ class RuledCodes(CodeSet):
 
 
 class Entitlement:
-    """A tenant's rights as one worker knows them, for all of its binds. Made anew when the store says so."""
+    """A tenant's rights as one worker knows them, for all of its binds. Read again when the store says so."""
 
     def __init__(self, tenant_id: int, rules: Rules) -> None:
         self._tenant_id, self._rules = tenant_id, rules
@@ -148,7 +148,7 @@ class Entitlement:
     async def codes(
         self, conn: Connection, now: datetime | None = None, *, not_version: int | None = None
     ) -> RuledCodes:
-        """The codes at ``now`` (None: by the database's clock); read anew if they are of ``not_version``.
+        """The codes at ``now`` (None: by the database's clock); read again if they are of ``not_version``.
 
         Raise StoreUnavailable.
         """

@@ -72,7 +72,7 @@ async def database_time(conn: Connection) -> datetime:
 
 
 async def persist(attempt: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run ``attempt``, anew when the database asks for that. Raise StoreUnavailable when it cannot answer."""
+    """Run ``attempt``, and again when the database asks for that. Raise StoreUnavailable if it cannot."""
     for left in range(ATTEMPTS - 1, -1, -1):
         try:
             return await attempt(*args, **kwargs)

@@ -56,7 +56,7 @@ class Checker:
         self.found = Checked()
 
     async def begin(self) -> None:
-        """Make the tables, anew. Raise StoreUnavailable."""
+        """Make the tables; earlier ones are dropped first. Raise StoreUnavailable."""
         with own_errors():
             for name in ("drop", "pairs", "parties", "numbers"):
                 await self._conn.execute(_SQL[name])

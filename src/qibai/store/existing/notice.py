@@ -40,10 +40,10 @@ class Notices:
         self._text, self._valid = text, valid
 
     async def run(self, step: Step, *, rate: float | None = None) -> int:
-        """Of all live bindings whose parties were not told yet; returns how many messages were queued.
+        """For all live bindings whose parties have no message yet; returns how many messages were queued.
 
-        A binding is noted as told after both its messages are queued; stopped between, running it again on
-        the same day queues neither twice. ``rate``: bindings a second at most. Raise StoreUnavailable.
+        A binding is marked as done after both its messages are queued. After a stop between them, a second
+        run on the same day queues neither twice. ``rate``: bindings a second at most. Raise StoreUnavailable.
         """
         began, told, after = time.monotonic(), 0, -1
         while True:

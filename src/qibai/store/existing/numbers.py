@@ -1,4 +1,4 @@
-"""Which real numbers are old middle numbers that somebody is bound on: such a number is nobody's party."""
+"""Which real numbers are old middle numbers that somebody is bound on: they may not be a party."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -1,6 +1,6 @@
 -- name: merge_calls
 -- Earliest times, known values, and the end that wins. Sealed columns stay as they are once filled: the rotation of
--- keys may have sealed them anew since. A call that was refused for want of a binding is its code's owner's.
+-- keys may have sealed them again since. A call that was refused for want of a binding is its code's owner's.
 INSERT INTO call AS c (
     code, id, node, started_at, tenant_id, binding_id, called, shown, dialled, caller, callee, ringing_at,
     answered_at, refreshed_at, session_expires, max_call_s, media_id, ended_at, ended_by, sip_status, q850, reason,

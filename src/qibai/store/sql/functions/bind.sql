@@ -4,7 +4,7 @@
 -- key each, sorted.
 --
 -- The unique key of `route` decides who has a pair. A route is taken over if its quarantine is over by the clock,
--- read when its row is held. The c_* pairs are only looked up: two calls at the same instant can both pass. Such
+-- read when its row is held. The c_* pairs are only looked up: two calls at the same instant can both pass. Their
 -- bindings bend the rule about real numbers, but no call is ambiguous.
 --
 -- Returns a row for each binding that was not made, by its `id` in the request, and a last row
