@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from qibai.core.errors import Overloaded, PoolExhausted, QibaiError, StoreUnavailable
-from qibai.service.group_commit import GroupCommit
+from qibai.store.group_commit import GroupCommit
 
 
 class Recorder:

@@ -195,6 +195,6 @@ def test_doctor_ends_a_pair_that_outlived_its_binding(
     add_route(conn, keyring)
     found = check_routes(config)
     assert (found.state, found.name) == (State.FAIL, "routes")
-    assert found.says.startswith("1 still connected calls")
+    assert found.says.startswith("1 pairs of a 700 number and a caller still connected calls")
     assert check_routes(config).state is State.OK
     assert conn.execute("SELECT count(*) FROM route WHERE ends_at > clock_timestamp()").fetchone() == (0,)

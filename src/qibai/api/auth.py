@@ -15,7 +15,6 @@ from typing import Any, Final
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from qibai.api.connections import Connections
 from qibai.api.errors import FieldError, HttpsRequired, Invalid
 from qibai.core.errors import (
     QibaiError,
@@ -25,10 +24,11 @@ from qibai.core.errors import (
     TenantDisabled,
     Unauthenticated,
 )
-from qibai.service.group_commit import GroupCommit
 from qibai.service.reach import Principal
 from qibai.store import tenants
 from qibai.store.actors import Actor
+from qibai.store.connections import Connections
+from qibai.store.group_commit import MOST_WAITING, GroupCommit
 from qibai.store.keys import Keyring
 
 WINDOW_S: Final = 300
@@ -142,7 +142,9 @@ class Authenticator:
         self._connections, self._keyring, self._plain_bearer = connections, keyring, plain_bearer
         self._known: dict[str, _Known] = {}
         self._reading: dict[str, asyncio.Task[_Known]] = {}
-        self._nonces: GroupCommit[None, tuple[str, str], bool] = GroupCommit(self._remember, lanes=1)
+        self._nonces: GroupCommit[None, tuple[str, str], bool] = GroupCommit(
+            self._remember, lanes=1, max_waiting=MOST_WAITING
+        )
 
     async def check(
         self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], method: str, target: str, body: bytes

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from qibai.api.auth import Authenticator
-from qibai.api.connections import Connections
 from qibai.api.metrics import count_binds, count_releases
 from qibai.api.metrics.engines import EngineWatch
 from qibai.api.metrics.place import Watcher
@@ -18,6 +17,7 @@ from qibai.service.translation import Translator
 from qibai.settings.live import LiveConfig
 from qibai.store import dsn
 from qibai.store.anchors import Witness
+from qibai.store.connections import Connections
 from qibai.store.failures import DriverError
 from qibai.store.keys import Keyring
 from qibai.store.migrate import pending

@@ -16,7 +16,6 @@ from qibai.core.errors import QibaiError, StoreUnavailable
 from qibai.core.messages import MessageReason, MessageState
 from qibai.core.text import BadText, Encoding, Part, cleaned, decode, encode
 from qibai.messaging.apart import UNSTORABLE, Unstorable, storable, store_apart
-from qibai.messaging.batch import Batches
 from qibai.messaging.content import ContentRules
 from qibai.messaging.ends import pair_named, pair_of_row
 from qibai.messaging.held import Held, receipt_fact
@@ -30,6 +29,7 @@ from qibai.messaging.table import ELSEWHERE, Found, Table
 from qibai.store import messages
 from qibai.store.connection import Connection
 from qibai.store.connections import Connections
+from qibai.store.group_commit import GroupCommit
 from qibai.store.keys import Keyring
 from qibai.store.messages import Body, MessageRow
 
@@ -91,7 +91,9 @@ class Gate:
         self._begun: OrderedDict[LongKey, set[int]] = OrderedDict()  #: places of texts that have begun
         self._table, self._journal = table, journal
         self._send, self._in_flight = send, in_flight
-        self._storing: Batches[MessageRow, messages.Known | Unstorable | None] = Batches(self._store)
+        self._storing: GroupCommit[None, MessageRow, messages.Known | Unstorable | None] = GroupCommit(
+            self._store
+        )
         self._answers: OrderedDict[tuple[str, str], Answer] = OrderedDict()
         self._pending: dict[tuple[str, str], asyncio.Task[Answer]] = {}
         self.accepted = 0
@@ -288,7 +290,7 @@ class Gate:
         return body
 
     async def _keep(self, row: MessageRow, verdict: Verdict, body: Body) -> Answer:
-        known = await self._storing.submit(row)
+        known = await self._storing.submit(None, row)
         if known is UNSTORABLE:
             return Refused(MessageReason.MALFORMED)
         if known is not None:
@@ -301,7 +303,7 @@ class Gate:
     async def _part(self, received: Received, verdict: Verdict, row: MessageRow) -> Answer:
         """A part of a long message that is put together first: whoever brings the last one joins them."""
         self._rows.wait(row, received)
-        known = await self._storing.submit(row)
+        known = await self._storing.submit(None, row)
         if known is UNSTORABLE:
             return Refused(MessageReason.MALFORMED)
         if known is not None:
@@ -321,7 +323,7 @@ class Gate:
         if reason.is_temporary:
             return Refused(reason, rule)
         now = time.time()
-        known = await self._storing.submit(self._rows.refused(received, verdict, reason, rule, now))
+        known = await self._storing.submit(None, self._rows.refused(received, verdict, reason, rule, now))
         if known is not None and known is not UNSTORABLE:
             return _said(known)
         await self._tell(verdict, reason, now)
@@ -334,10 +336,10 @@ class Gate:
             return
         if self._limits.may_tell(called, caller):
             row = self._rows.notice(called, caller, text, now)
-            if await self._storing.submit(row) is not UNSTORABLE:
+            if await self._storing.submit(None, row) is not UNSTORABLE:
                 self._send(Held(row, body=text))
 
-    async def _store(self, rows: Sequence[MessageRow]) -> list[messages.Known | Unstorable | None]:
+    async def _store(self, _: None, rows: Sequence[MessageRow]) -> list[messages.Known | Unstorable | None]:
         async def store(some: Sequence[MessageRow]) -> list[messages.Known | None]:
             return await self._database.run(lambda conn: messages.accept(conn, some))
 

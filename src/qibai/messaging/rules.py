@@ -10,10 +10,10 @@ from qibai.core.errors import BadNumber, QibaiError
 from qibai.core.messages import MessageReason, reason_of
 from qibai.core.numbering import Msisdn, Number700
 from qibai.core.routing import Decision, Look, Refusal, RefusalReason, RouteRecord, decide
-from qibai.messaging.batch import Batches
 from qibai.service.decision import Decider
 from qibai.store.connection import Connection
 from qibai.store.connections import Connections
+from qibai.store.group_commit import GroupCommit
 from qibai.store.keys import Keyring
 from qibai.store.messages import find_pairs
 
@@ -47,7 +47,9 @@ class Rules:
         """``decider`` is used in worker threads, by one at a time."""
         self._database, self._keyring, self._decider = database, keyring, decider
         self._deciding = asyncio.Lock()
-        self._looks: Batches[tuple[Number700, Msisdn], Look] = Batches(self._find, linger_s=LINGER_S)
+        self._looks: GroupCommit[None, tuple[Number700, Msisdn], Look] = GroupCommit(
+            self._find, linger_s=LINGER_S
+        )
 
     async def decide(self, source: str, destination: str) -> Verdict:
         """Decide for one message, numbers as the peer wrote them. Never raises for want of a database."""
@@ -55,7 +57,7 @@ class Rules:
         if called is None or caller is None:
             return _verdict(called, caller, None, decide(called, caller, None, 0.0))
         try:
-            look = await self._looks.submit((called, caller))
+            look = await self._looks.submit(None, (called, caller))
             if self._decider.knows(look):
                 decision = self._decider.decide_by(look, called, caller)
             else:  # rights have changed: they are read again
@@ -74,7 +76,7 @@ class Rules:
             return False
         return True
 
-    async def _find(self, pairs: Sequence[tuple[Number700, Msisdn]]) -> list[Look]:
+    async def _find(self, _: None, pairs: Sequence[tuple[Number700, Msisdn]]) -> list[Look]:
         async def read(conn: Connection) -> list[Look]:
             return await find_pairs(conn, self._keyring, pairs)
 

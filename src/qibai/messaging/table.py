@@ -16,13 +16,13 @@ import structlog
 from qibai.core.errors import QibaiError, StoreUnavailable
 from qibai.core.messages import MessageReason, MessageState
 from qibai.messaging.apart import UNSTORABLE, storable, store_apart
-from qibai.messaging.batch import Batches
 from qibai.messaging.facts import Fact, FactKind, MessageKey
 from qibai.messaging.held import Held
 from qibai.messaging.journal import Journal
 from qibai.store import messages
 from qibai.store.connection import Connection
 from qibai.store.connections import Connections
+from qibai.store.group_commit import GroupCommit
 from qibai.store.messages import Change, MessageRow, SentPart
 
 FLUSH_S: Final = 0.5
@@ -62,7 +62,7 @@ class Table:
         self.unstorable = 0  #: messages that ended, as what a peer said of them could not be stored
         self.unwritten = 0  #: facts that the journal could not take
         self._flushing = asyncio.Lock()
-        self._finder: Batches[Ref, bool] = Batches(self._find)
+        self._finder: GroupCommit[None, Ref, bool] = GroupCommit(self._find)
         self.ended: Counter[MessageState] = Counter()
         self.on_end: Callable[[Held], None] = lambda held: None  #: a report is due
 
@@ -156,7 +156,7 @@ class Table:
         for found in self._named((link, ref)):
             if fits(found[0]):
                 return found
-        elsewhere = await self._finder.submit((link, ref))
+        elsewhere = await self._finder.submit(None, (link, ref))
         named = self._named((link, ref))
         for found in named:
             if fits(found[0]):
@@ -329,7 +329,7 @@ class Table:
             if not (held.busy or held.reporting or held.key in self._dirty or held.row.out_tries):
                 self._forget(held)
 
-    async def _find(self, refs: Sequence[Ref]) -> list[bool]:
+    async def _find(self, _: None, refs: Sequence[Ref]) -> list[bool]:
         """Bring into memory what bears these ids; of each id, whether another node's message bears it."""
         elsewhere: set[Ref] = set()
 

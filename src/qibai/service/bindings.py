@@ -19,11 +19,11 @@ from qibai.core.errors import LifetimeWrong, QibaiError
 from qibai.core.numbering import Msisdn, Number700, Province
 from qibai.core.typed import without_parties
 from qibai.service.bulk import Bulks
-from qibai.service.group_commit import GroupCommit
 from qibai.service.lender import Lender
 from qibai.store import bindings
 from qibai.store.bindings import Binding, BindingEditor, BindItem, Bound, Entitlement, Idempotency, Released
 from qibai.store.codes import TenantCode, codes_of_tenant
+from qibai.store.group_commit import MOST_WAITING, GroupCommit
 from qibai.store.keys import Keyring
 
 __all__ = ["Binding", "BindingAt", "BindingPage", "Bindings", "Once", "Released", "Wanted"]
@@ -104,8 +104,12 @@ class Bindings:
         self._on_binds, self._on_releases = on_binds, on_releases
         self._rules = config.pilot.rules
         self.use(config)
-        self._binds: GroupCommit[int, BindItem, Bound] = GroupCommit(self._bind, lanes=LANES)
-        self._releases: GroupCommit[int, tuple[int, int], Released] = GroupCommit(self._release, lanes=1)
+        self._binds: GroupCommit[int, BindItem, Bound] = GroupCommit(
+            self._bind, lanes=LANES, max_waiting=MOST_WAITING
+        )
+        self._releases: GroupCommit[int, tuple[int, int], Released] = GroupCommit(
+            self._release, lanes=1, max_waiting=MOST_WAITING
+        )
         self._entitlements: dict[int, Entitlement] = {}
         self._bulks = Bulks()
 

@@ -8,13 +8,13 @@ from typing import Final
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from qibai.api.connections import Connections
 from qibai.api.metrics.spec import MetricSpec
 from qibai.config import PoolsConfig
 from qibai.core.errors import QibaiError
 from qibai.core.pilot import Span
 from qibai.core.pools import Alert
 from qibai.store import key_reads
+from qibai.store.connections import Connections
 from qibai.store.watch import Watched, watch
 
 AGE_S: Final = 15.0  #: scrapes within it are answered from memory

@@ -28,7 +28,8 @@ def check_routes(config: Config) -> Finding:
     if ended:
         return fail(
             "routes",
-            f"{ended} still connected calls although their binding was over; they are closed now",
+            f"{ended} pairs of a 700 number and a caller still connected calls "
+            "although their binding was over; the pairs are closed now",
             "find out who else writes to the database (a restore, edits by hand); if nobody does, report it",
         )
     says = "every live route has its binding"
