@@ -9,7 +9,7 @@ from pathlib import Path
 
 #: What differs from run to run. What is learned of the first kinds holds for the rest of the page.
 _NAMES = {
-    "key": r"qb_[a-z0-9]+_\S+",
+    "key": r"(?:\S+：)?qb_[a-z0-9]+_\S+",
     "key's id": r"(?:key:)?[a-z0-9]{12}",
     "id": r"(?:binding:|call:)?[bc]\d{8}-[0-9a-hjkmnp-tv-z]{13}",
     "request": r"(?:request:)?[a-hj-km-np-z2-9]{10};?",
@@ -102,6 +102,9 @@ class Session:
             if not any(_both(kind, word, other) for kind in _NAMES.values()):
                 return False
             learned[_bare(word)] = _bare(other)
+            if re.fullmatch(_NAMES["number"], word):
+                for serial in ("serial", "用户序号"):
+                    learned[f"{serial} {int(word[-4:])}"] = f"{serial} {int(other[-4:])}"
         self._known |= learned
         return True
 
@@ -111,4 +114,4 @@ def _both(kind: str, one: str, two: str) -> bool:
 
 
 def _bare(word: str) -> str:
-    return word.rstrip(";").rpartition(":")[2]
+    return re.split("[:：]", word.rstrip(";"))[-1]
