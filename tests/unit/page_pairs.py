@@ -100,14 +100,9 @@ def _same_session(mine: str | None, theirs: str | None) -> bool:
     """Returns True if both are the same commands, with as many lines of output in the page's language."""
     if mine is None or theirs is None:
         return False
-    given, again = (
-        [line for line in block.splitlines() if line.startswith("$ ")] for block in (mine, theirs)
-    )
-    return (
-        bool(commands[0])
-        and commands[0] == commands[1]
-        and len(mine.splitlines()) == len(theirs.splitlines())
-    )
+    blocks = mine.splitlines(), theirs.splitlines()
+    given, again = ([line for line in block if line.startswith("$ ")] for block in blocks)
+    return bool(given) and given == again and len(blocks[0]) == len(blocks[1])
 
 
 def _first_line(english: str | None, chinese: str | None) -> str:
