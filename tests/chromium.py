@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import re
 import shutil
 from collections.abc import AsyncIterator
@@ -87,11 +88,14 @@ async def chromium(folder: Path) -> AsyncIterator[Page]:
         *_OPTIONS,
         f"--user-data-dir={folder}",
         "about:blank",
+        # Chromium spins under libfaketime. A visitor has a clock of their own, too.
+        env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
         port = await _port(process)
+        draining = asyncio.create_task(_drain(process))  # a full pipe would stop the browser
         async with aiohttp.ClientSession() as session:
             async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
                 (tab,) = [one for one in await answer.json() if one["type"] == "page"]
@@ -102,9 +106,16 @@ async def chromium(folder: Path) -> AsyncIterator[Page]:
                     await page.command(f"{domain}.enable")
                 yield page
                 listening.cancel()
+        draining.cancel()
     finally:
         process.terminate()
         await process.wait()
+
+
+async def _drain(process: asyncio.subprocess.Process) -> None:
+    assert process.stderr is not None
+    while await process.stderr.read(65536):
+        pass
 
 
 async def _port(process: asyncio.subprocess.Process) -> int:
